@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The map at its real page size: lookups in a tree of a million runs, and what an update of it
+// costs.
+
+#include <benchmark/benchmark.h>
+
+#include <random>
+
+#include "tests/support/tree_world.h"
+
+namespace s3crate::test {
+namespace {
+
+using segment::Run;
+using volume::MaybeRoot;
+
+constexpr std::uint64_t kRuns = 1'000'000;
+
+Run data_run(std::uint64_t block, std::uint32_t number) {
+  Run run{.block = BlockIndex(block), .count = 1, .hole = false, .first = 0, .extent = {}};
+  run.extent = {
+      .object = {.origin = 0, .id = volume::ObjectId::of(1, number / 2000 + 1)},
+      .number = number % 2000,
+      .offset = number % 2000 * 4000,
+      .length = 4000,
+      .digest = crypto::digest({reinterpret_cast<const std::uint8_t*>(&number), sizeof number})};
+  return run;
+}
+
+struct BigMap {
+  BigMap() : world(1, 1 << 30) {
+    world.page_bytes = volume::kPagePlainMax;
+    world.object_bytes = 8 << 20;
+    std::vector<Run> runs;
+    runs.reserve(kRuns);
+    for (std::uint64_t i = 0; i < kRuns; ++i)
+      runs.push_back(data_run(2 * i, static_cast<std::uint32_t>(i)));
+    root = update(std::nullopt, runs);
+  }
+  MaybeRoot update(const MaybeRoot& from, const std::vector<Run>& changes) {
+    auto writer = world.writer();
+    const MaybeRoot updated = map_update(world.loader(), writer, from, changes).value();
+    bytes_written = 0;
+    const auto objects = writer.finish();
+    for (const auto& info : objects.value()) bytes_written += info.length;
+    return updated;
+  }
+  TreeWorld world;
+  MaybeRoot root;
+  std::uint64_t bytes_written = 0;
+};
+
+BigMap& big_map() {
+  static BigMap map;
+  return map;
+}
+
+void MapLookup(benchmark::State& state) {
+  BigMap& map = big_map();
+  std::mt19937_64 random(1);
+  for (auto _ : state) {
+    const BlockIndex block(random() % (2 * kRuns));
+    const auto done = map_lookup(map.world.loader(), map.root, block, block + 16,
+                                 [](const Run& run) { benchmark::DoNotOptimize(run.count); });
+    if (!done) state.SkipWithError(done.error().message().c_str());
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(MapLookup);
+
+void MapBuild(benchmark::State& state) {
+  for (auto _ : state) BigMap map;
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRuns));
+}
+BENCHMARK(MapBuild)->Unit(benchmark::kMillisecond);
+
+// Runs at random places: what a checkpoint after random writes costs.
+void MapUpdate(benchmark::State& state) {
+  BigMap& map = big_map();
+  std::mt19937_64 random(1);
+  std::uint64_t bytes = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::map<std::uint64_t, Run> changes;
+    while (changes.size() < static_cast<std::size_t>(state.range(0))) {
+      const std::uint64_t block = random() % (2 * kRuns);
+      changes.emplace(block, data_run(block, static_cast<std::uint32_t>(random())));
+    }
+    std::vector<Run> list;
+    for (const auto& [block, run] : changes) list.push_back(run);
+    state.ResumeTiming();
+    benchmark::DoNotOptimize(map.update(map.root, list));
+    bytes += map.bytes_written;
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.counters["bytes_written"] =
+      benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kAvgIterations);
+}
+BENCHMARK(MapUpdate)->Arg(1)->Arg(100)->Arg(10000)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace s3crate::test

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The extent cache: LruCache, and the order in which a source wants its refs.
+#include "cache/extent_cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <tuple>
+
+#include "base/lru_cache.h"
+
+namespace s3crate::cache {
+namespace {
+
+// The digest is part of the key, so that a ref never gets anything but the bytes that it stands
+// for. It is a hash already.
+struct ExtentHash {
+  std::size_t operator()(const ExtentRef& ref) const {
+    std::size_t hash;
+    static_assert(sizeof hash <= sizeof ref.digest);
+    std::memcpy(&hash, ref.digest.data(), sizeof hash);
+    return hash;
+  }
+};
+struct SameExtent {
+  bool operator()(const ExtentRef& a, const ExtentRef& b) const {
+    return a.object == b.object && a.number == b.number && a.digest == b.digest;
+  }
+};
+
+std::uint64_t size_of(const PlainExtent& extent) { return extent->size(); }
+
+bool by_place(const ExtentRef& a, const ExtentRef& b) {
+  return std::tie(a.object, a.offset) < std::tie(b.object, b.offset);
+}
+
+}  // namespace
+
+struct ExtentCache::Impl {
+  LruCache<ExtentRef, PlainExtent, ExtentHash, SameExtent> extents;
+};
+
+ExtentCache::ExtentCache(Executor& executor, std::uint64_t capacity)
+    : impl_(new Impl{{executor, capacity, size_of}}) {}
+ExtentCache::~ExtentCache() = default;
+
+std::vector<Result<PlainExtent>> ExtentCache::fetch(std::span<const ExtentRef> refs,
+                                                    ExtentSource& source) {
+  const auto load = [&source](std::span<const ExtentRef> missing) { return source.load(missing); };
+  if (std::ranges::is_sorted(refs, by_place)) return impl_->extents.fetch(refs, load);
+
+  std::vector<std::size_t> order(refs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(
+      order, [&refs](std::size_t a, std::size_t b) { return by_place(refs[a], refs[b]); });
+  std::vector<ExtentRef> sorted;
+  sorted.reserve(refs.size());
+  for (std::size_t at : order) sorted.push_back(refs[at]);
+  std::vector<Result<PlainExtent>> fetched = impl_->extents.fetch(sorted, load);
+  std::vector<Result<PlainExtent>> answers(refs.size());
+  for (std::size_t i = 0; i < order.size(); ++i) answers[order[i]] = std::move(fetched[i]);
+  return answers;
+}
+
+CacheStats ExtentCache::stats() const {
+  const LruCacheStats stats = impl_->extents.stats();
+  return {stats.hits, stats.misses, stats.shared_loads, stats.bytes, stats.capacity};
+}
+
+}  // namespace s3crate::cache

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The extent cache: plain extents in memory, keyed by (origin, segment, number). What is write-once can never be stale, so
+// the head and every past generation share it. Least recently used goes first; misses of one extent share one load.
+//
+// Threading: fetch() is thread-safe and may block on the store; no lock is held meanwhile.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "segment/extent.h"
+#include "store/object_store.h"
+
+namespace s3crate::cache {
+
+using segment::ExtentRef;
+using segment::ObjectKey;
+using PlainExtent = std::shared_ptr<const Bytes>;  // its blocks, decompressed
+
+// Where plain extents come from when the cache has none.
+class ExtentSource {
+ public:
+  virtual ~ExtentSource() = default;
+  // One result for each ref, in the order of refs, which are sorted by (object, offset) and distinct. A failure of one costs
+  // no other. Thread-safe.
+  [[nodiscard]] virtual std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) = 0;
+};
+
+struct CacheStats {
+  std::uint64_t hits = 0, misses = 0, shared_loads = 0, bytes = 0, capacity = 0;
+};
+
+class ExtentCache {
+ public:
+  // `capacity` in bytes of plain data; an extent larger than it is handed out without being kept.
+  ExtentCache(Executor& executor, std::uint64_t capacity);
+  ~ExtentCache();
+
+  // One result for each ref, in any order, duplicates allowed. Errors are not kept: the next fetch tries again.
+  [[nodiscard]] std::vector<Result<PlainExtent>> fetch(std::span<const ExtentRef> refs, ExtentSource& source);
+  [[nodiscard]] CacheStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// How the extents of an object are reached: its name, where in the object its extents' offsets count from, and the key.
+struct OpenedObject {
+  std::string name;
+  std::uint64_t base_offset = 0;
+  crypto::OpeningKey key;
+};
+class ObjectResolver {
+ public:
+  virtual ~ObjectResolver() = default;
+  // kCorrupt if the chain does not name this object. Thread-safe; may block on the store.
+  [[nodiscard]] virtual Result<std::shared_ptr<const OpenedObject>> resolve(const ObjectKey& key) = 0;
+};
+
+// Extents from the store. Neighbours in one object (gaps up to kGapMax) come with one ranged GET of at most kGetMax;
+// if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
+class StoreExtentSource final : public ExtentSource {
+ public:
+  static constexpr std::uint64_t kGapMax = 16 << 10;
+  static constexpr std::uint64_t kGetMax = 8 << 20;
+  StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size)
+      : store_(store), resolver_(resolver), block_size_(block_size) {}
+  [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
+
+ private:
+  store::ObjectStore& store_;
+  ObjectResolver& resolver_;
+  const std::uint32_t block_size_;
+};
+
+}  // namespace s3crate::cache

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Extents from the store: neighbours in one ranged GET, each verified by its own digest and seal.
+#include <algorithm>
+
+#include "base/check.h"
+#include "cache/extent_cache.h"
+
+namespace s3crate::cache {
+namespace {
+
+std::uint64_t end_of(const ExtentRef& ref) { return std::uint64_t{ref.offset} + ref.length; }
+
+// How many of `refs`, from the first on, come with one GET.
+std::size_t neighbours(std::span<const ExtentRef> refs, std::uint64_t gap_max,
+                       std::uint64_t get_max) {
+  std::uint64_t end = end_of(refs[0]);
+  std::size_t n = 1;
+  for (; n < refs.size(); ++n) {
+    const ExtentRef& next = refs[n];
+    CHECK(next.object == refs[0].object && next.offset >= refs[n - 1].offset);
+    if (next.offset > end && next.offset - end > gap_max) break;
+    const std::uint64_t new_end = std::max(end, end_of(next));
+    if (new_end - refs[0].offset > get_max) break;
+    end = new_end;
+  }
+  return n;
+}
+
+// Reads what belongs to one object.
+class ObjectReader {
+ public:
+  ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size)
+      : store_(store), object_(object), block_size_(block_size) {}
+
+  // One GET. Its error is that of all.
+  Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
+    std::uint64_t end = 0;
+    for (const ExtentRef& ref : refs) end = std::max(end, end_of(ref));
+    Bytes stored(end - refs[0].offset);
+    Result<> got = store_.get_range(object_.name, object_.base_offset + refs[0].offset, stored);
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      answers[i] = got ? open(refs[i], ByteView(stored).subspan(refs[i].offset - refs[0].offset,
+                                                                refs[i].length))
+                       : fail(got.error());
+    }
+    return got;
+  }
+
+ private:
+  Result<PlainExtent> open(const ExtentRef& ref, ByteView stored) {
+    auto plain = segment::open_extent(object_.key, ref.number, ref.digest, stored, block_size_);
+    if (!plain)
+      return fail(plain.error().within(fmt::format("{}: extent {}", object_.name, ref.number)));
+    return std::make_shared<const Bytes>(std::move(*plain));
+  }
+
+  store::ObjectStore& store_;
+  const OpenedObject& object_;
+  const std::uint32_t block_size_;
+};
+
+}  // namespace
+
+std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs) {
+  std::vector<Result<PlainExtent>> answers(refs.size());
+  std::size_t done = 0;
+  while (done < refs.size()) {
+    const ExtentRef& first = refs[done];
+    if (first.length == 0 || first.length > segment::kSealedExtentMax) {
+      answers[done] =
+          fail(Code::kCorrupt, "extent {}: a length of {} bytes", first.number, first.length);
+      ++done;
+      continue;
+    }
+    // As far as the object and sane lengths go.
+    std::size_t end = done + 1;
+    while (end < refs.size() && refs[end].object == first.object && refs[end].length > 0 &&
+           refs[end].length <= segment::kSealedExtentMax) {
+      ++end;
+    }
+    Result<std::shared_ptr<const OpenedObject>> object = resolver_.resolve(first.object);
+    if (!object) {
+      for (; done < end; ++done) answers[done] = fail(object.error());
+      continue;
+    }
+    ObjectReader reader(store_, **object, block_size_);
+    while (done < end) {
+      const std::size_t n = neighbours(refs.subspan(done, end - done), kGapMax, kGetMax);
+      const auto answers_of = std::span(answers).subspan(done, n);
+      Result<> got = reader.get(refs.subspan(done, n), answers_of);
+      if (n > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
+        for (std::size_t i = 0; i < n; ++i)
+          (void)reader.get(refs.subspan(done + i, 1), answers_of.subspan(i, 1));
+      }
+      done += n;
+    }
+  }
+  return answers;
+}
+
+}  // namespace s3crate::cache

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/arguments.h"
+
+#include "base/check.h"
+#include "base/time_text.h"
+#include "cli/parse.h"
+
+namespace s3crate::cli {
+namespace {
+
+constexpr std::size_t kTextMax = 4096;
+
+Result<> check_bounds(const OptionSpec& option, std::uint64_t value, std::string (*show)(std::uint64_t)) {
+  if (value >= option.min && value <= option.max) return {};
+  return fail(Code::kBadArgument, "{} is not between {} and {}", show(value), show(option.min), show(option.max));
+}
+
+Result<> check_choice(std::string_view choices, std::string_view text) {
+  std::string words;
+  for (std::string_view rest = choices; !rest.empty();) {
+    const auto bar = std::min(rest.find('|'), rest.size());
+    if (rest.substr(0, bar) == text) return {};
+    words += words.empty() ? "" : bar == rest.size() ? " or " : ", ";
+    words += rest.substr(0, bar);
+    rest.remove_prefix(std::min(bar + 1, rest.size()));
+  }
+  return fail(Code::kBadArgument, "\"{}\" is not {}", text, words);
+}
+
+std::string show_ms(std::uint64_t ms) { return format_duration(std::chrono::milliseconds(ms)); }
+std::string show_count(std::uint64_t n) { return fmt::format("{}", n); }
+
+Result<> check(const OptionSpec& option, std::string_view text) {
+  switch (option.type) {
+    case OptionType::kFlag: TRY(parse_flag(text)); return {};
+    case OptionType::kSize: return check_bounds(option, TRY(parse_size(text)), short_size);
+    case OptionType::kCount: return check_bounds(option, TRY(parse_count(text)), show_count);
+    case OptionType::kTime:
+      return check_bounds(option, static_cast<std::uint64_t>(TRY(parse_duration(text)).count() / 1'000'000), show_ms);
+    case OptionType::kChoice: return check_choice(option.value, text);
+    case OptionType::kText:
+    case OptionType::kWords:
+      if (text.empty()) return fail(Code::kBadArgument, "a value is missing");
+      if (text.size() > kTextMax || text.find_first_of(std::string_view("\0\n", 2)) != std::string_view::npos) {
+        return fail(Code::kBadArgument, "the value is too long or has a line break");
+      }
+      return {};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> Arguments::set(const OptionSpec& option, std::string_view text, Source source, std::string_view where) {
+  if (auto good = check(option, text); !good) return fail(good.error().within(where));
+  const auto found = values_.find(option.name);
+  if (found != values_.end() && found->second.source > source) return {};
+  values_.insert_or_assign(std::string(option.name), Value{std::string(text), source});
+  return {};
+}
+
+bool Arguments::has(std::string_view option) const {
+  CHECK(find_option(option) != nullptr);
+  return values_.contains(option);
+}
+
+bool Arguments::typed(std::string_view option) const {
+  CHECK(find_option(option) != nullptr);
+  const auto found = values_.find(option);
+  return found != values_.end() && found->second.source == Source::kCommandLine;
+}
+
+const OptionSpec& Arguments::spec(std::string_view option) const {
+  const OptionSpec* found = find_option(option);
+  CHECK(found != nullptr && (found->commands & bit(command_)) != 0);
+  return *found;
+}
+
+std::string Arguments::value(std::string_view option, OptionType type) const {
+  const OptionSpec& found = spec(option);
+  CHECK(found.type == type);
+  const auto given = values_.find(option);
+  CHECK(given != values_.end() || !found.fallback.empty());
+  return given != values_.end() ? given->second.text : std::string(found.fallback);
+}
+
+bool Arguments::flag(std::string_view option) const {
+  if (spec(option).fallback.empty() && !has(option)) return false;
+  return *parse_flag(value(option, OptionType::kFlag));
+}
+
+std::string Arguments::text(std::string_view option) const {
+  return value(option, spec(option).type == OptionType::kChoice ? OptionType::kChoice : OptionType::kText);
+}
+
+std::uint64_t Arguments::size(std::string_view option) const { return *parse_size(value(option, OptionType::kSize)); }
+std::uint64_t Arguments::count(std::string_view option) const { return *parse_count(value(option, OptionType::kCount)); }
+Duration Arguments::time(std::string_view option) const { return *parse_duration(value(option, OptionType::kTime)); }
+
+}  // namespace s3crate::cli

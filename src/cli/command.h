@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What every command gets, and the commands: one file each, named like the command.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "cli/arguments.h"
+#include "cli/exit_status.h"
+
+namespace s3crate::cli {
+
+// Standard output: one JSON value with --json, else text.
+class Output {
+ public:
+  explicit Output(bool json) : json_(json) {}
+  [[nodiscard]] bool json() const { return json_; }
+  void print(std::string_view text) const;             // a line is added; nothing with --json
+  void print_json(const nlohmann::json& value) const;  // nothing without --json
+
+ private:
+  bool json_;
+};
+
+struct Context {
+  const Arguments& arguments;
+  Env env;
+  Output out;
+};
+
+// An error is printed by main, with the status of its code; any other status was explained by the command itself.
+using CommandResult = Result<ExitStatus>;
+[[nodiscard]] CommandResult run_format(Context& context);
+[[nodiscard]] CommandResult run_mount(Context& context);
+[[nodiscard]] CommandResult run_umount(Context& context);
+[[nodiscard]] CommandResult run_sync(Context& context);
+[[nodiscard]] CommandResult run_status(Context& context);
+[[nodiscard]] CommandResult run_info(Context& context);
+[[nodiscard]] CommandResult run_history(Context& context);
+[[nodiscard]] CommandResult run_journal_list(Context& context);
+[[nodiscard]] CommandResult run_journal_discard(Context& context);
+[[nodiscard]] CommandResult run_key_new(Context& context);
+
+// main(), less argv.
+[[nodiscard]] int run_program(int argc, char** argv);
+
+}  // namespace s3crate::cli

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/mount_plan.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/files.h"
+#include "cli/keys.h"
+#include "cli/log.h"
+#include "cli/mount_table.h"
+#include "cli/process.h"
+#include "cli/stack.h"
+#include "io/file_io.h"
+
+namespace s3crate::cli {
+namespace {
+
+constexpr std::uint64_t kMi = 1 << 20, kGi = 1 << 30;
+constexpr std::uint64_t kSmallMachine = 2 * kGi;
+constexpr std::uint64_t kPercentOfFree = 10;
+
+Result<> check_mountpoint(const std::string& path) {
+  if (find_mount(path)) {
+    return fail(Code::kExists, "a volume is mounted on {} already (s3crate-blk status {} shows it)", path, path);
+  }
+  struct stat st = {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) return fail(Code::kNotFound, "there is no directory {}: make it first", path);
+    return fail(system_error(errno, "use the directory", path));
+  }
+  if (!S_ISDIR(st.st_mode)) return fail(Code::kBadArgument, "{} is not a directory", path);
+  if (is_mountpoint(path)) return fail(Code::kExists, "something else is mounted on {} already", path);
+  std::error_code error;
+  if (!std::filesystem::is_empty(path, error) || error) {
+    return fail(Code::kBadArgument, "the directory {} is not empty: choose an empty one", path);
+  }
+  return {};
+}
+
+Result<> check_fuse() {
+  const Fd fuse(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (fuse) return {};
+  if (errno == ENOENT || errno == ENODEV || errno == ENXIO) {
+    return fail(Code::kUnsupported, "there is no /dev/fuse: load the kernel module (modprobe fuse), or give it to this container");
+  }
+  return fail(Code::kIo, "{}", system_error(errno, "open", "/dev/fuse").message());
+}
+
+Result<> check_file_name(std::string_view option, const std::string& name) {
+  if (name.empty() || name.size() > 200 || name == "." || name == ".." || name.find('/') != std::string::npos) {
+    return fail(Code::kBadArgument, "--{}: \"{}\" cannot be the name of a file", option, name);
+  }
+  return {};
+}
+
+// The store, what this machine keeps beside it, and the mount: none may swallow the other.
+Result<> check_places(const MountPlan& plan) {
+  const auto store = canonical_path(plan.url.directory);
+  const auto& state = plan.disk.state_dir;
+  struct Pair {
+    const char *inner_name, *outer_name;
+    const std::string &inner, &outer;
+  };
+  for (const auto& p : {Pair{"the state directory", "the mountpoint", state, plan.mountpoint},
+                        Pair{"the volume", "the mountpoint", store, plan.mountpoint},
+                        Pair{"the mountpoint", "the volume", plan.mountpoint, store},
+                        Pair{"the state directory", "the volume", state, store}}) {
+    if (is_inside(p.inner, p.outer)) {
+      return fail(Code::kBadArgument, "{} ({}) cannot be in {} ({})", p.inner_name, p.inner, p.outer_name, p.outer);
+    }
+  }
+  return {};
+}
+
+Result<> check_state_directory(const std::string& path) {
+  const auto remedy = "choose another with --state-dir";
+  auto made = io::posix_file_io().make_directories(path);
+  if (!made) return fail(Code::kIo, "the state directory cannot be made: {}; {}", made.error().message(), remedy);
+  if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return fail(Code::kIo, "the state directory is of no use: {}; {}", system_error(errno, "write in", path).message(), remedy);
+  }
+  return {};
+}
+
+std::uint64_t memory_default(const Arguments& arguments, std::string_view option, std::uint64_t normal) {
+  if (arguments.has(option)) return arguments.size(option);
+  return memory_bytes() < kSmallMachine ? normal / 2 : normal;
+}
+
+Result<std::uint64_t> journal_bytes(const Arguments& arguments, const std::string& state_dir) {
+  if (arguments.has("journal-size")) return arguments.size("journal-size");
+  auto free = io::posix_file_io().free_bytes(state_dir);
+  if (!free) return fail(Code::kIo, "the state directory is of no use: {}", free.error().message());
+  return std::clamp(*free / 100 * kPercentOfFree, kGi, 32 * kGi);
+}
+
+segment::Uuid boot_uuid() {
+  auto text = boot_id();
+  std::erase(text, '-');
+  segment::Uuid boot{};
+  if (!from_hex(text, boot)) boot = {};
+  return boot;
+}
+
+Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
+  auto& disk = plan.disk;
+  disk.read_only = arguments.flag("read-only");
+  disk.take_over = arguments.flag("take-over");
+  disk.accept_rollback = arguments.flag("accept-rollback");
+  disk.moved = arguments.flag("moved");
+  disk.durability = arguments.text("durability") == "store" ? device::Durability::store : device::Durability::local;
+  if (disk.read_only && (disk.take_over || disk.moved)) {
+    return fail(Code::kBadArgument, "--read-only needs no {}: it takes nothing from anybody", disk.take_over ? "--take-over" : "--moved");
+  }
+  disk.state_dir = TRY(state_directory(arguments));
+  TRY(check_places(plan));
+  if (!disk.read_only) {
+    TRY(check_state_directory(disk.state_dir));
+    disk.journal_bytes = TRY(journal_bytes(arguments, disk.state_dir));
+  }
+  disk.boot = boot_uuid();
+  disk.host = host_name();
+  disk.url = plan.url.text();
+  disk.dirty_max = memory_default(arguments, "dirty-max", 64 * kMi);
+  disk.block_cache_bytes = memory_default(arguments, "block-cache-size", 256 * kMi);
+  disk.map_cache_bytes = memory_default(arguments, "map-cache-size", 64 * kMi);
+  disk.upload_delay = arguments.time("upload-delay");
+  disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> state_directory(const Arguments& arguments) {
+  if (arguments.has("state-dir")) return canonical_path(arguments.text("state-dir"));
+  if (::geteuid() == 0) return "/var/lib/s3crate-blk";
+  const char* state = std::getenv("XDG_STATE_HOME");
+  if (state != nullptr && state[0] == '/') return canonical_path(fmt::format("{}/s3crate-blk", state));
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] == '/') return canonical_path(fmt::format("{}/.local/state/s3crate-blk", home));
+  return fail(Code::kBadArgument, "there is no home directory to keep journals in: give --state-dir");
+}
+
+Result<MountPlan> plan_mount(const Arguments& arguments) {
+  MountPlan plan;
+  plan.url = TRY(url_argument(arguments));
+  plan.mountpoint = canonical_path(arguments.positionals().at(1));
+  plan.disk_name = arguments.text("file-name");
+  plan.stats_name = arguments.text("stats-name");
+  TRY(check_file_name("file-name", plan.disk_name));
+  TRY(check_file_name("stats-name", plan.stats_name));
+  plan.allow_other = arguments.flag("allow-other");
+  plan.outage_timeout = arguments.time("outage-timeout");
+  plan.drain_timeout = arguments.time("drain-timeout");
+  plan.log_level = arguments.text("log-level");
+  const auto front = std::string(arguments.flag("foreground") ? kLogToStderr : kLogToSyslog);
+  plan.log_to = arguments.has("log-to") ? arguments.text("log-to") : front;
+  if (plan.log_to != kLogToStderr && plan.log_to != kLogToSyslog) plan.log_to = canonical_path(plan.log_to);
+  TRY(check_mountpoint(plan.mountpoint));
+  TRY(check_fuse());
+  TRY(check_key_options(arguments));
+  TRY(plan_disk(arguments, plan));
+  return plan;
+}
+
+}  // namespace s3crate::cli

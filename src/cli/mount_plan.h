@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a mount is to be, worked out and checked before anything is unlocked or changed.
+#pragma once
+
+#include <string>
+
+#include "cli/arguments.h"
+#include "cli/url.h"
+#include "device/disk.h"
+
+namespace s3crate::cli {
+
+struct MountPlan {
+  Url url;
+  std::string mountpoint;  // canonical
+  std::string disk_name, stats_name;
+  bool allow_other = false;
+  std::string log_to, log_level;
+  Duration outage_timeout{}, drain_timeout{};
+  device::DiskOptions disk;  // but for what the store and the log are needed for
+};
+
+// kBadArgument, or kIo for what the machine lacks. Makes the state directory if there is none.
+[[nodiscard]] Result<MountPlan> plan_mount(const Arguments& arguments);
+
+// /var/lib/s3crate-blk for root, else in the user's state directory.
+[[nodiscard]] Result<std::string> state_directory(const Arguments& arguments);
+
+}  // namespace s3crate::cli

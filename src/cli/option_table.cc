@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/option_table.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+
+namespace s3crate::cli {
+namespace {
+
+using enum Command;
+using enum OptionType;
+
+constexpr std::array kCommands = {
+    CommandSpec{kFormat, "format", "URL", 1, 1, "Make a new volume; refuses where one is",
+                "format file:///srv/disk --size 100G --key-file /root/disk.key"},
+    CommandSpec{kMount, "mount", "URL MOUNTPOINT", 2, 2,
+                "Show a volume as the file MOUNTPOINT/disk; returns once it can be used",
+                "mount file:///srv/disk /mnt/crate --key-file /root/disk.key"},
+    CommandSpec{kUmount, "umount", "MOUNTPOINT", 1, 1,
+                "Unmount, and wait until the store has everything", "umount /mnt/crate"},
+    CommandSpec{kSync, "sync", "MOUNTPOINT", 1, 1,
+                "Wait until the store has everything acknowledged so far; prints the generation", "sync /mnt/crate"},
+    CommandSpec{kStatus, "status", "[MOUNTPOINT]", 0, 1,
+                "Show the health of a mount, and what is guaranteed; without an argument, all mounts",
+                "status /mnt/crate"},
+    CommandSpec{kInfo, "info", "URL", 1, 1, "Show size, format, generations of a volume, and who has it open",
+                "info file:///srv/disk --key-file /root/disk.key"},
+    CommandSpec{kHistory, "history", "URL", 1, 1, "List the generations of a volume, newest first",
+                "history file:///srv/disk --limit 10 --key-file /root/disk.key"},
+    CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
+    CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
+                "Delete a journal with all writes in it that the store lacks; asks twice",
+                "journal discard 0123456789abcdef"},
+    CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
+};
+
+constexpr std::uint32_t kUnlocking = bit(kFormat) | bit(kMount) | bit(kInfo) | bit(kHistory);
+constexpr std::uint32_t kReading = bit(kMount) | bit(kInfo) | bit(kHistory);
+constexpr std::uint32_t kFacts =
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kJournalList);
+constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
+constexpr std::uint64_t kDayMs = 86'400'000;
+
+constexpr std::array kOptions = {
+    // Keys
+    OptionSpec{"passphrase-file", 0, kText, "FILE", "", "", 0, 0,
+               "Read the passphrase from the first line of FILE; - is standard input", kUnlocking, true},
+    OptionSpec{"passphrase-command", 0, kText, "COMMAND", "", "", 0, 0,
+               "Read the passphrase from what COMMAND prints", kUnlocking, true},
+    OptionSpec{"key-file", 0, kText, "FILE", "", "", 0, 0, "Unlock with a key file, as key new makes it", kUnlocking, true},
+    OptionSpec{"expect-volume", 0, kText, "FINGERPRINT", "", "", 0, 0,
+               "Refuse any other volume than the one with this fingerprint", kReading, true},
+
+    // format
+    OptionSpec{"size", 0, kSize, "SIZE", "", "", 4 * kKi, kTi * kKi * kKi, "The size of the disk; needed", bit(kFormat), false},
+    OptionSpec{"block-size", 0, kSize, "SIZE", "4K", "", 0, kGi,
+               "The unit in which data is kept: a power of two from 4K to 64K", bit(kFormat), false},
+    OptionSpec{"segment-size", 0, kSize, "SIZE", "8M", "", 64 * kKi, 64 * kMi,
+               "How much data one object of the store holds", bit(kFormat), false},
+    OptionSpec{"single-writer", 0, kFlag, "", "", "", 0, 0,
+               "For stores that cannot refuse to overwrite: you promise that one machine writes at a time", bit(kFormat), false},
+
+    // mount
+    OptionSpec{"foreground", 'f', kFlag, "", "", "", 0, 0, "Stay in front, and log to standard error", bit(kMount), false},
+    OptionSpec{"options", 'o', kWords, "NAME[=VALUE],...", "", "", 0, 0,
+               "Mount options as in fstab: any option of mount by its name", bit(kMount), false},
+    OptionSpec{"read-only", 0, kFlag, "", "", "", 0, 0, "Write nothing: no journal, no commit, and the disk refuses writes",
+               bit(kMount), true},
+    OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
+               "Take a volume that is open elsewhere; what it had not sent there is lost", bit(kMount), false},
+    OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
+               "Go on although the store shows an older state than this machine has seen", bit(kMount), false},
+    OptionSpec{"moved", 0, kFlag, "", "", "", 0, 0,
+               "The volume was moved here, and its old place is gone for good", bit(kMount), false},
+    OptionSpec{"durability", 0, kChoice, "local|store", "local", "", 0, 0,
+               "What fsync waits for: the journal on this machine, or the store", bit(kMount), true},
+    OptionSpec{"state-dir", 0, kText, "DIR", "",
+               "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
+               "Where journals and what this machine knows of volumes are kept",
+               bit(kMount) | bit(kJournalList) | bit(kJournalDiscard), true},
+    OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
+               "How much the journal may hold that the store lacks", bit(kMount), true},
+    OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
+               "Memory for writes that are not yet in the journal", bit(kMount), true},
+    OptionSpec{"upload-delay", 0, kTime, "TIME", "30s", "", 100, kDayMs,
+               "How old unsent data may become before it is sent", bit(kMount), true},
+    OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", bit(kMount), true},
+    OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
+               "Memory for data read lately", bit(kMount), true},
+    OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
+               "Memory for pages of the map", bit(kMount), true},
+    OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,
+               "How long a read waits for a store that is away before it fails", bit(kMount), true},
+    OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,
+               "How long SIGTERM waits for the store; what is left stays in the journal", bit(kMount), true},
+    OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", bit(kMount), true},
+    OptionSpec{"stats-name", 0, kText, "NAME", "stats", "", 0, 0,
+               "The name of the file with statistics; NAME.json is there too", bit(kMount), true},
+    OptionSpec{"allow-other", 0, kFlag, "", "", "", 0, 0,
+               "Let other users see the files (as a user, this needs user_allow_other in /etc/fuse.conf)", bit(kMount), true},
+    OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", bit(kMount), true},
+    OptionSpec{"log-to", 0, kText, "syslog|FILE", "", "syslog, or standard error with -f", 0, 0, "Where the log goes",
+               bit(kMount), true},
+
+    // umount, sync
+    OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", bit(kUmount), false},
+    OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
+               "Wait no longer than this; the sending goes on", bit(kUmount), false},
+    OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
+               "How to show what is still to be sent", bit(kUmount) | bit(kSync), false},
+
+    // history, and what prints facts
+    OptionSpec{"limit", 0, kCount, "N", "", "all", 1, 1'000'000'000, "The newest N only", bit(kHistory), false},
+    OptionSpec{"json", 0, kFlag, "", "", "", 0, 0, "Print JSON; errors too, as {\"error\": {\"code\", \"message\"}}", kFacts, false},
+};
+
+}  // namespace
+
+std::span<const CommandSpec> commands() { return kCommands; }
+
+const CommandSpec& spec_of(Command command) {
+  const auto& spec = kCommands.at(static_cast<std::size_t>(command));
+  CHECK(spec.command == command);
+  return spec;
+}
+
+std::span<const OptionSpec> options() { return kOptions; }
+
+const OptionSpec* find_option(std::string_view name) {
+  const auto* found = std::find_if(kOptions.begin(), kOptions.end(), [&](const OptionSpec& o) { return o.name == name; });
+  return found == kOptions.end() ? nullptr : found;
+}
+
+}  // namespace s3crate::cli

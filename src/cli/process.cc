@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstdio>
+#include <vector>
+
+namespace s3crate::cli {
+
+void keep_no_dumps() {
+  const rlimit none = {0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+bool become_io_flusher() {
+#ifdef PR_SET_IO_FLUSHER
+  return ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
+#else
+  return false;
+#endif
+}
+
+std::string host_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+std::string boot_id() {
+  auto text = read_small_file("/proc/sys/kernel/random/boot_id", 4096).value_or("unknown\n");
+  return text.substr(0, text.find('\n'));
+}
+
+std::uint64_t memory_bytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) : 0;
+}
+
+int run_quietly(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) return -1;
+  if (child == 0) {
+    const int null = ::open("/dev/null", O_RDWR);
+    for (int fd = 0; fd <= 2 && null >= 0; ++fd) ::dup2(null, fd);
+    ::execvp(argv[0], argv.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return -1;
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) != 127 ? WEXITSTATUS(status) : -1;
+}
+
+namespace {
+
+void leave_terminal() {
+  ::setsid();
+  if (::chdir("/") != 0) std::fputs("s3crate-blk: cannot change to /\n", stderr);
+  std::fflush(stdout);
+  std::fflush(stderr);
+  const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (int fd = 0; fd <= 2; ++fd) ::dup2(null.get(), fd);
+}
+
+// The child's first byte is its word; without one it died, and how it died is all there is to know.
+Result<ExitStatus> wait_for_child(int pipe, pid_t child) {
+  unsigned char status = 0;
+  for (;;) {
+    const auto n = ::read(pipe, &status, 1);
+    if (n == 1) return static_cast<ExitStatus>(status);
+    if (n == 0) break;
+    if (errno != EINTR) return fail(system_error(errno, "read", "a pipe"));
+  }
+  int how = 0;
+  if (::waitpid(child, &how, 0) == child && WIFSIGNALED(how)) {
+    return fail(Code::kIo, "the background process was ended by signal {} before it was ready", WTERMSIG(how));
+  }
+  return fail(Code::kIo, "the background process ended before it was ready");
+}
+
+}  // namespace
+
+Result<ExitStatus> run_in_background(const std::function<ExitStatus(const Ready&)>& body) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(system_error(errno, "make", "a pipe"));
+  Fd reading(ends[0]), writing(ends[1]);
+  std::fflush(stdout);
+  std::fflush(stderr);
+  const pid_t child = ::fork();
+  if (child < 0) return fail(system_error(errno, "start", "a process"));
+  if (child > 0) {
+    writing.reset();
+    return wait_for_child(reading.get(), child);
+  }
+  reading.reset();
+  const auto tell = [&](ExitStatus status) {
+    const auto byte = static_cast<unsigned char>(status);
+    if (writing && ::write(writing.get(), &byte, 1) != 1) std::fputs("s3crate-blk: nobody waits for this\n", stderr);
+    writing.reset();
+  };
+  const ExitStatus status = body([&] {
+    leave_terminal();
+    tell(kDone);
+  });
+  tell(status);
+  std::fflush(stdout);
+  std::fflush(stderr);
+  ::_exit(status);
+}
+
+}  // namespace s3crate::cli

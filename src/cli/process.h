@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a process says to the kernel about itself, and how it goes into the background.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/exit_status.h"
+#include "cli/files.h"
+
+namespace s3crate::cli {
+
+// Secrets stay out of core dumps, and out of reach of the user's other processes.
+void keep_no_dumps();
+
+// The kernel may need this process to free memory, so its allocations must never wait for that. Threads made from here on
+// inherit it. False where it is not allowed (it takes CAP_SYS_RESOURCE).
+bool become_io_flusher();
+
+[[nodiscard]] std::string host_name();
+[[nodiscard]] std::string boot_id();
+[[nodiscard]] std::uint64_t memory_bytes();  // of the machine
+
+// Runs a program and waits; its exit status, or -1 if it could not be run or was killed. What it prints is dropped.
+[[nodiscard]] int run_quietly(const std::vector<std::string>& words);
+
+// Forks. The child runs `body`, which calls `ready` once the work has begun to succeed: from then on it has no terminal, and the
+// parent has exited with kDone. A body that returns before that decides the parent's status; until then the child
+// shares its terminal, so its errors and questions are seen.
+//
+// Before fork no thread may run and no secret be held: neither is there in a child.
+using Ready = std::function<void()>;
+[[nodiscard]] Result<ExitStatus> run_in_background(const std::function<ExitStatus(const Ready& ready)>& body);
+
+}  // namespace s3crate::cli

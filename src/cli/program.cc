@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The program: parse, run the command, say what went wrong.
+#include <cstdio>
+#include <exception>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "cli/command_line.h"
+#include "cli/config_file.h"
+#include "cli/process.h"
+
+namespace s3crate::cli {
+namespace {
+
+CommandResult run(Context& context) {
+  switch (context.arguments.command()) {
+    case Command::kFormat: return run_format(context);
+    case Command::kMount: return run_mount(context);
+    case Command::kUmount: return run_umount(context);
+    case Command::kSync: return run_sync(context);
+    case Command::kStatus: return run_status(context);
+    case Command::kInfo: return run_info(context);
+    case Command::kHistory: return run_history(context);
+    case Command::kJournalList: return run_journal_list(context);
+    case Command::kJournalDiscard: return run_journal_discard(context);
+    case Command::kKeyNew: return run_key_new(context);
+  }
+  return fail(Code::kBadArgument, "this command does nothing");
+}
+
+int report(const Error& error, bool json) {
+  if (json) {
+    const nlohmann::json value = {{"error", {{"code", code_name(error.code())}, {"message", error.message()}}}};
+    Output(true).print_json(value);
+  } else {
+    std::fprintf(stderr, "s3crate-blk: %s\n", error.message().c_str());
+  }
+  return exit_status(error.code());
+}
+
+int run_words(const std::vector<std::string>& words) {
+  const bool json = wants_json(words);
+  auto parsed = parse_command_line(words, config_file_paths());
+  if (!parsed) return report(parsed.error(), json);
+  if (!parsed->arguments) {
+    std::fputs(parsed->text.c_str(), stdout);
+    return kDone;
+  }
+  Context context{*parsed->arguments, system_env(), Output(json)};
+  auto status = run(context);
+  return status ? *status : report(status.error(), json);
+}
+
+}  // namespace
+
+void Output::print(std::string_view text) const {
+  if (json_) return;
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+void Output::print_json(const nlohmann::json& value) const {
+  if (!json_) return;
+  // Names and messages may hold bytes that are no UTF-8: those are replaced, never thrown about.
+  const auto text = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+int run_program(int argc, char** argv) {
+  keep_no_dumps();
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  try {
+    return run_words(words);
+  } catch (const std::exception& e) {
+    return report(Error(Code::kIo, fmt::format("cannot go on: {}", e.what())), wants_json(words));
+  }
+}
+
+}  // namespace s3crate::cli

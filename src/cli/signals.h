@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Signals as calls on a thread of their own. Made before any other thread, so that all of them leave signals to it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "base/executor.h"
+
+namespace s3crate::cli {
+
+class SignalWatch {
+ public:
+  // SIGTERM, SIGINT and SIGUSR1 go to on_signal; on_tick comes a few times a second. SIGHUP and SIGPIPE are ignored.
+  SignalWatch(Executor& executor, std::function<void(int)> on_signal, std::function<void()> on_tick);
+  ~SignalWatch();
+
+ private:
+  void loop();
+  const std::function<void(int)> on_signal_;
+  const std::function<void()> on_tick_;
+  std::atomic<bool> stopping_ = false;
+  std::unique_ptr<Task> task_;
+};
+
+}  // namespace s3crate::cli

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// umount: the kernel's part is done at once; then it waits for the process behind the mount, which sends what is left.
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/time_text.h"
+#include "cli/command.h"
+#include "cli/mount_table.h"
+#include "cli/process.h"
+#include "cli/progress.h"
+
+namespace s3crate::cli {
+namespace {
+
+tl::unexpected<Error> busy(const std::string& mountpoint) {
+  std::string who = "programs have files in it open (fuser -vm shows them)";
+  if (const auto loops = loops_in(mountpoint); !loops.empty()) {
+    const auto& device = loops[0].device;
+    who = fmt::format("{} is on its disk: unmount what is on that, then losetup -d {}", device, device);
+  }
+  return fail(Code::kExists, "{} is in use: {}", mountpoint, who);
+}
+
+Result<> unmount(const std::string& mountpoint) {
+  if (::geteuid() == 0) {
+    if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
+    if (errno == EBUSY) return busy(mountpoint);
+    return fail(system_error(errno, "unmount", mountpoint));
+  }
+  const int status = run_quietly({"fusermount3", "-u", "--", mountpoint});
+  if (status == 0) return {};
+  if (status < 0) return fail(Code::kIo, "cannot unmount {}: fusermount3 is not there (package fuse3)", mountpoint);
+  return busy(mountpoint);
+}
+
+// Nobody is there to wait for.
+CommandResult bury(Context& context, const std::string& mountpoint) {
+  context.out.print(fmt::format("{} is unmounted; the process behind it was dead. What it had acknowledged and not sent is in the "
+                                "journal of this machine: mount the volume again to send it", mountpoint));
+  return kDone;
+}
+
+CommandResult conclude(Context& context, const std::string& mountpoint, const nlohmann::json& ending) {
+  const int status = ending.value("status", static_cast<int>(kFailed));
+  const auto message = ending.value("message", "");
+  if (status == kDone) {
+    context.out.print(fmt::format("{} is unmounted; the store has everything (generation {})", mountpoint, ending.value("generation", std::uint64_t{0})));
+  } else {
+    std::fprintf(stderr, "s3crate-blk: %s\n", message.c_str());
+  }
+  return static_cast<ExitStatus>(status);
+}
+
+CommandResult wait_for_end(Context& context, const std::string& mountpoint, const std::string& socket, ControlConnection& connection) {
+  const auto& arguments = context.arguments;
+  std::optional<Duration> timeout;
+  if (arguments.has("timeout")) timeout = arguments.time("timeout");
+  if (arguments.flag("no-wait")) timeout = std::chrono::milliseconds(1);
+  const auto style = progress_style(arguments.text("progress"));
+  auto ending = wait_with_progress(context.env.clock, connection, socket, style, timeout);
+  if (is(ending, Code::kTransient)) {
+    return fail(Code::kTransient, "{} is unmounted, but the process behind it ended without a word; what was not sent is in the "
+                "journal: mount the volume again", mountpoint);
+  }
+  if (!ending) return fail(std::move(ending.error()));
+  if (*ending) return conclude(context, mountpoint, **ending);
+
+  std::uint64_t unsent = 0;
+  auto status = connect_control(socket);
+  if (status && status->send({{"command", "status"}})) {
+    auto answer = status->receive(std::chrono::seconds(2));
+    if (answer && *answer && (**answer).contains("unsent")) unsent = (**answer)["unsent"].value("bytes", std::uint64_t{0});
+  }
+  const auto text = fmt::format("{} is unmounted; {} exist only on this machine, and are still being sent", mountpoint, format_bytes(unsent));
+  if (!arguments.flag("no-wait")) return fail(Code::kTransient, "{}", text);
+  context.out.print(text);
+  return kDone;
+}
+
+}  // namespace
+
+CommandResult run_umount(Context& context) {
+  const auto mountpoint = canonical_path(context.arguments.positionals().at(0));
+  const auto mount = find_mount(mountpoint);
+  const auto socket = control_socket_path(mountpoint, mount ? mount->owner : ::geteuid());
+  auto connection = connect_control(socket);
+  if (!mount && !connection) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
+  // Before the unmount, so that its end is not missed.
+  if (connection) TRY(connection->send({{"command", "wait"}}));
+  if (mount) TRY(unmount(mountpoint));
+  if (!connection) return bury(context, mountpoint);
+  return wait_for_end(context, mountpoint, socket, *connection);
+}
+
+}  // namespace s3crate::cli

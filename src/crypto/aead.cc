@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// XChaCha20-Poly1305: HChaCha20 makes a subkey out of the key and the first 16 bytes of the nonce;
+// ChaCha20-Poly1305 uses it with four zero bytes and the other eight.
+#include <sodium.h>
+
+#include "crypto/chacha.h"
+#include "crypto/crypto.h"
+
+namespace s3crate::crypto {
+namespace {
+
+static_assert(kNonceSize == crypto_core_hchacha20_INPUTBYTES + 8);
+static_assert(kTagSize == crypto_aead_chacha20poly1305_ietf_ABYTES);
+
+class Subkey {
+ public:
+  Subkey(const Secret& key, ByteView nonce) {
+    crypto_core_hchacha20(key_.data(), nonce.data(), key.view().data(), nullptr);
+    std::copy(nonce.begin() + crypto_core_hchacha20_INPUTBYTES, nonce.end(), nonce_.begin() + 4);
+  }
+  ~Subkey() { wipe(key_); }
+  Subkey(const Subkey&) = delete;
+  Subkey& operator=(const Subkey&) = delete;
+
+  [[nodiscard]] ByteView key() const { return key_; }
+  [[nodiscard]] ByteView nonce() const { return nonce_; }
+
+ private:
+  std::array<std::uint8_t, internal::kChaChaKeySize> key_;
+  std::array<std::uint8_t, internal::kChaChaNonceSize> nonce_{};
+};
+
+}  // namespace
+
+void SealingKey::seal(Random& random, std::span<const ByteView> plaintext, ByteView additional,
+                      Bytes& out) const {
+  std::size_t size = kSealOverhead;
+  for (ByteView part : plaintext) size += part.size();
+  const std::size_t start = out.size();
+  out.resize(start + size);
+  const MutableByteView sealed = MutableByteView(out).subspan(start);
+  random.fill(sealed.first(kNonceSize));
+  const Subkey subkey(key_.key_, sealed.first(kNonceSize));
+  internal::chacha20_poly1305_seal(subkey.key(), subkey.nonce(), plaintext, additional,
+                                   sealed.subspan(kNonceSize));
+}
+
+Result<> OpeningKey::open(ByteView sealed, ByteView additional, Bytes& out) const {
+  if (sealed.size() < kSealOverhead) return fail(Code::kCorrupt, "too short to be sealed data");
+  const std::size_t start = out.size();
+  out.resize(start + sealed.size() - kSealOverhead);
+  const MutableByteView plaintext = MutableByteView(out).subspan(start);
+  const Subkey subkey(key_, sealed.first(kNonceSize));
+  if (!internal::chacha20_poly1305_open(subkey.key(), subkey.nonce(), sealed.subspan(kNonceSize),
+                                        additional, plaintext)) {
+    wipe(plaintext);
+    out.resize(start);
+    return fail(Code::kCorrupt, "sealed data is not authentic: damaged, forged or of another key");
+  }
+  return {};
+}
+
+}  // namespace s3crate::crypto

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Ed25519 by libsodium, which needs the message in one piece: at most an object's header and index,
+// or one commit.
+#include <sodium.h>
+
+#include "base/check.h"
+#include "base/wire.h"
+#include "crypto/crypto.h"
+
+namespace s3crate::crypto {
+namespace {
+
+static_assert(kSecretSize == crypto_sign_SEEDBYTES);
+static_assert(sizeof(VerifyKey) == crypto_sign_PUBLICKEYBYTES);
+static_assert(sizeof(Signature) == crypto_sign_BYTES);
+
+// libsodium's form of the secret key, which is the seed and what is derived from it.
+struct ExpandedKey {
+  ExpandedKey(const Secret& seed, VerifyKey& verify_key) {
+    CHECK(!seed.empty());
+    CHECK(crypto_sign_seed_keypair(verify_key.data(), bytes.data(), seed.view().data()) == 0);
+  }
+  ~ExpandedKey() { wipe(bytes); }
+  ExpandedKey(const ExpandedKey&) = delete;
+  ExpandedKey& operator=(const ExpandedKey&) = delete;
+
+  std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> bytes;
+};
+
+Bytes signed_message(std::string_view type, std::span<const ByteView> parts) {
+  static constexpr std::string_view kDomain = "s3crate-blk/1 sign ";
+  std::size_t size = 4 + kDomain.size() + type.size();
+  for (ByteView part : parts) size += part.size();
+  Bytes message;
+  message.reserve(size);
+  ByteWriter writer(message);
+  writer.u32(static_cast<std::uint32_t>(kDomain.size() + type.size()));
+  writer.raw(as_bytes(kDomain));
+  writer.raw(as_bytes(type));
+  for (ByteView part : parts) writer.raw(part);
+  return message;
+}
+
+}  // namespace
+
+Signer::Signer(Secret seed) : seed_(std::move(seed)) { ExpandedKey key(seed_, public_); }
+
+Signature Signer::sign(std::string_view type, std::span<const ByteView> parts) const {
+  const Bytes message = signed_message(type, parts);
+  VerifyKey verify_key;
+  const ExpandedKey key(seed_, verify_key);
+  CHECK(verify_key == public_);
+  Signature signature;
+  CHECK(crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
+                             key.bytes.data()) == 0);
+  return signature;
+}
+
+Result<> verify(const VerifyKey& key, std::string_view type, std::span<const ByteView> parts,
+                const Signature& signature) {
+  const Bytes message = signed_message(type, parts);
+  if (crypto_sign_verify_detached(signature.data(), message.data(), message.size(), key.data()) !=
+      0) {
+    return fail(Code::kCorrupt, "the signature of a {} does not match", type);
+  }
+  return {};
+}
+
+}  // namespace s3crate::crypto

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/assemble.h"
+
+#include <algorithm>
+#include <set>
+
+namespace s3crate::device {
+
+using segment::ObjectId;
+using volume::Run;
+
+namespace {
+
+// Lays the extents of one segment out, in the order of their numbers.
+PlacedSegment lay_out(const PendingSegmentPtr& segment, const std::set<std::uint32_t>& used) {
+  PlacedSegment placed;
+  placed.segment = segment;
+  std::uint64_t at = segment::segment_header_size();
+  for (std::uint32_t number : used) {
+    const PendingExtent& extent = segment->extents.at(number);
+    auto offset = static_cast<std::uint32_t>(at);
+    placed.extents.push_back({extent, offset});
+    placed.index.extents.push_back({number, offset, extent.length, extent.digest});
+    placed.blocks += extent.blocks;
+    at += extent.length;
+  }
+  placed.extents_end = at;
+  return placed;
+}
+
+void describe(PlacedSegment& placed, const PendingGeneration& generation, const PlaceContext& context) {
+  segment::SegmentIndex& index = placed.index;
+  index.epoch = context.epoch;
+  index.continues_epoch = context.continues_epoch;
+  index.continues_seq = Seq(generation.first.value - 1);
+  index.seq_first = generation.first;
+  index.seq_last = generation.last;
+  index.needs_seq = generation.last;
+  index.disk_bytes = generation.disk_bytes;
+  index.sealed_secret = placed.segment->sealed_secret;
+}
+
+}  // namespace
+
+Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,
+                               const std::function<Result<PendingSegmentPtr>()>& make_empty) {
+  CHECK(generation.patches.empty());
+  PlacedGeneration out;
+  out.runs = generation.runs.runs();
+  std::map<ObjectId, std::set<std::uint32_t>> used;
+  for (const Run& run : out.runs)
+    if (!run.hole) used[run.extent.object.id].insert(run.extent.number);
+
+  std::map<ObjectId, std::size_t> position;
+  for (const PendingSegmentPtr& segment : generation.segments) {
+    auto it = used.find(segment->id);
+    out.left_out += segment->extents.size() - (it == used.end() ? 0 : it->second.size());
+    if (it == used.end()) continue;
+    position[segment->id] = out.segments.size();
+    out.segments.push_back(lay_out(segment, it->second));
+  }
+  // Holes need a place in some index: where there is no segment, one of an index only.
+  if (out.segments.empty()) out.segments.push_back(lay_out(TRY(make_empty()), {}));
+  for (PlacedSegment& placed : out.segments) describe(placed, generation, context);
+
+  for (Run& run : out.runs) {
+    if (run.hole) {
+      out.segments[0].index.holes.push_back({run.block, run.count, generation.last});
+      continue;
+    }
+    PlacedSegment& placed = out.segments[position.at(run.extent.object.id)];
+    auto extent = std::ranges::lower_bound(placed.extents, run.extent.number, {},
+                                           [](const PlacedExtent& e) { return e.extent.number; });
+    CHECK(extent != placed.extents.end() && extent->extent.number == run.extent.number);
+    run.extent.offset = extent->offset;
+    placed.index.runs.push_back({run.block, static_cast<std::uint32_t>(run.count), run.extent.number, run.first,
+                                 extent->extent.seq});
+  }
+  for (PlacedSegment& placed : out.segments)
+    std::ranges::sort(placed.index.runs, {}, [](const segment::IndexedRun& r) { return std::pair(r.written, r.block); });
+  return out;
+}
+
+Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
+                                  const volume::KeyRing& keys, Random& random) {
+  AssembledSegment out;
+  out.object = segment::encode_segment_header(header);
+  out.object.resize(placed.extents_end);
+  for (const PlacedExtent& extent : placed.extents) {
+    MutableByteView to = MutableByteView(out.object).subspan(extent.offset, extent.extent.length);
+    const PendingExtent& from = extent.extent;
+    if (from.record) TRY(from.record->read_extent(from.offset, to));
+    else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
+    if (crypto::digest(to) != from.digest)
+      return fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
+  }
+  out.finished = segment::finish_segment(header, placed.extents_end, placed.index, keys.index_sealing_key(), *keys.signer(),
+                                         random);
+  append(out.object, out.finished.tail);
+  return out;
+}
+
+}  // namespace s3crate::device

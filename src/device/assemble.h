@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Makes segments of a cut generation: which extents go in, where each stands, and the objects' bytes.
+//
+// An extent is left out only if no run of its own generation refers to it any more: then later batches of the same generation
+// overwrote or discarded all its blocks. (Compared with the head instead, an fsynced write would be lost with an overwriter
+// that is lost later.)
+#pragma once
+
+#include "device/generation.h"
+#include "volume/chain.h"
+
+namespace s3crate::device {
+
+struct PlacedExtent {
+  PendingExtent extent;
+  std::uint32_t offset = 0;  // in the object
+};
+struct PlacedSegment {
+  PendingSegmentPtr segment;
+  std::vector<PlacedExtent> extents;  // by number
+  segment::SegmentIndex index;
+  std::uint64_t extents_end = 0;
+  std::uint64_t blocks = 0;
+};
+struct PlacedGeneration {
+  std::vector<PlacedSegment> segments;
+  std::vector<volume::Run> runs;        // with offsets
+  std::uint64_t left_out = 0;           // extents
+};
+
+struct PlaceContext {
+  std::uint32_t epoch = 0;
+  std::uint32_t continues_epoch = 0;  // whose batch the one before generation.first is
+};
+// `generation` is cut and has no patches. If all its runs are holes, `make_empty` makes the segment that their index stands in.
+[[nodiscard]] Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,
+                                             const std::function<Result<PendingSegmentPtr>()>& make_empty);
+
+// Reads the extents from where they are, checks them, and makes the object.
+struct AssembledSegment {
+  Bytes object;
+  segment::FinishedSegment finished;
+};
+[[nodiscard]] Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
+                                                const volume::KeyRing& keys, Random& random);
+
+}  // namespace s3crate::device

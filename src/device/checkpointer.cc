@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/checkpointer.h"
+
+#include <algorithm>
+
+namespace s3crate::device {
+
+using segment::ObjectInfo;
+using volume::CommitBody;
+using volume::CommitKind;
+using volume::TreeChange;
+using volume::TreeId;
+
+namespace {
+constexpr Duration kTroublePause = std::chrono::seconds(5);
+}
+
+Checkpointer::Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
+                           const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
+                           std::function<void(const Error&)> trouble)
+    : env_(env),
+      head_(head),
+      volume_(volume),
+      chain_(chain),
+      objects_(objects),
+      objects_root_(objects_root),
+      uploader_(uploader),
+      options_(options),
+      trouble_(std::move(trouble)) {}
+
+Checkpointer::~Checkpointer() = default;
+
+void Checkpointer::start() {
+  task_ = env_.executor.spawn("checkpointer", [this] { run(); });
+}
+
+bool Checkpointer::due() {
+  if (head_.failure_locked()) return false;
+  std::uint64_t runs = head_.committed_runs_locked();
+  // Writers that wait for runs get room by a checkpoint only once their generations are committed.
+  return runs >= options_.runs || head_.commits_since_checkpoint_locked() >= options_.commits ||
+         (head_.pressed_locked() && runs >= options_.delta_runs_max / 4);
+}
+
+bool Checkpointer::wait_until_due() {
+  MutexLock lock(head_.mutex());
+  while (!head_.stopped_locked() && !due()) head_.changed().wait(head_.mutex());
+  return !head_.stopped_locked();
+}
+
+Result<> Checkpointer::pause() {
+  MutexLock lock(head_.mutex());
+  MonotonicTime deadline = env_.clock.monotonic_now() + kTroublePause;
+  while (!head_.stopped_locked() && !head_.failure_locked() && env_.clock.monotonic_now() < deadline)
+    head_.changed().wait_until(head_.mutex(), deadline);
+  if (head_.stopped_locked() || head_.failure_locked()) return fail(Code::kCancelled, "the disk is closing");
+  return {};
+}
+
+void Checkpointer::run() {
+  while (wait_until_due()) {
+    Head::Changes changes = head_.begin_checkpoint();
+    for (;;) {
+      auto stored = store(changes);
+      if (stored) break;
+      if (is(stored, Code::kCancelled) || is(stored, Code::kFenced)) return;
+      trouble_(stored.error().within("checkpoint"));
+      if (!pause()) return;
+    }
+  }
+}
+
+Result<> Checkpointer::store(const Head::Changes& changes) {
+  std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
+  volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
+                             .ring = keys->ring(), .page_key = keys->page_sealing_key(),
+                             .new_id = [this] { return chain_.new_object_id(); },
+                             .page_bytes = options_.page_bytes});
+  volume::MaybeRoot map = TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs()));
+
+  std::vector<ObjectInfo> objects = changes.objects;
+  std::ranges::sort(objects, {}, &ObjectInfo::key);
+  std::vector<TreeChange> rows;
+  for (const ObjectInfo& info : objects) {
+    volume::PageEntry entry = volume::encode_object_info(info);
+    rows.push_back({std::move(entry.key), std::move(entry.value)});
+  }
+  volume::MaybeRoot table = TRY(volume::tree_update(volume_.pages(), writer, TreeId::objects, objects_root_, rows));
+
+  CommitBody body;
+  body.kind = CommitKind::checkpoint;
+  body.disk_bytes = head_.disk_bytes();
+  body.checkpoint.as_of = changes.as_of;
+  if (map) body.roots.push_back(*map);
+  if (table) body.roots.push_back(*table);
+  body.objects = TRY(writer.finish());
+  std::vector<ObjectInfo> own = body.objects;
+  volume::CommitRef ref = TRY(uploader_.append(std::move(body)));
+  for (ObjectInfo& info : own) info.born = ref.generation;
+  objects_.rebase(table, changes.objects);
+  objects_root_ = table;
+  head_.end_checkpoint(map, own);
+  return {};
+}
+
+}  // namespace s3crate::device

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The checkpointer: lays the committed changes over the trees, puts the new pages, and commits their roots.
+//
+// A checkpoint has two numbers: as-of P, the generation whose state it holds, and its own commit C > P. Changes of P and before
+// then live in the trees; those after P stay in memory. Reads never notice: the changes stay readable until the new roots stand.
+#pragma once
+
+#include "device/uploader.h"
+
+namespace s3crate::device {
+
+struct CheckpointerOptions {
+  std::uint64_t runs = 100'000;    // committed changes that make one due
+  std::uint32_t commits = 1024;    // or commits with changes since the last
+  std::uint32_t page_bytes = 64 << 10;
+  std::uint64_t delta_runs_max = 400'000;
+};
+
+class Checkpointer {
+ public:
+  // All outlive it. `objects_root` is the object table as of the newest checkpoint.
+  Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
+               const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
+               std::function<void(const Error&)> trouble);
+  // The head must be stopped before.
+  ~Checkpointer();
+  void start();
+
+ private:
+  void run();
+  [[nodiscard]] bool wait_until_due();
+  [[nodiscard]] bool due() REQUIRES(head_.mutex());
+  [[nodiscard]] Result<> store(const Head::Changes& changes);
+  [[nodiscard]] Result<> pause();
+
+  Env env_;
+  Head& head_;
+  volume::Volume& volume_;
+  volume::Chain& chain_;
+  volume::ObjectTable& objects_;
+  volume::MaybeRoot objects_root_;  // the task's alone
+  Uploader& uploader_;
+  const CheckpointerOptions options_;
+  const std::function<void(const Error&)> trouble_;
+  std::unique_ptr<Task> task_;
+};
+
+}  // namespace s3crate::device

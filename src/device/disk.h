@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Disk: the block device's bytes. What FUSE calls, and what tests and the simulator call.
+//
+// The way of a write: write() copies into the overlay and answers; the encoder turns whole batches into sealed extents, appends
+// them to the journal, publishes them in the head map; cuts make generations; the uploader puts their segments and commits.
+// flush() answers once everything acknowledged before it is durable: in the journal, or in the store (Durability::store, or
+// when the journal failed).
+//
+// Threading: all calls are thread-safe and may block: read() on the store, write() on a full budget, flush() on the journal.
+// Errors: kTransient (the store is away longer than the outage limit), kCorrupt (the data is damaged), kFenced (another writer
+// took over: nothing is written any more), kCancelled (the disk is closing), kBadArgument (outside the disk).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "device/stats.h"
+#include "io/file_io.h"
+#include "store/object_store.h"
+#include "volume/volume.h"
+
+namespace s3crate::device {
+
+enum class Durability { local, store };
+
+struct DiskOptions {
+  bool read_only = false;
+  bool take_over = false;
+  bool accept_rollback = false;
+  bool moved = false;
+  Durability durability = Durability::local;
+  std::string state_dir;                 // of all volumes; this one's is a directory of its own in it
+  segment::Uuid boot{};                  // of this boot of the machine; zeros: unknown
+  std::string host;
+  std::vector<std::string> home;         // what the store's place is made of: host and path, or endpoint, bucket, prefix
+  std::string url;                       // for messages and the journal
+  std::uint64_t journal_bytes = 1ull << 30;
+  std::uint32_t journal_slot_bytes = 8 << 20;
+  std::uint64_t dirty_max = 64 << 20;    // overlay bytes in memory
+  std::uint64_t batch_bytes = 4 << 20;   // a batch is frozen when it holds as much
+  Duration batch_delay = std::chrono::seconds(1);
+  Duration upload_delay = std::chrono::seconds(30);
+  std::uint32_t upload_threads = 4;
+  std::uint32_t generations_in_flight = 4;
+  std::uint64_t block_cache_bytes = 256 << 20;
+  std::uint64_t map_cache_bytes = 64 << 20;
+  std::uint64_t delta_runs_max = 400'000;       // in memory; past it writers wait
+  std::uint64_t checkpoint_runs = 100'000;      // committed changes that make a checkpoint due
+  std::uint32_t checkpoint_commits = 1024;
+  std::uint32_t segment_bytes = 0;              // 0: the volume's
+  std::uint32_t page_bytes = 64 << 10;          // shrunk by tests
+  int compression_level = 1;
+  std::function<void(const std::string&)> log;  // sentences for the log; may be called from any task
+  std::function<void()> cancel_store;           // ends the store's own retries, when close() gives up draining
+  Duration away_limit = std::chrono::minutes(15);
+};
+
+class Disk {
+ public:
+  // Opens a volume's newest generation: read-only, or as its writer (wins `open`, recovers the journal). kFenced: it is open
+  // elsewhere, with who, where and since when.
+  [[nodiscard]] static Result<std::unique_ptr<Disk>> open(Env env, io::FileIo& files, volume::Volume& volume,
+                                                          const DiskOptions& options);
+  // Stops without a word to the store: what is not stored stays in the journal.
+  virtual ~Disk() = default;
+
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  [[nodiscard]] virtual std::uint32_t block_size() const = 0;
+  [[nodiscard]] virtual bool read_only() const = 0;
+
+  [[nodiscard]] virtual Result<> read(std::uint64_t offset, MutableByteView out) = 0;
+  [[nodiscard]] virtual Result<> write(std::uint64_t offset, ByteView data) = 0;
+  // The range reads as zeros from now on.
+  [[nodiscard]] virtual Result<> discard(std::uint64_t offset, std::uint64_t length) = 0;
+  [[nodiscard]] virtual Result<> flush() = 0;
+
+  // The first byte >= offset that may be data (hole: that is certainly zero); size() if there is none (for a hole: the end).
+  [[nodiscard]] virtual Result<std::uint64_t> seek(std::uint64_t offset, bool hole) = 0;
+  // Bytes of blocks that are not holes.
+  [[nodiscard]] virtual Result<std::uint64_t> allocated_bytes() = 0;
+
+  // Waits until the store has everything acknowledged so far; `stop` (if any) is looked at now and then. Answers the newest
+  // generation.
+  [[nodiscard]] virtual Result<Generation> sync(const std::atomic<bool>* stop = nullptr) = 0;
+  // Starts uploading what there is, without waiting.
+  virtual void upload_now() = 0;
+  // Drains for at most `drain`, then writes `close`, which says what is still pending in the journal, and stops. No other call may
+  // be under way or follow, but stats().
+  [[nodiscard]] virtual Result<> close(Duration drain) = 0;
+  // Wakes everybody who waits, with kCancelled; for a process that has to go.
+  virtual void cancel() = 0;
+
+  [[nodiscard]] virtual Stats stats() = 0;
+};
+
+}  // namespace s3crate::device

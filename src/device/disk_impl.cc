@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/disk_impl.h"
+
+#include <algorithm>
+
+namespace s3crate::device {
+
+using volume::CommitBody;
+using volume::CommitKind;
+
+namespace {
+constexpr Duration kStopPoll = std::chrono::milliseconds(200);
+constexpr Duration kTroubleFresh = std::chrono::seconds(30);
+constexpr std::uint64_t kSeekWindow = 1 << 18;  // blocks looked at under one lock
+}  // namespace
+
+class DiskImpl::Timed {
+ public:
+  Timed(Clock& clock, Meter& meter) : clock_(clock), meter_(meter), start_(clock.monotonic_now()) {}
+  ~Timed() { meter_.latency.add(clock_.monotonic_now() - start_); }
+
+ private:
+  Clock& clock_;
+  Meter& meter_;
+  MonotonicTime start_;
+};
+
+LatencyStats DiskImpl::Meter::stats() const {
+  return {latency.count(), bytes, static_cast<std::uint64_t>(latency.percentile(0.5).count()),
+          static_cast<std::uint64_t>(latency.percentile(0.99).count())};
+}
+
+DiskImpl::DiskImpl(Env env, volume::Volume& volume, const DiskOptions& options)
+    : env_(env), volume_(volume), options_(options), started_(env.clock.monotonic_now()) {}
+
+DiskImpl::~DiskImpl() { stop_writing(); }
+
+void DiskImpl::stop_writing() {
+  if (head_) head_->stop();
+  if (writer_.chain) writer_.chain->stop();
+  writer_.checkpointer.reset();
+  writer_.uploader.reset();
+  writer_.encoder.reset();
+}
+
+std::function<void(const Error&)> DiskImpl::trouble_reporter() {
+  return [this](const Error& error) {
+    if (error.code() == Code::kCancelled) return;
+    bool news = false;
+    {
+      MutexLock lock(trouble_mu_);
+      MonotonicTime now = env_.clock.monotonic_now();
+      news = !trouble_ || trouble_->message() != error.message() || now - trouble_at_ > kTroubleFresh;
+      trouble_ = error;
+      trouble_at_ = now;
+    }
+    if (news && options_.log) options_.log(error.message());
+  };
+}
+
+void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
+  opened_ = view.generation;
+  objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
+  objects_->rebase(view.objects, {});
+  objects_root_ = view.objects;
+  for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
+  cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes);
+  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size());
+  HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max};
+  head_ = std::make_unique<Head>(env_, volume_.object().block_size(), limits, std::move(view), last_seq);
+}
+
+void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
+                             std::uint32_t continues_epoch, bool journal_writes) {
+  Writer& w = writer_;
+  w.journal = std::move(journal);
+  w.chain = std::move(chain);
+  journal_writes_ = journal_writes;
+  const volume::VolumeObject& object = volume_.object();
+  std::uint32_t segment_bytes = options_.segment_bytes != 0 ? options_.segment_bytes : object.segment_bytes;
+  w.encoder_options = std::make_unique<EncoderOptions>(
+      EncoderOptions{object.block_size(), object.extent_bytes, segment_bytes, options_.compression_level, options_.batch_delay});
+  w.completion_counters = std::make_unique<EncoderCounters>();
+  w.completion_sealer = std::make_unique<SegmentSealer>(env_, *volume_.keys(), *w.chain, *w.encoder_options,
+                                                        *w.completion_counters);
+  auto trouble = trouble_reporter();
+  w.uploader = std::make_unique<Uploader>(
+      env_,
+      Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, w.journal.get(), *w.completion_sealer, trouble,
+                      [this](const volume::CommitRef& ref) {
+                        // Lost in a crash it is only an older notice.
+                        if (seen_) (void)seen_->note(ref, io::Sync::no);
+                      }},
+      UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes,
+                      continues_epoch});
+  w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
+                                        journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
+                                        [this] { upload_now(); });
+  w.checkpointer = std::make_unique<Checkpointer>(
+      env_, *head_, volume_, *w.chain, *objects_, objects_root_, *w.uploader,
+      CheckpointerOptions{options_.checkpoint_runs, options_.checkpoint_commits, options_.page_bytes, options_.delta_runs_max},
+      trouble);
+}
+
+void DiskImpl::start_uploading() {
+  writer_.uploader->start();
+  writer_.checkpointer->start();
+}
+
+void DiskImpl::start_encoding() { writer_.encoder->start(); }
+
+// --- reads -----------------------------------------------------------------------------------------------------------------
+
+Result<> DiskImpl::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {
+  Gather gather(from, to, block_size(), out);
+  volume::MaybeRoot root = head_->gather(gather);
+  TRY(gather.add_tree(volume_.pages(), root));
+  return gather.finish(*cache_, *source_);
+}
+
+Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
+  if (out.empty()) return {};
+  if (offset > size() || out.size() > size() - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
+  Timed timed(env_.clock, reads_);
+  reads_.bytes += out.size();
+  std::uint64_t bs = block_size();
+  BlockIndex from(offset / bs);
+  BlockIndex to((offset + out.size() + bs - 1) / bs);
+  if (offset % bs == 0 && out.size() % bs == 0) return read_blocks(from, to, out);
+  Bytes blocks((to - from) * bs);
+  TRY(read_blocks(from, to, blocks));
+  std::memcpy(out.data(), blocks.data() + offset % bs, out.size());
+  return {};
+}
+
+Result<std::uint64_t> DiskImpl::seek(std::uint64_t offset, bool hole) {
+  std::uint64_t bs = block_size();
+  BlockIndex end(size() / bs);
+  for (BlockIndex at(offset / bs); at < end;) {
+    BlockIndex until(std::min(end.value, at.value + kSeekWindow));
+    struct Part {
+      BlockIndex from, to;
+      Head::Kind kind;
+    };
+    std::vector<Part> parts;
+    volume::MaybeRoot root = head_->classify(at, until, [&](BlockIndex from, BlockIndex to, Head::Kind kind) {
+      parts.push_back({from, to, kind});
+    });
+    for (const Part& part : parts) {
+      BlockIndex found = part.to;
+      if (part.kind == Head::Kind::tree) found = TRY(volume::map_seek(volume_.pages(), root, part.from, part.to, hole));
+      else if ((part.kind == Head::Kind::hole) == hole) found = part.from;
+      if (found < part.to) return std::max(offset, found.value * bs);
+    }
+    at = until;
+  }
+  return size();
+}
+
+Result<std::uint64_t> DiskImpl::allocated_bytes() {
+  std::uint64_t total = 0;
+  for (std::uint64_t at = 0; at < size();) {
+    std::uint64_t data = TRY(seek(at, false));
+    if (data >= size()) break;
+    at = TRY(seek(data, true));
+    total += at - data;
+  }
+  return total;
+}
+
+// --- writes ----------------------------------------------------------------------------------------------------------------
+
+Result<> DiskImpl::refuse_write() const {
+  if (options_.read_only) return fail(Code::kDenied, "the disk is mounted read-only");
+  return {};
+}
+
+Result<> DiskImpl::write(std::uint64_t offset, ByteView data) {
+  TRY(refuse_write());
+  Timed timed(env_.clock, writes_);
+  writes_.bytes += data.size();
+  // A longer write than a batch is several, like one to any disk.
+  for (std::size_t done = 0; done < data.size();) {
+    std::size_t n = std::min<std::size_t>(data.size() - done, options_.batch_bytes);
+    TRY(head_->write(offset + done, data.subspan(done, n)));
+    done += n;
+  }
+  return {};
+}
+
+Result<> DiskImpl::discard(std::uint64_t offset, std::uint64_t length) {
+  TRY(refuse_write());
+  Timed timed(env_.clock, discards_);
+  discards_.bytes += length;
+  return head_->discard(offset, length);
+}
+
+bool DiskImpl::journal_answers() const { return journal_writes_ && !writer_.encoder->journal_failed(); }
+
+Result<> DiskImpl::flush() {
+  if (options_.read_only) return {};
+  Timed timed(env_.clock, flushes_);
+  Seq all = head_->freeze();
+  if (head_->stored_through() >= all) return {};
+  TRY(writer_.encoder->encode_through(all));
+  if (journal_answers()) {
+    if (writer_.journal->durable_through() >= all) return {};
+    auto synced = writer_.journal->sync();
+    // An append that failed meanwhile may have left a batch out of the journal.
+    if (synced && journal_answers()) return {};
+    if (!synced) trouble_reporter()(synced.error().within("the journal could not be made durable"));
+  }
+  return flush_to_store(all);
+}
+
+Result<> DiskImpl::flush_to_store(Seq through) {
+  writer_.uploader->demand(through);
+  return wait_stored(through, nullptr, std::nullopt);
+}
+
+Result<> DiskImpl::wait_stored(Seq through, const std::atomic<bool>* stop, std::optional<MonotonicTime> deadline) {
+  MutexLock lock(head_->mutex());
+  while (head_->stored_through_locked() < through) {
+    if (head_->failure_locked()) return fail(*head_->failure_locked());
+    if (head_->stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+    if (stop != nullptr && *stop) return fail(Code::kCancelled, "stopped waiting for the store");
+    MonotonicTime now = env_.clock.monotonic_now();
+    if (deadline && now >= *deadline) return fail(Code::kTransient, "the store has not got everything in time");
+    if (stop == nullptr && !deadline) head_->changed().wait(head_->mutex());
+    else head_->changed().wait_until(head_->mutex(), std::min(deadline.value_or(MonotonicTime::max()), now + kStopPoll));
+  }
+  return {};
+}
+
+Result<Generation> DiskImpl::sync(const std::atomic<bool>* stop) {
+  if (options_.read_only) return opened_;
+  Seq all = head_->freeze();
+  TRY(writer_.encoder->encode_through(all));
+  writer_.uploader->demand(all);
+  TRY(wait_stored(all, stop, std::nullopt));
+  return writer_.chain->head();
+}
+
+void DiskImpl::upload_now() {
+  if (options_.read_only) return;
+  (void)head_->freeze();
+  writer_.uploader->demand(Seq(~std::uint64_t{0}));
+}
+
+void DiskImpl::cancel() {
+  if (head_) head_->stop();
+  if (writer_.chain) writer_.chain->stop();
+}
+
+// `close` says that nobody writes any more, and what the journal still holds.
+Result<> DiskImpl::write_close(Seq all) {
+  HeadCounters now = head_->counters();
+  CommitBody body;
+  body.kind = CommitKind::close;
+  body.disk_bytes = size();
+  body.committed = head_->stored_through();
+  body.unsent_bytes = now.unsent_bytes;
+  if (body.committed < all) body.pending = volume::PendingClose{now.unsent_bytes, body.committed.next()};
+  volume::CommitRef ref = TRY(writer_.chain->append(std::move(body)));
+  if (seen_) TRY(seen_->note(ref, io::Sync::yes));
+  return {};
+}
+
+Result<> DiskImpl::close(Duration drain) {
+  if (options_.read_only || closed_) return {};
+  closed_ = true;
+  MonotonicTime deadline = env_.clock.monotonic_now() + drain;
+  Seq all = head_->freeze();
+  auto encoded = writer_.encoder->encode_through(all);
+  if (encoded && journal_answers()) encoded = writer_.journal->sync();
+  writer_.uploader->demand(all);
+  auto drained = encoded ? wait_stored(all, nullptr, deadline) : Result<>(fail(encoded.error()));
+  head_->stop();
+  if (!drained) {
+    if (options_.cancel_store) options_.cancel_store();
+    writer_.chain->stop();
+  }
+  writer_.checkpointer.reset();
+  writer_.uploader.reset();
+  auto written = head_->failure() ? Result<>(fail(*head_->failure())) : write_close(all);
+  stop_writing();
+  if (!drained) return drained;
+  return written;
+}
+
+// --- what it tells -----------------------------------------------------------------------------------------------------------
+
+Stats DiskImpl::stats() {
+  Stats out;
+  MonotonicTime now = env_.clock.monotonic_now();
+  out.vid = to_hex(volume_.vid());
+  out.uuid = to_hex(volume_.object().uuid);
+  out.disk_bytes = size();
+  out.block_size = block_size();
+  out.read_only = options_.read_only;
+  out.uptime = now - started_;
+  out.reads = reads_.stats();
+  out.writes = writes_.stats();
+  out.discards = discards_.stats();
+  out.flushes = flushes_.stats();
+  out.generation = writer_.chain ? writer_.chain->head() : opened_;
+  out.epoch = writer_.chain ? writer_.chain->who().epoch : 0;
+  out.durable_locally = writer_.encoder && journal_answers();
+  out.batches_recovered = recovered_;
+
+  HeadCounters head = head_->counters();
+  out.dirty_bytes = head.dirty_bytes;
+  out.dirty_max = options_.dirty_max;
+  out.unsent_bytes = head.unsent_bytes;
+  if (head.oldest != MonotonicTime{}) out.unsent_age = now - head.oldest;
+  out.delta_runs = head.delta_runs;
+  out.delta_runs_max = options_.delta_runs_max;
+  out.batches = head.batches;
+  out.commits = head.commits;
+  out.checkpoints = head.checkpoints;
+  out.writer_waits = head.writer_waits;
+
+  cache::CacheStats blocks = cache_->stats();
+  out.block_cache_bytes = blocks.bytes;
+  out.block_cache_capacity = blocks.capacity;
+  out.block_cache_hits = blocks.hits;
+  out.block_cache_misses = blocks.misses;
+  volume::PageCacheStats pages = volume_.pages().stats();
+  out.map_cache_bytes = pages.bytes;
+  out.map_cache_capacity = pages.capacity;
+  out.map_cache_hits = pages.hits;
+  out.map_cache_misses = pages.misses;
+  if (writer_.journal) {
+    journal::Stats journal = writer_.journal->stats();
+    out.journal_used = journal.used_bytes;
+    out.journal_capacity = journal.capacity_bytes;
+    out.journal_syncs = journal.syncs;
+    out.journal_failed_syncs = journal.failed_syncs;
+    out.journal_bytes = journal.append_bytes;
+  }
+  if (writer_.encoder) {
+    const EncoderCounters& encoded = writer_.encoder->counters();
+    const EncoderCounters& completed = *writer_.completion_counters;
+    out.extents = encoded.extents + completed.extents;
+    out.patches = encoded.patches;
+    out.bytes_before_compression = encoded.bytes_before + completed.bytes_before;
+    out.bytes_after_compression = encoded.bytes_after + completed.bytes_after;
+    out.zero_blocks = encoded.zero_blocks;
+  }
+  if (writer_.uploader) {
+    const UploaderCounters& uploaded = writer_.uploader->counters();
+    out.segments_put = uploaded.segments;
+    out.segment_bytes_put = uploaded.segment_bytes;
+    out.extents_left_out = uploaded.left_out;
+  }
+  auto failure = head_->failure();
+  MutexLock lock(trouble_mu_);
+  out.health = "ok";
+  if (failure) {
+    out.health = failure->code() == Code::kFenced ? "fenced" : "failed";
+    out.health_reason = failure->message();
+  } else if (journal_writes_ && writer_.encoder && writer_.encoder->journal_failed()) {
+    out.health = "journal failed";
+    out.health_reason = "fsync waits for the store";
+  } else if (trouble_ && now - trouble_at_ < kTroubleFresh) {
+    out.health = "trouble";
+    out.health_reason = trouble_->message();
+  }
+  return out;
+}
+
+}  // namespace s3crate::device

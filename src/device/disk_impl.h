@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The parts of a disk, wired together. How one comes to be: open.cc.
+#pragma once
+
+#include "base/histogram.h"
+#include "device/checkpointer.h"
+#include "device/disk.h"
+#include "device/seen.h"
+
+namespace s3crate::device {
+
+class DiskImpl final : public Disk {
+ public:
+  // What a writer has and a reader has not.
+  struct Writer {
+    std::unique_ptr<journal::Journal> journal;  // may be null
+    std::unique_ptr<volume::Chain> chain;
+    std::unique_ptr<EncoderCounters> completion_counters;
+    std::unique_ptr<EncoderOptions> encoder_options;
+    std::unique_ptr<SegmentSealer> completion_sealer;
+    std::unique_ptr<Encoder> encoder;
+    std::unique_ptr<Uploader> uploader;
+    std::unique_ptr<Checkpointer> checkpointer;
+  };
+
+  DiskImpl(Env env, volume::Volume& volume, const DiskOptions& options);
+  ~DiskImpl() override;
+
+  // What open.cc builds, step by step; see there.
+  void attach_reader(volume::View view, Seq last_seq);
+  void attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
+                     std::uint32_t continues_epoch, bool journal_writes);
+  void start_uploading();
+  void start_encoding();
+  void note_recovered(std::uint64_t batches) { recovered_ = batches; }
+  void keep_seen(std::unique_ptr<Seen> seen) { seen_ = std::move(seen); }
+  [[nodiscard]] Head& head() { return *head_; }
+  [[nodiscard]] Writer& writer() { return writer_; }
+  [[nodiscard]] std::function<void(const Error&)> trouble_reporter();
+  [[nodiscard]] Result<> wait_stored(Seq through, const std::atomic<bool>* stop, std::optional<MonotonicTime> deadline);
+
+  [[nodiscard]] std::uint64_t size() const override { return head_->disk_bytes(); }
+  [[nodiscard]] std::uint32_t block_size() const override { return head_->block_size(); }
+  [[nodiscard]] bool read_only() const override { return options_.read_only; }
+  [[nodiscard]] Result<> read(std::uint64_t offset, MutableByteView out) override;
+  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
+  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length) override;
+  [[nodiscard]] Result<> flush() override;
+  [[nodiscard]] Result<std::uint64_t> seek(std::uint64_t offset, bool hole) override;
+  [[nodiscard]] Result<std::uint64_t> allocated_bytes() override;
+  [[nodiscard]] Result<Generation> sync(const std::atomic<bool>* stop) override;
+  void upload_now() override;
+  [[nodiscard]] Result<> close(Duration drain) override;
+  void cancel() override;
+  [[nodiscard]] Stats stats() override;
+
+ private:
+  struct Meter {
+    std::atomic<std::uint64_t> bytes{0};
+    Histogram latency;
+    [[nodiscard]] LatencyStats stats() const;
+  };
+  class Timed;
+  [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
+  [[nodiscard]] Result<> refuse_write() const;
+  [[nodiscard]] bool journal_answers() const;
+  [[nodiscard]] Result<> flush_to_store(Seq through);
+  [[nodiscard]] Result<> write_close(Seq all);
+  void stop_writing();
+
+  Env env_;
+  volume::Volume& volume_;
+  const DiskOptions options_;
+  const MonotonicTime started_;
+  std::unique_ptr<volume::ObjectTable> objects_;
+  volume::MaybeRoot objects_root_;
+  std::unique_ptr<cache::ExtentCache> cache_;
+  std::unique_ptr<cache::StoreExtentSource> source_;
+  std::unique_ptr<Head> head_;
+  Generation opened_;  // of a reader
+  Writer writer_;
+  bool journal_writes_ = false;
+  bool closed_ = false;
+  std::uint64_t recovered_ = 0;
+  std::unique_ptr<Seen> seen_;
+
+  Meter reads_, writes_, discards_, flushes_;
+  Mutex trouble_mu_;
+  std::optional<Error> trouble_ GUARDED_BY(trouble_mu_);
+  MonotonicTime trouble_at_ GUARDED_BY(trouble_mu_){};
+};
+
+}  // namespace s3crate::device

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/encoder.h"
+
+#include <algorithm>
+
+namespace s3crate::device {
+
+namespace {
+// Encoded bytes stay in memory, and their places in the journal taken, until they are durable: past this, or an eighth of the
+// journal, the encoder syncs it unasked.
+constexpr std::uint64_t kUnsyncedMax = 16 << 20;
+constexpr Duration kRoomPause = std::chrono::seconds(1);
+}  // namespace
+
+// What becomes of one batch.
+struct Encoder::Draft {
+  EncodedBatch batch;
+  journal::RecordBody body;
+  Bytes stored;  // all extents, one behind the other
+  std::vector<std::shared_ptr<SegmentSealer::Open>> announcing;
+};
+
+Encoder::Encoder(Env env, Head& head, volume::PageLoader& pages, const volume::KeyRing& keys, volume::Chain& chain,
+                 journal::Journal* journal, const EncoderOptions& options, std::function<void(const Error&)> trouble,
+                 std::function<void()> ask_for_room)
+    : env_(env),
+      head_(head),
+      pages_(pages),
+      journal_(journal),
+      options_(options),
+      trouble_(std::move(trouble)),
+      ask_for_room_(std::move(ask_for_room)),
+      unsynced_max_(journal != nullptr ? std::min(kUnsyncedMax, journal->stats().capacity_bytes / 8) : 0),
+      sealer_(env, keys, chain, options_, counters_) {}
+
+Encoder::~Encoder() = default;
+
+void Encoder::start() {
+  task_ = env_.executor.spawn("encoder", [this] { run(); });
+}
+
+void Encoder::run() {
+  while (head_.wait_for_batch(options_.batch_delay)) {
+    auto encoded = encode_through(head_.freeze());
+    if (!encoded && encoded.error().code() == Code::kCancelled) return;
+    if (!encoded) {
+      head_.fail_writes(encoded.error());
+      return;
+    }
+    if (journal_ != nullptr && !journal_failed_ && journal_->unsynced_bytes() > unsynced_max_)
+      if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
+  }
+}
+
+Result<> Encoder::encode_through(Seq through) {
+  for (;;) {
+    auto encoding = TRY(head_.begin_encoding(through));
+    if (!encoding) return {};
+    EncodedBatch encoded;
+    auto done = encode_one(*encoding, encoded);
+    sealer_close_pending_ = !done;
+    head_.end_encoding(*encoding, done ? &encoded : nullptr);
+    if (done) continue;
+    if (!is(done, Code::kNoSpace) && !is(done, Code::kTransient)) return done;
+    TRY(wait_for_room(done.error()));
+  }
+}
+
+// Whole holes that are holes already change nothing.
+void Encoder::add_hole(BlockIndex from, BlockIndex to, Draft& draft) {
+  if (head_.surely_hole(from, to, pages_)) return;
+  draft.batch.holes.push_back({.block = from, .count = to - from, .hole = true, .first = 0, .extent = {}});
+  draft.body.holes.push_back({from, to - from});
+}
+
+Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
+  Result<> failed;
+  auto data = [&](BlockIndex block, ByteView raw) {
+    if (!failed) return;
+    auto sealed = sealer_.seal(raw, draft.stored);
+    if (!sealed) {
+      failed = fail(sealed.error());
+      return;
+    }
+    if (const auto& open = sealer_.open(); !open->announced && (draft.announcing.empty() || draft.announcing.back() != open)) {
+      draft.announcing.push_back(open);
+      draft.body.segments.push_back({open->ordinal, open->segment->ring, open->segment->sealed_secret});
+    }
+    std::uint64_t blocks = raw.size() / options_.block_size;
+    auto index = static_cast<std::uint32_t>(draft.body.extents.size());
+    draft.body.extents.push_back({sealer_.open()->ordinal, sealed->extent.number, sealed->extent.offset, sealed->extent.length,
+                                  sealed->extent.digest});
+    draft.body.runs.push_back({block, static_cast<std::uint32_t>(blocks), index, 0});
+    draft.batch.runs.push_back(run_of(block, blocks, *sealed));
+    sealed->extent.seq = batch.seq;
+    draft.batch.extents.emplace_back(sealed->segment, std::move(sealed->extent));
+  };
+  volume::RunMap zeros;
+  for_each_extent(batch.blocks(), options_.block_size, options_.extent_bytes, data, [&](BlockIndex block, std::uint64_t count) {
+    counters_.zero_blocks += count;
+    zeros.put({.block = block, .count = count, .hole = true, .first = 0, .extent = {}});
+  });
+  for (const volume::Run& run : zeros.runs()) add_hole(run.block, run.end(), draft);
+  for (const auto& [block, content] : batch.blocks()) {
+    if (content.full) continue;
+    counters_.patches++;
+    BlockData patch;
+    patch.buffer.reset(new std::uint8_t[options_.block_size]());
+    patch.present = content.present;
+    for (const ByteSet::Range& range : content.present.ranges()) {
+      std::memcpy(patch.data() + range.from, content.data() + range.from, range.to - range.from);
+      draft.body.patches.push_back({block, range.from, Bytes(content.data() + range.from, content.data() + range.to)});
+    }
+    draft.batch.patches.emplace_back(block, std::move(patch));
+  }
+  return failed;
+}
+
+Result<> Encoder::append(Seq seq, Draft& draft) {
+  draft.body.disk_bytes = head_.disk_bytes();
+  if (journal_ != nullptr && !journal_failed_) {
+    std::vector<ByteView> parts;
+    parts.reserve(draft.body.extents.size());
+    for (const journal::RecordExtent& extent : draft.body.extents)
+      parts.push_back(ByteView(draft.stored).subspan(extent.offset, extent.length));
+    auto record = journal_->append(seq, draft.body, parts);
+    if (record) {
+      for (auto& [segment, extent] : draft.batch.extents) extent.record = *record;
+      return {};
+    }
+    if (!is(record, Code::kIo)) return fail(record.error());
+    // A batch that is missing in the journal ends what it can replay: from now on only the store makes anything durable.
+    trouble_(record.error().within("the journal failed; fsync waits for the store from now on"));
+    journal_failed_ = true;
+  }
+  auto memory = std::make_shared<const Bytes>(std::move(draft.stored));
+  for (auto& [segment, extent] : draft.batch.extents) extent.memory = memory;
+  return {};
+}
+
+Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) {
+  // A cut closed the segment together with its generation; a failed try may have.
+  if (sealer_generation_ != encoding.generation || sealer_close_pending_) sealer_.close_segment();
+  sealer_generation_ = encoding.generation;
+  const Batch& batch = *encoding.batch;
+  Draft draft;
+  for (const volume::Run& hole : batch.holes().runs()) add_hole(hole.block, hole.end(), draft);
+  TRY(encode_blocks(batch, draft));
+  TRY(append(batch.seq, draft));
+  for (const auto& open : draft.announcing) open->announced = true;
+  out = std::move(draft.batch);
+  return {};
+}
+
+Result<> Encoder::wait_for_room(const Error& why) {
+  trouble_(why);
+  ask_for_room_();
+  if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
+  MutexLock lock(head_.mutex());
+  MonotonicTime deadline = env_.clock.monotonic_now() + kRoomPause;
+  Seq stored = head_.stored_through_locked();
+  while (!head_.stopped_locked() && stored == head_.stored_through_locked() && env_.clock.monotonic_now() < deadline)
+    head_.changed().wait_until(head_.mutex(), deadline);
+  if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+  return {};
+}
+
+}  // namespace s3crate::device

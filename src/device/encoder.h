@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The encoder: takes whole batches in write order, makes extents of their full blocks, compresses and seals them once under the
+// key of the open segment, appends them to the journal, and publishes them in the head.
+//
+// Whoever needs a batch encoded does it, or waits for who is at it; a task of the encoder's own sees to the rest.
+// Extent numbers and nonces are used up when sealing starts: a batch that finds no room in the journal is encoded anew, in a new
+// segment, because a cut may have closed the old one meanwhile.
+#pragma once
+
+#include "compress/compress.h"
+#include "device/head.h"
+
+namespace s3crate::device {
+
+struct EncoderOptions {
+  std::uint32_t block_size = 4096;
+  std::uint32_t extent_bytes = 65536;
+  std::uint32_t segment_bytes = 8 << 20;
+  int compression_level = 1;
+  Duration batch_delay = std::chrono::seconds(1);
+};
+
+struct EncoderCounters {
+  std::atomic<std::uint64_t> extents{0}, patches{0}, zero_blocks{0}, bytes_before{0}, bytes_after{0};
+};
+
+// Seals extents into segments, one after the other. One caller at a time.
+class SegmentSealer {
+ public:
+  SegmentSealer(Env env, const volume::KeyRing& keys, volume::Chain& chain, const EncoderOptions& options,
+                EncoderCounters& counters)
+      : env_(env), keys_(keys), chain_(chain), options_(options), counters_(counters) {}
+
+  // Forgets the open segment: the next extent begins a new one.
+  void close_segment() { open_.reset(); }
+  struct Open {
+    PendingSegmentPtr segment;
+    std::uint32_t ordinal = 0;
+    bool announced = false;  // in the journal
+    crypto::SealingKey key;
+    std::uint32_t next_number = 0;
+    std::uint64_t bytes = 0;
+  };
+  // Appends the stored form of neighbouring blocks to `out` and describes it; opens a segment if need be.
+  struct Sealed {
+    PendingSegmentPtr segment;
+    PendingExtent extent;  // without its record
+  };
+  [[nodiscard]] Result<Sealed> seal(ByteView raw, Bytes& out);
+  [[nodiscard]] const std::shared_ptr<Open>& open() const { return open_; }
+  // A segment of its own, to hold nothing but an index.
+  [[nodiscard]] Result<PendingSegmentPtr> empty_segment();
+
+ private:
+  [[nodiscard]] Result<> open_segment();
+  Env env_;
+  const volume::KeyRing& keys_;
+  volume::Chain& chain_;
+  const EncoderOptions& options_;
+  EncoderCounters& counters_;
+  std::shared_ptr<Open> open_;
+  std::uint32_t next_ordinal_ = 1;
+};
+
+// The run that `blocks` blocks from `block` on make of a sealed extent. Its offset is not known yet.
+[[nodiscard]] volume::Run run_of(BlockIndex block, std::uint64_t blocks, const SegmentSealer::Sealed& sealed);
+
+// Calls `data` with stretches of neighbouring full blocks that are not all zeros, each within one aligned extent's worth, and
+// `zeros` with those that are.
+void for_each_extent(const std::map<BlockIndex, BlockData>& blocks, std::uint32_t block_size, std::uint32_t extent_bytes,
+                     const std::function<void(BlockIndex, ByteView)>& data,
+                     const std::function<void(BlockIndex, std::uint64_t)>& zeros);
+
+class Encoder {
+ public:
+  // `journal` may be nullptr: then sealed extents stay in memory until they are stored.
+  Encoder(Env env, Head& head, volume::PageLoader& pages, const volume::KeyRing& keys, volume::Chain& chain,
+          journal::Journal* journal, const EncoderOptions& options, std::function<void(const Error&)> trouble,
+          std::function<void()> ask_for_room);
+  // The head must be stopped before.
+  ~Encoder();
+  void start();
+
+  // Returns when all batches up to `through` are encoded.
+  [[nodiscard]] Result<> encode_through(Seq through);
+  // After the journal could not be written to: nothing goes there any more, and fsync must wait for the store.
+  [[nodiscard]] bool journal_failed() const { return journal_failed_; }
+  [[nodiscard]] const EncoderCounters& counters() const { return counters_; }
+
+ private:
+  struct Draft;
+  void run();
+  [[nodiscard]] Result<> encode_one(const Head::Encoding& encoding, EncodedBatch& out);
+  [[nodiscard]] Result<> encode_blocks(const Batch& batch, Draft& draft);
+  [[nodiscard]] Result<> append(Seq seq, Draft& draft);
+  void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
+  [[nodiscard]] Result<> wait_for_room(const Error& why);
+
+  Env env_;
+  Head& head_;
+  volume::PageLoader& pages_;
+  journal::Journal* const journal_;
+  const EncoderOptions options_;
+  const std::function<void(const Error&)> trouble_;
+  const std::function<void()> ask_for_room_;
+  EncoderCounters counters_;
+  std::atomic<bool> journal_failed_{false};
+  const std::uint64_t unsynced_max_;
+  SegmentSealer sealer_;               // of whoever encodes
+  std::uint64_t sealer_generation_ = 0;  // likewise
+  bool sealer_close_pending_ = false;    // likewise: the last batch failed
+  std::unique_ptr<Task> task_;
+};
+
+}  // namespace s3crate::device

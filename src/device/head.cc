@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/head.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace s3crate::device {
+
+using volume::MaybeRoot;
+using volume::Run;
+
+Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::View view, Seq last_seq)
+    : env_(env),
+      block_size_(block_size),
+      limits_(limits),
+      disk_bytes_(view.disk_bytes),
+      changed_(env.executor.cond_var()),
+      room_(env.executor.cond_var()),
+      committed_(std::move(view.changes)),
+      root_(view.map),
+      committed_generation_(view.generation),
+      new_objects_(std::move(view.new_objects)),
+      commits_since_checkpoint_(view.change_commits),
+      last_frozen_(last_seq),
+      encoded_through_(last_seq),
+      stored_through_(last_seq) {
+  MutexLock lock(mu_);
+  open_generation();
+}
+
+void Head::open_generation() {
+  auto generation = std::make_shared<PendingGeneration>();
+  generation->ordinal = next_ordinal_++;
+  generation->disk_bytes = disk_bytes_;
+  generations_.push_back(std::move(generation));
+}
+
+Batch& Head::current() {
+  if (!current_) {
+    current_ = std::make_unique<Batch>(block_size_);
+    current_->first_change = env_.clock.monotonic_now();
+  }
+  return *current_;
+}
+
+// --- users -----------------------------------------------------------------------------------------------------------------
+
+std::uint64_t Head::runs_locked() const {
+  std::uint64_t n = committed_.size() + (checkpointing_ ? checkpointing_->size() : 0);
+  for (const GenerationPtr& generation : generations_) n += generation->runs.size() + generation->patches.size();
+  return n;
+}
+
+bool Head::has_room(std::uint64_t bytes) const {
+  std::uint64_t held = dirty_bytes_ + memory_bytes_ + (current_ ? current_->bytes() : 0);
+  // One write at a time gets in whatever its size; a batch may bring as many runs as it has blocks.
+  return (held == 0 || held + bytes <= limits_.dirty_max) &&
+         runs_locked() + held / block_size_ < limits_.delta_runs_max;
+}
+
+Result<> Head::wait_for_room(std::uint64_t bytes) {
+  bool counted = false;
+  while (!stopped_ && !failure_ && !has_room(bytes)) {
+    if (!counted) counters_.writer_waits++;
+    counted = true;
+    freeze_locked();
+    waiting_writers_++;
+    changed_->notify_all();
+    room_->wait(mu_);
+    waiting_writers_--;
+  }
+  if (failure_) return fail(*failure_);
+  if (stopped_) return fail(Code::kCancelled, "the disk is closing");
+  return {};
+}
+
+Result<> Head::write(std::uint64_t offset, ByteView data) {
+  if (data.empty()) return {};
+  if (offset > disk_bytes_ || data.size() > disk_bytes_ - offset)
+    return fail(Code::kBadArgument, "a write beyond the end of the disk");
+  std::uint64_t first = offset / block_size_;
+  std::uint64_t blocks = (offset + data.size() - 1) / block_size_ - first + 1;
+  std::size_t skew = offset - first * block_size_;
+  bool aligned = skew == 0 && data.size() % block_size_ == 0;
+  // Value-initialised only where bytes around the write must be zeros.
+  std::shared_ptr<std::uint8_t[]> buffer(aligned ? new std::uint8_t[blocks * block_size_]
+                                                 : new std::uint8_t[blocks * block_size_]());
+  std::memcpy(buffer.get() + skew, data.data(), data.size());
+
+  MutexLock lock(mu_);
+  TRY(wait_for_room(data.size()));
+  if (current_ && current_->bytes() + blocks * block_size_ > limits_.batch_bytes) freeze_locked();
+  bool was_empty = !current_;
+  current().write(offset, data.size(), buffer);
+  // The background encoder sets its alarm by the first change of a batch.
+  if (was_empty) changed_->notify_all();
+  return {};
+}
+
+Result<> Head::discard(std::uint64_t offset, std::uint64_t length) {
+  if (length == 0) return {};
+  if (offset > disk_bytes_ || length > disk_bytes_ - offset)
+    return fail(Code::kBadArgument, "a discard beyond the end of the disk");
+  std::uint64_t end = offset + length;
+  std::uint64_t from = (offset + block_size_ - 1) / block_size_;
+  std::uint64_t to = end / block_size_;
+  auto zeros = [&](std::uint64_t at, std::uint64_t until) REQUIRES(mu_) {
+    if (at >= until) return;
+    std::shared_ptr<std::uint8_t[]> buffer(new std::uint8_t[block_size_]());
+    current().write(at, until - at, buffer);
+  };
+  MutexLock lock(mu_);
+  TRY(wait_for_room(2 * block_size_));
+  if (current_ && current_->bytes() > limits_.batch_bytes) freeze_locked();
+  bool was_empty = !current_;
+  if (from > to) {  // inside one block
+    zeros(offset, end);
+  } else {
+    zeros(offset, from * block_size_);
+    current().discard(BlockIndex(from), BlockIndex(to));
+    zeros(to * block_size_, end);
+  }
+  if (was_empty) changed_->notify_all();
+  return {};
+}
+
+Seq Head::freeze_locked() {
+  if (current_ && !current_->empty()) {
+    current_->seq = last_frozen_ = last_frozen_.next();
+    dirty_bytes_ += current_->bytes();
+    frozen_.push_back(std::move(current_));
+    changed_->notify_all();
+  }
+  current_.reset();
+  return last_frozen_;
+}
+
+Seq Head::freeze() {
+  MutexLock lock(mu_);
+  return freeze_locked();
+}
+
+void Head::add_overlay(Gather& gather) const {
+  if (current_) gather.add_batch(*current_);
+  for (auto batch = frozen_.rbegin(); batch != frozen_.rend() && !gather.complete(); ++batch) gather.add_batch(**batch);
+}
+
+void Head::add_committed(Gather& gather) const {
+  const PendingSegments none;
+  gather.add_runs(committed_, none);
+  if (checkpointing_) gather.add_runs(*checkpointing_, none);
+}
+
+MaybeRoot Head::gather(Gather& gather) {
+  MutexLock lock(mu_);
+  add_overlay(gather);
+  for (auto it = generations_.rbegin(); it != generations_.rend() && !gather.complete(); ++it) {
+    gather.add_patches((*it)->patches);
+    gather.add_runs((*it)->runs, pending_);
+  }
+  add_committed(gather);
+  return root_;
+}
+
+MaybeRoot Head::gather_below(const PendingGeneration& generation, Gather& gather) {
+  MutexLock lock(mu_);
+  gather.add_runs(generation.runs, pending_);
+  for (auto it = generations_.rbegin(); it != generations_.rend(); ++it) {
+    if ((*it)->ordinal >= generation.ordinal) continue;
+    gather.add_patches((*it)->patches);
+    gather.add_runs((*it)->runs, pending_);
+  }
+  add_committed(gather);
+  return root_;
+}
+
+MaybeRoot Head::classify(BlockIndex from, BlockIndex to, const std::function<void(BlockIndex, BlockIndex, Kind)>& each) {
+  MutexLock lock(mu_);
+  // The layers laid over each other, oldest first; what none of them holds is for the tree.
+  volume::RunMap all;
+  Run data{.block = from, .count = 1, .hole = false, .first = 0, .extent = {}};
+  auto mark = [&](BlockIndex at, BlockIndex until, bool hole) {
+    Run run = data;
+    run.block = at;
+    run.count = until - at;
+    run.hole = hole;
+    run.extent.number = static_cast<std::uint32_t>(at.value);  // keeps neighbours apart; never looked at
+    all.put(run);
+  };
+  auto mark_runs = [&](const volume::RunMap& runs) {
+    runs.visit(from, to, [&](const Run& run) { mark(run.block, run.end(), run.hole); });
+  };
+  auto mark_blocks = [&](const std::map<BlockIndex, BlockData>& blocks) {
+    for (auto it = blocks.lower_bound(from); it != blocks.end() && it->first < to; ++it)
+      mark(it->first, it->first.next(), false);
+  };
+  auto mark_batch = [&](const Batch& batch) {
+    mark_runs(batch.holes());
+    mark_blocks(batch.blocks());
+  };
+  if (checkpointing_) mark_runs(*checkpointing_);
+  mark_runs(committed_);
+  for (const GenerationPtr& generation : generations_) {
+    mark_runs(generation->runs);
+    mark_blocks(generation->patches);
+  }
+  for (const auto& batch : frozen_) mark_batch(*batch);
+  if (current_) mark_batch(*current_);
+  all.tile(from, to, [&](const Run& run) { each(run.block, run.end(), run.hole ? Kind::hole : Kind::data); },
+           [&](BlockIndex at, BlockIndex until) { each(at, until, Kind::tree); });
+  return root_;
+}
+
+// --- the encoder -------------------------------------------------------------------------------------------------------------
+
+Result<std::optional<Head::Encoding>> Head::begin_encoding(Seq through) {
+  MutexLock lock(mu_);
+  for (;;) {
+    if (encoded_through_ >= through || frozen_.empty()) return std::nullopt;
+    if (stopped_) return fail(Code::kCancelled, "the disk is closing");
+    if (!encoding_) break;
+    changed_->wait(mu_);
+  }
+  encoding_ = true;
+  return Encoding{frozen_.front(), generations_.back()->ordinal};
+}
+
+void Head::end_encoding(const Encoding& encoding, EncodedBatch* encoded) {
+  MutexLock lock(mu_);
+  CHECK(encoding_ && frozen_.front() == encoding.batch && generations_.back()->ordinal == encoding.generation);
+  encoding_ = false;
+  if (encoded != nullptr) {
+    const Batch& batch = *encoding.batch;
+    PendingGeneration& open = *generations_.back();
+    publish(open, *encoded);
+    if (open.first == Seq(0)) open.first = encoded_through_.next();
+    if (open.oldest == MonotonicTime{}) open.oldest = batch.first_change;
+    open.last = encoded_through_ = batch.seq;
+    counters_.batches++;
+    dirty_bytes_ -= batch.bytes();
+    frozen_.pop_front();
+    room_->notify_all();
+  }
+  changed_->notify_all();
+}
+
+void Head::publish(PendingGeneration& into, EncodedBatch& encoded) {
+  for (auto& [segment, extent] : encoded.extents) {
+    if (pending_.emplace(segment->id, segment).second) into.segments.push_back(segment);
+    into.bytes += extent.length;
+    if (!extent.record) into.memory += extent.length, memory_bytes_ += extent.length;
+    std::uint32_t number = extent.number;
+    segment->extents.emplace(number, std::move(extent));
+  }
+  auto put = [&](const Run& run) REQUIRES(mu_) {
+    into.runs.put(run);
+    auto first = into.patches.lower_bound(run.block);
+    auto last = into.patches.lower_bound(run.end());
+    std::uint64_t freed = static_cast<std::uint64_t>(std::distance(first, last)) * block_size_;
+    into.memory -= freed, memory_bytes_ -= freed;
+    into.patches.erase(first, last);
+  };
+  for (const Run& hole : encoded.holes) put(hole);
+  for (const Run& run : encoded.runs) put(run);
+  for (auto& [block, patch] : encoded.patches) {
+    auto [it, fresh] = into.patches.try_emplace(block, patch);
+    if (!fresh) {
+      lay_over(it->second, patch, block_size_);
+      continue;
+    }
+    into.bytes += block_size_;
+    into.memory += block_size_, memory_bytes_ += block_size_;
+  }
+}
+
+bool Head::surely_hole(BlockIndex from, BlockIndex to, volume::PageLoader& pages) {
+  bool hole = true;
+  std::vector<std::pair<BlockIndex, BlockIndex>> for_tree;
+  MaybeRoot root;
+  {
+    MutexLock lock(mu_);
+    std::vector<std::pair<BlockIndex, BlockIndex>> rest{{from, to}};
+    auto add = [&](const volume::RunMap& runs) {
+      std::vector<std::pair<BlockIndex, BlockIndex>> next;
+      for (auto [a, b] : rest)
+        runs.tile(a, b, [&](const Run& run) { hole = hole && run.hole; },
+                  [&](BlockIndex x, BlockIndex y) { next.emplace_back(x, y); });
+      rest = std::move(next);
+    };
+    for (auto it = generations_.rbegin(); it != generations_.rend(); ++it) {
+      auto patch = (*it)->patches.lower_bound(from);
+      if (patch != (*it)->patches.end() && patch->first < to) return false;
+      add((*it)->runs);
+    }
+    add(committed_);
+    if (checkpointing_) add(*checkpointing_);
+    for_tree = std::move(rest);
+    root = root_;
+  }
+  return hole && std::ranges::all_of(for_tree, [&](auto range) {
+    return volume::map_surely_hole(pages, root, range.first, range.second);
+  });
+}
+
+bool Head::wait_for_batch(Duration delay) {
+  MutexLock lock(mu_);
+  while (!stopped_) {
+    if (!frozen_.empty() && !encoding_) return true;
+    if (current_ && !current_->empty()) {
+      MonotonicTime due = current_->first_change + delay;
+      if (env_.clock.monotonic_now() >= due) freeze_locked();
+      else changed_->wait_until(mu_, due);
+    } else {
+      changed_->wait(mu_);
+    }
+  }
+  return false;
+}
+
+void Head::restore(Seq seq, EncodedBatch& encoded, MonotonicTime when) {
+  MutexLock lock(mu_);
+  PendingGeneration& open = *generations_.back();
+  publish(open, encoded);
+  if (open.first == Seq(0)) open.first = seq, open.oldest = when;
+  open.last = encoded_through_ = last_frozen_ = seq;
+}
+
+// --- the uploader --------------------------------------------------------------------------------------------------------------
+
+GenerationPtr Head::cut_if(const std::function<bool(const PendingGeneration&)>& wanted) {
+  MutexLock lock(mu_);
+  for (;;) {
+    GenerationPtr open = generations_.back();
+    if (stopped_ || open->empty() || !wanted(*open)) return nullptr;
+    if (!encoding_) {
+      open_generation();
+      return open;
+    }
+    changed_->wait(mu_);
+  }
+}
+
+void Head::complete_patches(PendingGeneration& generation, EncodedBatch& completed) {
+  MutexLock lock(mu_);
+  publish(generation, completed);
+}
+
+void Head::drop_patch(PendingGeneration& generation, BlockIndex block) {
+  MutexLock lock(mu_);
+  if (generation.patches.erase(block) == 0) return;
+  generation.memory -= block_size_;
+  memory_bytes_ -= block_size_;
+}
+
+void Head::committed(const GenerationPtr& generation, s3crate::Generation number, std::span<const Run> runs,
+                     std::span<const segment::ObjectInfo> objects) {
+  MutexLock lock(mu_);
+  CHECK(generations_.size() > 1 && generations_.front() == generation);
+  for (const Run& run : runs) committed_.put(run);
+  for (const PendingSegmentPtr& segment : generation->segments) pending_.erase(segment->id);
+  new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
+  committed_generation_ = number;
+  commits_since_checkpoint_++;
+  memory_bytes_ -= generation->memory;
+  stored_through_ = generation->last;
+  counters_.commits++;
+  generations_.pop_front();
+  room_->notify_all();
+  changed_->notify_all();
+}
+
+bool Head::skip_empty() {
+  MutexLock lock(mu_);
+  if (generations_.size() > 1 || !generations_.back()->empty() || stored_through_ == encoded_through_) return false;
+  stored_through_ = encoded_through_;
+  generations_.back()->first = generations_.back()->last = Seq(0);
+  generations_.back()->oldest = {};
+  room_->notify_all();
+  changed_->notify_all();
+  return true;
+}
+
+// --- the checkpointer ------------------------------------------------------------------------------------------------------------
+
+Head::Changes Head::begin_checkpoint() {
+  MutexLock lock(mu_);
+  CHECK(!checkpointing_);
+  checkpointing_ = std::make_shared<const volume::RunMap>(std::move(committed_));
+  committed_ = {};
+  commits_since_checkpoint_ = 0;
+  return {committed_generation_, checkpointing_, std::exchange(new_objects_, {}), root_};
+}
+
+void Head::end_checkpoint(const MaybeRoot& root, std::span<const segment::ObjectInfo> objects) {
+  MutexLock lock(mu_);
+  root_ = root;
+  checkpointing_.reset();
+  new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
+  counters_.checkpoints++;
+  room_->notify_all();
+  changed_->notify_all();
+}
+
+// --- state -------------------------------------------------------------------------------------------------------------------------
+
+void Head::fail_writes(Error why) {
+  MutexLock lock(mu_);
+  if (!failure_) failure_ = std::move(why);
+  room_->notify_all();
+  changed_->notify_all();
+}
+
+std::optional<Error> Head::failure() {
+  MutexLock lock(mu_);
+  return failure_;
+}
+
+void Head::stop() {
+  MutexLock lock(mu_);
+  stopped_ = true;
+  room_->notify_all();
+  changed_->notify_all();
+}
+
+Seq Head::encoded_through() {
+  MutexLock lock(mu_);
+  return encoded_through_;
+}
+
+Seq Head::stored_through() {
+  MutexLock lock(mu_);
+  return stored_through_;
+}
+
+HeadCounters Head::counters() {
+  MutexLock lock(mu_);
+  HeadCounters out = counters_;
+  out.dirty_bytes = dirty_bytes_ + (current_ ? current_->bytes() : 0);
+  out.memory_bytes = memory_bytes_;
+  out.unsent_bytes = out.dirty_bytes;
+  out.delta_runs = runs_locked();
+  auto older = [&](MonotonicTime t) {
+    if (t != MonotonicTime{} && (out.oldest == MonotonicTime{} || t < out.oldest)) out.oldest = t;
+  };
+  for (const GenerationPtr& generation : generations_) {
+    out.unsent_bytes += generation->bytes;
+    if (!generation->empty()) older(generation->oldest);
+  }
+  for (const auto& batch : frozen_) older(batch->first_change);
+  if (current_) older(current_->first_change);
+  return out;
+}
+
+}  // namespace s3crate::device

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How a disk comes to be. Each step may crash and be done again:
+//
+//   1. the newest generation is found and verified, and held against the newest one ever seen here (device/seen.h);
+//   2. the journal in the state directory, if any, is opened and locked, and device/term.h decides;
+//   3. the journal notes, durably, the epoch that is about to be claimed;
+//   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again;
+//   5. the committed batch is read from the chain *below* the open that was won, and the journal is replayed from there:
+//      its extents are put again under fresh names, what was uploaded but not committed is never adopted;
+//   6. a new incarnation of the journal begins, and writers are let in.
+#include <algorithm>
+
+#include "base/time_text.h"
+#include "device/disk_impl.h"
+#include "device/term.h"
+
+namespace s3crate::device {
+
+using journal::Journal;
+using volume::Commit;
+using volume::CommitRef;
+
+namespace {
+
+class Opener {
+ public:
+  Opener(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options)
+      : env_(env), files_(files), volume_(volume), options_(options),
+        state_dir_(options.state_dir + "/" + to_hex(volume.vid())) {}
+
+  Result<std::unique_ptr<Disk>> open() {
+    disk_ = std::make_unique<DiskImpl>(env_, volume_, options_);
+    Commit head = TRY(volume_.load_head());
+    if (options_.read_only) return open_reader(head);
+    TRY(files_.make_directories(state_dir_));
+    TRY(check_seen(head));
+    auto done = open_writer(std::move(head));
+    if (!done) return fail(done.error());
+    return std::move(disk_);
+  }
+
+ private:
+  Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
+    volume::View view = TRY(volume_.load_view(head));
+    disk_->attach_reader(std::move(view), Seq(0));
+    return std::move(disk_);
+  }
+
+  Result<> check_seen(const Commit& head);
+  Result<std::unique_ptr<Journal>> open_journal();
+  Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
+  Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
+  Result<> open_writer(Commit head);
+  Result<> replay(Journal& journal, Seq committed);
+  Result<> begin_incarnation(Journal& journal);
+  journal::Options journal_options() const {
+    journal::Options out;
+    out.path = state_dir_ + "/journal";
+    out.file_bytes = options_.journal_bytes;
+    out.slot_bytes = options_.journal_slot_bytes;
+    out.block_size = volume_.object().block_size();
+    out.boot = options_.boot;
+    return out;
+  }
+  void log(const std::string& line) const {
+    if (options_.log) options_.log(line);
+  }
+
+  Env env_;
+  io::FileIo& files_;
+  volume::Volume& volume_;
+  const DiskOptions& options_;
+  const std::string state_dir_;
+  std::unique_ptr<DiskImpl> disk_;
+};
+
+Result<> Opener::check_seen(const Commit& head) {
+  auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
+  if (seen->newest() && !options_.accept_rollback) {
+    const CommitRef& known = *seen->newest();
+    auto refuse = [&](std::string_view what) {
+      return fail(Code::kCorrupt, "{}: {} (this machine has seen generation {}). If you put an older copy there on purpose, "
+                  "add --accept-rollback: what came after it is lost", options_.url, what, known.generation);
+    };
+    if (known.generation > head.header.generation) return refuse("the store shows an older state of the volume");
+    if (known.generation == head.header.generation && known.hash != head.hash)
+      return refuse("another history stands in the store");
+    if (known.generation < head.header.generation) {
+      auto again = volume_.load_commit(known.generation);
+      if (again && again->hash != known.hash) return refuse("another history stands in the store");
+      if (!again && !is(again, Code::kNotFound)) return fail(again.error());
+    }
+  }
+  TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
+  disk_->keep_seen(std::move(seen));
+  return {};
+}
+
+Result<std::unique_ptr<Journal>> Opener::open_journal() {
+  auto journal = Journal::open(env_, files_, journal_options());
+  if (is(journal, Code::kNotFound)) return std::unique_ptr<Journal>();
+  if (is(journal, Code::kExists))
+    return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);
+  return journal;
+}
+
+Result<std::unique_ptr<Journal>> Opener::fresh_journal(std::unique_ptr<Journal> old) {
+  if (old) {
+    old.reset();
+    TRY(files_.remove(journal_options().path));
+  }
+  if (options_.durability == Durability::store) return std::unique_ptr<Journal>();
+  return Journal::create(env_, files_, journal_options(), volume_.vid(), home_hash(options_.home));
+}
+
+Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use) {
+  volume::WriterIdentity who;
+  who.instance = env_.random.array<16>();
+  who.home = volume_.keys()->home(options_.home);
+  who.host = options_.host;
+  if (journal != nullptr) {
+    who.journal = journal->superblock().journal;
+    TRY(journal->note_intent(head.body.epoch + 1, who.instance, head.header.generation, head.hash));
+  }
+  return chain.open_term(std::move(who), [&](const Commit& moved) -> Result<> {
+    // A commit of our own that was still under way when the last process died changes nothing.
+    bool own = use == JournalUse::replay && moved.body.journal == journal->superblock().journal;
+    if (own || volume::is_guest(moved.body.kind)) return {};
+    return fail(Code::kFenced, "another mount on {} took the volume at the same moment", moved.body.host);
+  });
+}
+
+Result<> Opener::open_writer(Commit head) {
+  std::unique_ptr<Journal> journal = TRY(open_journal());
+  Term term = TRY(find_term(volume_, head));
+  JournalUse use = TRY(decide(env_, volume_, head, term, journal.get(), options_));
+  if (use == JournalUse::none) journal = TRY(fresh_journal(std::move(journal)));
+  if (term.open && use == JournalUse::none)
+    log(fmt::format("taking over from {} (open since {}): what it had not sent is lost; the disk is as of generation {}, of {}",
+                    term.commit.body.host, format_time(term.commit.body.time), head.header.generation,
+                    format_time(head.body.time)));
+
+  auto chain = std::make_unique<volume::Chain>(env_, volume_, head, disk_->trouble_reporter());
+  chain->set_away_limit(options_.away_limit);
+  Commit below = TRY(win(*chain, head, journal.get(), use));
+  Seq committed = below.body.committed;
+  disk_->attach_reader(TRY(volume_.load_view(below)), committed);
+  bool journal_writes = journal && options_.durability == Durability::local;
+  Journal* j = journal.get();
+  disk_->attach_writer(std::move(journal), std::move(chain), below.body.epoch, journal_writes);
+  if (use == JournalUse::replay) TRY(replay(*j, committed));
+  disk_->start_uploading();
+  if (journal_writes) TRY(begin_incarnation(*j));
+  disk_->start_encoding();
+  return {};
+}
+
+Result<> Opener::replay(Journal& journal, Seq committed) {
+  using Key = std::pair<std::uint32_t, std::uint32_t>;  // incarnation, ordinal
+  std::map<Key, PendingSegmentPtr> segments;
+  std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
+  std::uint64_t batches = 0;
+  auto each = [&](Journal::Replayed found) -> Result<> {
+    for (const journal::NewSegment& fresh : found.body.segments) {
+      auto segment = std::make_shared<PendingSegment>();
+      segment->id = TRY(disk_->writer().chain->new_object_id());
+      segment->ring = fresh.ring;
+      segment->sealed_secret = fresh.sealed_secret;
+      crypto::Secret secret = TRY(keys->open_data_box(fresh.ring, fresh.sealed_secret));
+      segment->key = std::make_shared<const crypto::OpeningKey>(segment::extent_opening_key(secret, volume_.vid()));
+      segments.insert_or_assign({found.incarnation, fresh.ordinal}, std::move(segment));
+    }
+    EncodedBatch batch;
+    for (const journal::RecordHole& hole : found.body.holes)
+      batch.holes.push_back({.block = hole.block, .count = hole.count, .hole = true, .first = 0, .extent = {}});
+    std::vector<std::uint16_t> blocks(found.body.extents.size());
+    for (const journal::RecordRun& run : found.body.runs)
+      blocks[run.extent] = std::max(blocks[run.extent], static_cast<std::uint16_t>(run.first + run.count));
+    for (std::size_t i = 0; i < found.body.extents.size(); ++i) {
+      const journal::RecordExtent& extent = found.body.extents[i];
+      auto segment = segments.find({found.incarnation, extent.segment});
+      if (segment == segments.end()) return fail(Code::kCorrupt, "batch {} of the journal names an unknown segment", found.seq);
+      PendingExtent pending{found.record, nullptr, extent.offset, extent.length, extent.number, blocks[i], extent.digest,
+                            found.seq};
+      batch.extents.emplace_back(segment->second, std::move(pending));
+    }
+    for (const journal::RecordRun& run : found.body.runs) {
+      const auto& [segment, extent] = batch.extents[run.extent];
+      volume::Run out = run_of(run.block, run.count, {segment, extent});
+      out.first = run.first;
+      batch.runs.push_back(out);
+    }
+    for (const journal::RecordPatch& patch : found.body.patches) {
+      BlockData data;
+      data.buffer.reset(new std::uint8_t[disk_->block_size()]());
+      std::ranges::copy(patch.data, data.data() + patch.offset);
+      data.present.add(patch.offset, patch.offset + static_cast<std::uint32_t>(patch.data.size()));
+      data.full = data.present.covers(disk_->block_size());
+      batch.patches.emplace_back(patch.block, std::move(data));
+    }
+    disk_->head().restore(found.seq, batch, env_.clock.monotonic_now());
+    batches++;
+    return {};
+  };
+  auto open_key = [&](std::uint32_t ring, const segment::SealedSecret& sealed) { return keys->open_data_box(ring, sealed); };
+  auto last = journal.replay(committed, open_key, each);
+  if (!last) return fail(last.error().within("playing the journal back"));
+  disk_->note_recovered(batches);
+  if (batches > 0) log(fmt::format("played {} batches back from the journal: everything fsynced before the crash is there", batches));
+  return {};
+}
+
+Result<> Opener::begin_incarnation(Journal& journal) {
+  std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
+  Seq next = disk_->head().encoded_through().next();
+  auto begun = journal.start_incarnation(next, keys->ring(), keys->data_key());
+  if (!is(begun, Code::kNoSpace)) return begun;
+  // Many crashes in a row without an upload: first the store must have what is here.
+  disk_->upload_now();
+  TRY(disk_->wait_stored(Seq(next.value - 1), nullptr, std::nullopt));
+  journal.release(Seq(next.value - 1));
+  return journal.start_incarnation(next, keys->ring(), keys->data_key());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Disk>> Disk::open(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options) {
+  return Opener(env, files, volume, options).open();
+}
+
+}  // namespace s3crate::device

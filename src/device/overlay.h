@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The overlay: what was written and acknowledged, but is not encoded yet, batch by batch.
+//
+// A partial write never reads: its block notes which of its bytes are there. A write goes into the current batch alone, so a
+// batch holds whole writes, and applied in order batches give exactly what was written. Not thread-safe: guarded by its owner.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "device/byte_set.h"
+#include "volume/run_map.h"
+
+namespace s3crate::device {
+
+// A block, or the part of one that was written. The buffer may be shared by neighbours, the block's part of it is not.
+struct BlockData {
+  std::shared_ptr<std::uint8_t[]> buffer;
+  std::uint32_t offset = 0;  // in the buffer
+  bool full = false;
+  ByteSet present;           // if not full
+  [[nodiscard]] std::uint8_t* data() const { return buffer.get() + offset; }
+};
+// Lays `newer` over `older`, in older's buffer.
+void lay_over(BlockData& older, const BlockData& newer, std::uint32_t block_size);
+
+class Batch {
+ public:
+  explicit Batch(std::uint32_t block_size) : block_size_(block_size) {}
+
+  // `buffer` holds the whole blocks that the write touches, with the written bytes in their place and zeros around them.
+  void write(std::uint64_t offset, std::uint64_t length, const std::shared_ptr<std::uint8_t[]>& buffer);
+  void discard(BlockIndex from, BlockIndex to);
+
+  [[nodiscard]] bool empty() const { return blocks_.empty() && holes_.empty(); }
+  [[nodiscard]] std::uint64_t bytes() const { return blocks_.size() * std::uint64_t{block_size_} + holes_.size() * 64; }
+  [[nodiscard]] const std::map<BlockIndex, BlockData>& blocks() const { return blocks_; }
+  // Below the blocks: where a block is in both, the block counts.
+  [[nodiscard]] const volume::RunMap& holes() const { return holes_; }
+
+  Seq seq;                       // set when it is frozen
+  MonotonicTime first_change{};
+
+ private:
+  void write_block(BlockIndex block, const std::shared_ptr<std::uint8_t[]>& buffer, std::uint32_t buffer_offset,
+                   std::uint32_t from, std::uint32_t to);
+  const std::uint32_t block_size_;
+  std::map<BlockIndex, BlockData> blocks_;
+  volume::RunMap holes_;
+};
+
+}  // namespace s3crate::device

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/term.h"
+
+#include "base/time_text.h"
+#include "base/wire.h"
+
+namespace s3crate::device {
+
+using volume::Commit;
+using volume::CommitKind;
+
+namespace {
+
+constexpr int kTermsMax = 64;  // looked back through for a journal's last word
+
+std::string refusal(Env env, const Commit& term, const Commit& head) {
+  Duration ago = env.clock.wall_now() - head.body.time;
+  return fmt::format("the volume is open since {} on {} (last commit {} ago); if {} is gone, add --take-over: what it had not "
+                     "sent is lost (it last reported {}); if it still runs, stop it there",
+                     format_time(term.body.time), term.body.host, format_duration(ago), term.body.host,
+                     format_bytes(head.body.unsent_bytes));
+}
+
+// The last batch that a journal's writer is known to have stored: from the newest commit that carries the journal's id.
+Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& head, const journal::Uuid& journal) {
+  Commit at = head;
+  for (int i = 0; i < kTermsMax; ++i) {
+    if (at.body.journal == journal) return at.body.committed;
+    Term term = TRY(find_term(volume, at));
+    Generation begin = term.commit.header.generation;
+    if (begin <= Generation(1)) return std::nullopt;
+    at = TRY(volume.load_commit({Generation(begin.value - 1), term.commit.header.parent}));
+  }
+  return std::nullopt;
+}
+
+// A journal that is not the newest term's: of no use, unless it holds what the store never got.
+Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, journal::Journal& journal) {
+  auto stored = TRY(last_stored(volume, head, journal.superblock().journal));
+  std::uint64_t pending = TRY(journal.pending_bytes(stored.value_or(Seq(0))));
+  if (pending == 0) return JournalUse::none;
+  return fail(Code::kBadArgument, "a journal here holds {} that never reached the volume, and another writer has moved the volume "
+              "on since: look at it with `s3crate-blk journal list`, give it up with `s3crate-blk journal discard`, or mount "
+              "with another --state-dir", format_bytes(pending));
+}
+
+}  // namespace
+
+segment::Hash home_hash(const std::vector<std::string>& home) {
+  Bytes joined;
+  ByteWriter writer(joined);
+  for (const std::string& part : home) writer.bytes32(as_bytes(part));
+  return crypto::blake2b(joined);
+}
+
+Result<Term> find_term(volume::Volume& volume, const Commit& head) {
+  auto is_bound = [](const Commit& c) { return c.body.kind == CommitKind::open || c.body.kind == CommitKind::close; };
+  Term term;
+  term.commit = head;
+  if (!is_bound(head) && head.body.term > Generation(0)) {
+    term.commit = TRY(volume.load_commit(head.body.term));
+    if (!is_bound(term.commit))
+      return fail(Code::kCorrupt, "commit {} neither opens nor closes the volume, as commit {} says", head.body.term,
+                  head.header.generation);
+  }
+  term.open = term.commit.body.kind == CommitKind::open;
+  return term;
+}
+
+Result<> check_home(volume::Volume& volume, const Commit& head, const DiskOptions& options) {
+  std::array<std::uint8_t, 16> unknown{};
+  if (options.moved || head.body.home == unknown || head.body.home == volume.keys()->home(options.home)) return {};
+  return fail(Code::kBadArgument, "{} is a copy: the volume was last written in another place, on {}. Mount it with --read-only; "
+              "or, if the other place is gone for good, with --moved", options.url, head.body.host);
+}
+
+Result<JournalUse> decide(Env env, volume::Volume& volume, const Commit& head, const Term& term, journal::Journal* journal,
+                          const DiskOptions& options) {
+  TRY(check_home(volume, head, options));
+  const Commit& bound = term.commit;
+  if (journal != nullptr) {
+    const journal::Superblock& found = journal->superblock();
+    if (found.vid != volume.vid())
+      return fail(Code::kBadArgument, "the journal in {} is of another volume ({}): give this one another --state-dir",
+                  options.state_dir, volume::fingerprint(found.vid));
+    bool ours = bound.body.journal == found.journal;
+    if (ours && found.home != home_hash(options.home) && !options.moved)
+      return fail(Code::kBadArgument, "the journal here was written for the volume in another place: add --moved if that place "
+                  "is gone for good");
+    if (ours && journal->was_copied() && !options.take_over)
+      return fail(Code::kFenced, "the state directory was copied, so the journal here may be played back on another machine as "
+                  "well: if this is the only one, add --take-over");
+    if (ours) return JournalUse::replay;
+  }
+  if (term.open && !options.take_over) return fail(Code::kFenced, "{}", refusal(env, bound, head));
+  if (!term.open && bound.body.pending && !options.take_over)
+    return fail(Code::kFenced, "the volume was closed on {} at {} with {} still in its journal there: mount it there once more, or "
+                "add --take-over to lose them", bound.body.host, format_time(bound.body.time),
+                format_bytes(bound.body.pending->bytes));
+  return journal != nullptr ? decide_foreign(volume, head, *journal) : Result<JournalUse>(JournalUse::none);
+}
+
+}  // namespace s3crate::device

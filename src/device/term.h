@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Who has the volume open, whether the journal here belongs to it, and whether this mount may go on: the decisions before
+// anything is written.
+#pragma once
+
+#include "device/disk.h"
+#include "journal/journal.h"
+
+namespace s3crate::device {
+
+// The newest open, or the close that ended it.
+struct Term {
+  bool open = false;
+  volume::Commit commit;  // that open or close; of a volume never opened, commit 1
+};
+[[nodiscard]] Result<Term> find_term(volume::Volume& volume, const volume::Commit& head);
+
+// What recovery does with a journal found in the state directory.
+enum class JournalUse {
+  none,     // there is none, or nothing in it is needed: start afresh
+  replay,   // it is the newest term's own
+};
+// kFenced: it is open elsewhere, or pending elsewhere; kCorrupt: rolled back; kBadArgument: a copy in another place, another
+// volume's journal, a copied journal, or one whose writes the store lacks while another writer moved on. All with what to do.
+[[nodiscard]] Result<JournalUse> decide(Env env, volume::Volume& volume, const volume::Commit& head, const Term& term,
+                                        journal::Journal* journal, const DiskOptions& options);
+// The rule about homes alone; for writers.
+[[nodiscard]] Result<> check_home(volume::Volume& volume, const volume::Commit& head, const DiskOptions& options);
+
+[[nodiscard]] segment::Hash home_hash(const std::vector<std::string>& home);
+
+}  // namespace s3crate::device

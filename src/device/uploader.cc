@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/uploader.h"
+
+#include <algorithm>
+
+#include "segment/object_names.h"
+
+namespace s3crate::device {
+
+using segment::ObjectInfo;
+using segment::ObjectKind;
+using volume::CommitBody;
+using volume::CommitKind;
+using volume::CommitRef;
+
+namespace {
+// Runs in one generation: well within what a commit holds.
+constexpr std::size_t kGenerationRunsMax = 65536;
+// A generation that waits for its turn grows up to so many segments.
+constexpr std::uint64_t kGenerationSegmentsMax = 16;
+constexpr std::size_t kCutGenerationsMax = 64;
+constexpr std::uint64_t kCompletionBlocks = 64;
+constexpr int kDamagedTries = 5;
+constexpr Duration kTroublePause = std::chrono::seconds(1);
+}  // namespace
+
+Uploader::Uploader(Env env, const Parts& parts, const UploaderOptions& options)
+    : env_(env), parts_(parts), head_(parts.head), options_(options), work_(env.executor.cond_var()) {}
+
+Uploader::~Uploader() {
+  MutexLock lock(head_.mutex());
+  work_->notify_all();
+}
+
+void Uploader::start() {
+  tasks_.push_back(env_.executor.spawn("uploader", [this] { coordinate(); }));
+  for (std::uint32_t i = 0; i < options_.threads; ++i)
+    tasks_.push_back(env_.executor.spawn("put", [this] { put_segments(); }));
+}
+
+void Uploader::demand(Seq through) {
+  MutexLock lock(head_.mutex());
+  demanded_ = std::max(demanded_, through);
+  head_.changed().notify_all();
+}
+
+Result<> Uploader::pause(const Error& why) {
+  parts_.trouble(why);
+  MutexLock lock(head_.mutex());
+  MonotonicTime deadline = env_.clock.monotonic_now() + kTroublePause;
+  while (!head_.stopped_locked() && env_.clock.monotonic_now() < deadline) head_.changed().wait_until(head_.mutex(), deadline);
+  if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+  return {};
+}
+
+// --- the coordinator -------------------------------------------------------------------------------------------------------
+
+bool Uploader::wants_cut(const PendingGeneration& open) {
+  std::size_t waiting = head_.generations_locked().size() - 1;
+  if (waiting >= kCutGenerationsMax) return false;
+  bool huge = open.runs.size() >= kGenerationRunsMax || open.bytes >= kGenerationSegmentsMax * options_.segment_bytes;
+  if (huge) return true;
+  if (waiting >= options_.generations_in_flight) return false;
+  return open.bytes >= options_.segment_bytes || demanded_ >= open.first || head_.pressed_locked() ||
+         env_.clock.monotonic_now() >= open.oldest + options_.upload_delay;
+}
+
+GenerationPtr Uploader::next_to_start() {
+  const auto& generations = head_.generations_locked();
+  std::size_t started = active_.size();
+  if (started >= options_.generations_in_flight || started + 1 >= generations.size()) return nullptr;
+  return generations[started];
+}
+
+bool Uploader::front_is_put() { return !active_.empty() && active_.front()->puts_left == 0; }
+
+// False when stopped.
+bool Uploader::wait_for_work() {
+  MutexLock lock(head_.mutex());
+  for (;;) {
+    if (head_.stopped_locked()) return false;
+    const PendingGeneration& open = *head_.generations_locked().back();
+    if (front_is_put() || next_to_start() != nullptr) return true;
+    if (open.empty()) {
+      bool skippable = head_.generations_locked().size() == 1 && head_.stored_through_locked() < head_.encoded_through_locked();
+      if (skippable) return true;
+      head_.changed().wait(head_.mutex());
+    } else {
+      if (wants_cut(open)) return true;
+      MonotonicTime due = open.oldest + options_.upload_delay;
+      if (due > env_.clock.monotonic_now()) head_.changed().wait_until(head_.mutex(), due);
+      else head_.changed().wait(head_.mutex());  // due already, but too many are under way
+    }
+  }
+}
+
+void Uploader::coordinate() {
+  while (wait_for_work()) {
+    if (head_.skip_empty() && parts_.journal != nullptr) parts_.journal->release(head_.stored_through());
+    (void)head_.cut_if([this](const PendingGeneration& open) REQUIRES(head_.mutex()) { return wants_cut(open); });
+    GenerationPtr next;
+    std::shared_ptr<Active> ready;
+    {
+      MutexLock lock(head_.mutex());
+      next = next_to_start();
+      if (front_is_put()) ready = active_.front();
+    }
+    Result<> done;
+    if (ready) done = commit(*ready);
+    else if (next) done = start_generation(next);
+    if (done) continue;
+    if (is(done, Code::kCancelled)) return;
+    if (is(done, Code::kFenced) || (ready && is(done, Code::kCorrupt))) {
+      parts_.trouble(done.error());
+      head_.fail_writes(done.error());
+      return;
+    }
+    if (!pause(done.error())) return;
+  }
+}
+
+// Partial blocks become whole: what is below them comes from older layers, which do not change any more in what they say.
+Result<> Uploader::complete_patches(PendingGeneration& generation) {
+  std::vector<std::pair<BlockIndex, BlockData>> patches;
+  {
+    MutexLock lock(head_.mutex());
+    patches.assign(generation.patches.begin(), generation.patches.end());
+  }
+  std::uint32_t block_size = head_.block_size();
+  std::uint64_t stretch_max = kCompletionBlocks;
+  int tries = 0;
+  for (std::size_t begin = 0; begin < patches.size();) {
+    std::size_t end = begin + 1;
+    while (end < patches.size() && end - begin < stretch_max && patches[end].first == patches[end - 1].first.next()) ++end;
+    BlockIndex from = patches[begin].first;
+    std::uint64_t count = end - begin;
+    std::shared_ptr<std::uint8_t[]> buffer(new std::uint8_t[count * block_size]);
+    Gather gather(from, from + count, block_size, {buffer.get(), count * block_size});
+    volume::MaybeRoot root = head_.gather_below(generation, gather);
+    auto below = gather.add_tree(parts_.volume.pages(), root);
+    if (below) below = gather.finish(parts_.cache, parts_.source);
+    bool damaged = is(below, Code::kCorrupt) || is(below, Code::kNotFound);
+    if (damaged && count > 1) {
+      stretch_max = 1;
+      continue;
+    }
+    if (damaged && ++tries < kDamagedTries) {
+      // What came damaged once may come sound the next time; and what is dropped was acknowledged.
+      TRY(pause(below.error()));
+      continue;
+    }
+    tries = 0;
+    if (damaged) {
+      // The rest of the block is lost, so the block is: it stays what it was, and reads of it fail.
+      parts_.trouble(below.error().within(fmt::format("block {} is damaged: a write to a part of it is dropped", from)));
+      head_.drop_patch(generation, from);
+      begin = end;
+      continue;
+    }
+    TRY(below);
+    std::map<BlockIndex, BlockData> whole;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      BlockData block{buffer, static_cast<std::uint32_t>(i * block_size), true, {}};
+      lay_over(block, patches[begin + i].second, block_size);
+      whole.emplace(from + i, std::move(block));
+    }
+    EncodedBatch completed;
+    Result<> failed;
+    auto data = [&](BlockIndex block, ByteView raw) {
+      auto stored = std::make_shared<Bytes>();
+      auto sealed = parts_.sealer.seal(raw, *stored);
+      if (!sealed) {
+        failed = fail(sealed.error());
+        return;
+      }
+      completed.runs.push_back(run_of(block, raw.size() / block_size, *sealed));
+      sealed->extent.memory = std::move(stored);
+      sealed->extent.seq = generation.last;
+      completed.extents.emplace_back(sealed->segment, std::move(sealed->extent));
+    };
+    auto zeros = [&](BlockIndex block, std::uint64_t n) {
+      completed.holes.push_back({.block = block, .count = n, .hole = true, .first = 0, .extent = {}});
+    };
+    for_each_extent(whole, block_size, parts_.volume.object().extent_bytes, data, zeros);
+    TRY(failed);
+    head_.complete_patches(generation, completed);
+    begin = end;
+  }
+  return {};
+}
+
+Result<> Uploader::start_generation(const GenerationPtr& generation) {
+  parts_.sealer.close_segment();  // a segment belongs to exactly one generation
+  TRY(complete_patches(*generation));
+  PlaceContext context{parts_.chain.who().epoch,
+                       generation->ordinal == 1 ? options_.continues_epoch : parts_.chain.who().epoch};
+  auto active = std::make_shared<Active>();
+  active->generation = generation;
+  active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
+  active->puts_left = active->placed.segments.size();
+  counters_.left_out += active->placed.left_out;
+  MutexLock lock(head_.mutex());
+  active_.push_back(std::move(active));
+  work_->notify_all();
+  return {};
+}
+
+Result<CommitRef> Uploader::append(CommitBody body) {
+  {
+    MutexLock lock(head_.mutex());
+    while (appending_) head_.changed().wait(head_.mutex());
+    if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+    appending_ = true;
+  }
+  auto done = parts_.chain.append(std::move(body));
+  MutexLock lock(head_.mutex());
+  appending_ = false;
+  head_.changed().notify_all();
+  return done;
+}
+
+Result<> Uploader::commit(Active& active) {
+  const PendingGeneration& generation = *active.generation;
+  HeadCounters now = head_.counters();
+  CommitBody body;
+  body.kind = CommitKind::data;
+  body.disk_bytes = generation.disk_bytes;
+  body.committed = generation.last;
+  body.unsent_bytes = now.unsent_bytes - std::min(now.unsent_bytes, generation.bytes);
+  if (body.unsent_bytes > 0 && now.oldest != MonotonicTime{})
+    body.unsent_age_ns = static_cast<std::uint64_t>((env_.clock.monotonic_now() - now.oldest).count());
+  body.objects = active.objects;
+  body.runs = active.placed.runs;
+  CommitRef ref = TRY(append(std::move(body)));
+  for (ObjectInfo& info : active.objects) {
+    info.born = ref.generation;
+    parts_.objects.add(info);
+  }
+  head_.committed(active.generation, ref.generation, active.placed.runs, active.objects);
+  if (parts_.journal != nullptr) parts_.journal->release(generation.last);
+  parts_.committed(ref);
+  MutexLock lock(head_.mutex());
+  active_.pop_front();
+  return {};
+}
+
+// --- the putters ---------------------------------------------------------------------------------------------------------------
+
+void Uploader::put_segments() {
+  for (;;) {
+    std::shared_ptr<Active> active;
+    std::size_t which = 0;
+    {
+      MutexLock lock(head_.mutex());
+      for (;;) {
+        if (head_.stopped_locked()) return;
+        auto it = std::ranges::find_if(active_, [](const auto& a) { return a->next_put < a->placed.segments.size(); });
+        if (it != active_.end()) {
+          active = *it;
+          which = active->next_put++;
+          break;
+        }
+        work_->wait(head_.mutex());
+      }
+    }
+    auto info = put_segment(active->placed.segments[which]);
+    if (!info) return;  // stopped
+    MutexLock lock(head_.mutex());
+    active->objects.push_back(std::move(*info));
+    active->puts_left--;
+    head_.changed().notify_all();
+  }
+}
+
+// Only kCancelled.
+Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
+  std::shared_ptr<const volume::KeyRing> keys = parts_.volume.keys();
+  segment::SegmentHeader header{.vid = keys->vid(), .id = placed.segment->id, .ring = keys->ring(),
+                                .keys_generation = keys->keys_generation(), .writer = keys->writer(), .flags = 0};
+  for (;;) {
+    auto assembled = assemble(placed, header, *keys, env_.random);
+    if (!assembled) {
+      TRY(pause(assembled.error()));
+      continue;
+    }
+    ObjectInfo info;
+    info.key = {0, header.id};
+    info.kind = ObjectKind::segment;
+    info.nonce = env_.random.array<16>();
+    info.length = assembled->object.size();
+    info.hash = assembled->finished.index_hash;
+    info.index_offset = assembled->finished.index_offset;
+    info.index_length = assembled->finished.index_length;
+    info.ring = placed.segment->ring;
+    info.sealed_secret = placed.segment->sealed_secret;
+    info.blocks = placed.blocks;
+    auto put = put_object(segment::object_name(info.kind, header.id, info.nonce), assembled->object);
+    if (put) {
+      counters_.segments++;
+      counters_.segment_bytes += info.length;
+      return info;
+    }
+    if (is(put, Code::kCancelled)) return fail(put.error());
+    TRY(pause(put.error()));  // under another name
+  }
+}
+
+// Unknown outcomes are resolved by putting the same bytes again.
+Result<> Uploader::put_object(const std::string& name, const Bytes& object) {
+  store::ObjectStore& store = parts_.volume.store();
+  for (;;) {
+    auto put = store.put(name, object);
+    if (put || is(put, Code::kCancelled)) return put;
+    if (is(put, Code::kExists)) {
+      auto stored = store.get(name, object.size());
+      if (stored && equal(*stored, object)) return {};
+      if (stored || is(stored, Code::kCorrupt)) return fail(Code::kExists, "{} is taken by other bytes", name);
+      if (is(stored, Code::kCancelled)) return fail(stored.error());
+      put = fail(stored.error());
+    }
+    TRY(pause(put.error()));
+  }
+}
+
+}  // namespace s3crate::device

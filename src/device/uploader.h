@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The uploader: cuts generations, completes their partial blocks, puts their segments in parallel, commits them in order.
+//
+//   open -> cut -> started (patches completed, segments placed, puts under way) -> all put -> committed
+//
+// A cut comes when the open generation fills a segment, is older than the upload delay, is demanded, or writers wait; but only
+// so many generations are under way at once, so that under load a commit serves many segments. The journal is freed only up to the
+// cut of a commit known to be stored.
+#pragma once
+
+#include "device/assemble.h"
+#include "device/encoder.h"
+
+namespace s3crate::device {
+
+struct UploaderOptions {
+  Duration upload_delay = std::chrono::seconds(30);
+  std::uint32_t threads = 4;
+  std::uint32_t generations_in_flight = 4;
+  std::uint64_t segment_bytes = 8 << 20;
+  std::uint32_t continues_epoch = 0;  // who acknowledged the batches before ours
+};
+
+struct UploaderCounters {
+  std::atomic<std::uint64_t> segments{0}, segment_bytes{0}, left_out{0};
+};
+
+class Uploader {
+ public:
+  // What it works with; all outlive it.
+  struct Parts {
+    Head& head;
+    volume::Volume& volume;
+    volume::Chain& chain;
+    volume::ObjectTable& objects;
+    cache::ExtentCache& cache;
+    cache::ExtentSource& source;
+    journal::Journal* journal;      // may be nullptr
+    SegmentSealer& sealer;          // the uploader's own: for completed patches
+    std::function<void(const Error&)> trouble;
+    std::function<void(const volume::CommitRef&)> committed;  // in order, from one task
+  };
+  Uploader(Env env, const Parts& parts, const UploaderOptions& options);
+  // The head and the chain must be stopped before.
+  ~Uploader();
+  void start();
+
+  // All encoded batches up to `through` shall be stored as soon as can be.
+  void demand(Seq through);
+  // Appends to the chain; one at a time, in the order of arrival.
+  [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body);
+  [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
+
+ private:
+  // A generation whose segments are being put.
+  struct Active {
+    GenerationPtr generation;
+    PlacedGeneration placed;
+    std::size_t next_put = 0;   // of placed.segments
+    std::size_t puts_left = 0;
+    std::vector<segment::ObjectInfo> objects;
+  };
+  void coordinate();
+  void put_segments();
+  [[nodiscard]] bool wants_cut(const PendingGeneration& open) REQUIRES(head_.mutex());
+  [[nodiscard]] GenerationPtr next_to_start() REQUIRES(head_.mutex());
+  [[nodiscard]] bool front_is_put() REQUIRES(head_.mutex());
+  [[nodiscard]] bool wait_for_work();
+  [[nodiscard]] Result<> start_generation(const GenerationPtr& generation);
+  [[nodiscard]] Result<> complete_patches(PendingGeneration& generation);
+  [[nodiscard]] Result<> commit(Active& active);
+  [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
+  [[nodiscard]] Result<> put_object(const std::string& name, const Bytes& object);
+  // Waits a while after trouble; kCancelled when stopped.
+  [[nodiscard]] Result<> pause(const Error& why);
+
+  Env env_;
+  const Parts parts_;
+  Head& head_;
+  const UploaderOptions options_;
+  UploaderCounters counters_;
+  std::unique_ptr<CondVar> work_;  // of the putters; with the head's mutex, like all below
+  std::deque<std::shared_ptr<Active>> active_ GUARDED_BY(head_.mutex());
+  Seq demanded_ GUARDED_BY(head_.mutex());
+  bool appending_ GUARDED_BY(head_.mutex()) = false;
+  std::vector<std::unique_ptr<Task>> tasks_;
+};
+
+}  // namespace s3crate::device

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fuse/filesystem.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <new>
+
+#include "fuse/errno.h"
+
+namespace s3crate::fuse {
+namespace {
+
+constexpr double kNameSeconds = 3600;  // names and inodes never change
+constexpr double kAttrSeconds = 1;     // st_blocks and times do
+
+timespec to_timespec(std::int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
+
+// A request that finds no memory fails alone.
+template <typename Body>
+void guarded(fuse_req_t req, Body body) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    fuse_reply_err(req, ENOMEM);
+  }
+}
+
+Filesystem& self(fuse_req_t req) { return *static_cast<Filesystem*>(fuse_req_userdata(req)); }
+
+}  // namespace
+
+Filesystem::Filesystem(Clock& clock, device::Disk& disk, const ServerOptions& options)
+    : clock_(clock),
+      disk_(disk),
+      disk_name_(options.disk_name),
+      text_files_(options.text_files),
+      uid_(::getuid()),
+      gid_(::getgid()),
+      mounted_(clock.wall_now()),
+      changed_ns_(mounted_.time_since_epoch().count()) {}
+
+void Filesystem::init(fuse_conn_info* connection) {
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
+                                             FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS);
+  const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS;
+  connection->want |= wanted & connection->capable;
+  connection->max_write = kRequestMax;
+  connection->max_readahead = kRequestMax;
+  connection->max_background = kBackgroundMax;
+  connection->congestion_threshold = kBackgroundMax / 4 * 3;
+  connection->time_gran = 1;
+}
+
+bool Filesystem::exists(fuse_ino_t ino) const {
+  return ino >= FUSE_ROOT_ID && ino < kFirstTextInode + text_files_.size();
+}
+
+std::uint64_t Filesystem::allocated_bytes() {
+  // Counting may need pages of the map from the store; when that is away, an old figure is better than no `ls`.
+  if (auto bytes = disk_.allocated_bytes()) allocated_bytes_ = *bytes;
+  return allocated_bytes_;
+}
+
+struct stat Filesystem::attributes(fuse_ino_t ino) {
+  struct stat st = {};
+  st.st_ino = ino;
+  st.st_uid = uid_;
+  st.st_gid = gid_;
+  st.st_nlink = ino == FUSE_ROOT_ID ? 2 : 1;
+  st.st_blksize = 4096;
+  st.st_mtim = st.st_ctim = st.st_atim = to_timespec(mounted_.time_since_epoch().count());
+  if (ino == FUSE_ROOT_ID) {
+    st.st_mode = S_IFDIR | 0755;
+  } else if (ino == kDiskInode) {
+    st.st_mode = S_IFREG | (disk_.read_only() ? 0400 : 0600);
+    st.st_size = static_cast<off_t>(disk_.size());
+    st.st_blocks = static_cast<blkcnt_t>(allocated_bytes() / 512);
+    st.st_blksize = disk_.block_size();
+    st.st_mtim = st.st_ctim = to_timespec(changed_ns_);
+  } else {
+    st.st_mode = S_IFREG | 0444;
+    st.st_mtim = st.st_ctim = to_timespec(clock_.wall_now().time_since_epoch().count());
+  }
+  return st;
+}
+
+void Filesystem::lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  fuse_ino_t ino = 0;
+  if (parent == FUSE_ROOT_ID && name == disk_name_) ino = kDiskInode;
+  for (std::size_t i = 0; parent == FUSE_ROOT_ID && i < text_files_.size(); ++i) {
+    if (name == text_files_[i].name) ino = kFirstTextInode + i;
+  }
+  fuse_entry_param entry = {};
+  entry.entry_timeout = kNameSeconds;  // of inode 0: for so long there is no such name
+  if (ino != 0) {
+    entry.ino = ino;
+    entry.generation = 1;
+    entry.attr = attributes(ino);
+    entry.attr_timeout = kAttrSeconds;
+  }
+  fuse_reply_entry(req, &entry);
+}
+
+void Filesystem::getattr(fuse_req_t req, fuse_ino_t ino) {
+  if (!exists(ino)) {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  const struct stat st = attributes(ino);
+  fuse_reply_attr(req, &st, kAttrSeconds);
+}
+
+void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set) {
+  if (!exists(ino)) {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  if ((to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {
+    fuse_reply_err(req, EPERM);
+    return;
+  }
+  if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && (ino != kDiskInode || attr->st_size != static_cast<off_t>(disk_.size()))) {
+    fuse_reply_err(req, EPERM);
+    return;
+  }
+  const struct stat st = attributes(ino);  // times are ours: setting them is granted and forgotten
+  fuse_reply_attr(req, &st, kAttrSeconds);
+}
+
+void Filesystem::open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  if (!exists(ino) || ino == FUSE_ROOT_ID) {
+    fuse_reply_err(req, ino == FUSE_ROOT_ID ? EISDIR : ENOENT);
+    return;
+  }
+  const bool writes = (info->flags & O_ACCMODE) != O_RDONLY;
+  if (writes && (ino != kDiskInode || disk_.read_only())) {
+    fuse_reply_err(req, ino == kDiskInode ? EROFS : EACCES);
+    return;
+  }
+  std::unique_ptr<Handle> handle;
+  if (ino == kDiskInode) {
+    handle.reset(new Handle{});
+    info->keep_cache = 1;
+  } else {
+    handle.reset(new Handle{text_files_[ino - kFirstTextInode].render()});
+    info->direct_io = 1;  // st_size is 0: without this the kernel would not ask
+  }
+  info->fh = reinterpret_cast<std::uint64_t>(handle.get());
+  if (fuse_reply_open(req, info) == 0) static_cast<void>(handle.release());
+}
+
+void Filesystem::read(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
+  const auto from = static_cast<std::uint64_t>(offset);
+  if (ino != kDiskInode) {
+    const std::string& text = handle_of(info).text;
+    const std::size_t begin = std::min<std::uint64_t>(from, text.size());
+    fuse_reply_buf(req, text.data() + begin, std::min(size, text.size() - begin));
+    return;
+  }
+  const std::uint64_t end = disk_.size();
+  const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(size, end - std::min(from, end)));
+  if (length == 0) {
+    fuse_reply_buf(req, nullptr, 0);
+    return;
+  }
+  thread_local Bytes buffer;
+  if (buffer.size() < length) buffer.resize(length);
+  if (auto done = disk_.read(from, {buffer.data(), length}); !done) {
+    fuse_reply_err(req, to_errno(done.error().code()));
+    return;
+  }
+  fuse_reply_buf(req, reinterpret_cast<const char*>(buffer.data()), length);
+}
+
+void Filesystem::note_change(Handle& handle) {
+  handle.written = true;
+  changed_ns_ = clock_.wall_now().time_since_epoch().count();
+}
+
+void Filesystem::write(fuse_req_t req, const char* data, std::size_t size, off_t offset, fuse_file_info* info) {
+  const auto from = static_cast<std::uint64_t>(offset);
+  const std::uint64_t end = disk_.size();
+  if (from >= end && size > 0) {
+    fuse_reply_err(req, ENOSPC);
+    return;
+  }
+  // What crosses the end is written up to there, as on any block device.
+  const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(size, end - from));
+  note_change(handle_of(info));
+  if (auto done = disk_.write(from, as_bytes({data, length})); !done) {
+    fuse_reply_err(req, to_errno(done.error().code()));
+    return;
+  }
+  fuse_reply_write(req, length);
+}
+
+int Filesystem::flush_disk(Handle& handle) {
+  // Cleared first: a write that comes meanwhile wants a flush of its own.
+  handle.written = false;
+  if (auto done = disk_.flush(); !done) {
+    handle.written = true;
+    return to_errno(done.error().code());
+  }
+  return 0;
+}
+
+void Filesystem::flush(fuse_req_t req, fuse_file_info* info) {
+  Handle& handle = handle_of(info);
+  fuse_reply_err(req, handle.written ? flush_disk(handle) : 0);
+}
+
+void Filesystem::release(fuse_req_t req, fuse_file_info* info) {
+  const std::unique_ptr<Handle> handle(&handle_of(info));
+  fuse_reply_err(req, handle->written ? flush_disk(*handle) : 0);
+}
+
+void Filesystem::fsync(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  fuse_reply_err(req, ino == kDiskInode ? flush_disk(handle_of(info)) : 0);
+}
+
+int Filesystem::zero(int mode, std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t end = disk_.size();
+  const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  if (length > end || offset > end - length) {
+    if (!keep_size) return EFBIG;
+    length = end - std::min(offset, end);
+  }
+  // Space is not reserved here: a write never fails for want of it, it waits.
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0 || length == 0) return 0;
+  auto done = disk_.discard(offset, length);
+  return done ? 0 : to_errno(done.error().code());
+}
+
+void Filesystem::fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* info) {
+  const int kind = mode & ~FALLOC_FL_KEEP_SIZE;
+  const bool known = mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) || kind == FALLOC_FL_ZERO_RANGE || kind == 0;
+  if (ino != kDiskInode || !known) {
+    fuse_reply_err(req, EOPNOTSUPP);
+    return;
+  }
+  if (offset < 0 || length <= 0) {
+    fuse_reply_err(req, EINVAL);
+    return;
+  }
+  note_change(handle_of(info));
+  fuse_reply_err(req, zero(mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length)));
+}
+
+void Filesystem::lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence) {
+  if (ino != kDiskInode || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
+    fuse_reply_err(req, EINVAL);
+    return;
+  }
+  const std::uint64_t end = disk_.size();
+  if (offset < 0 || static_cast<std::uint64_t>(offset) >= end) {
+    fuse_reply_err(req, ENXIO);
+    return;
+  }
+  auto found = disk_.seek(static_cast<std::uint64_t>(offset), whence == SEEK_HOLE);
+  if (!found) {
+    fuse_reply_err(req, to_errno(found.error().code()));
+  } else if (whence == SEEK_DATA && *found >= end) {
+    fuse_reply_err(req, ENXIO);
+  } else {
+    fuse_reply_lseek(req, static_cast<off_t>(*found));
+  }
+}
+
+void Filesystem::readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset) {
+  if (ino != FUSE_ROOT_ID) {
+    fuse_reply_err(req, ENOTDIR);
+    return;
+  }
+  std::vector<std::pair<std::string, fuse_ino_t>> names = {
+      {".", FUSE_ROOT_ID}, {"..", FUSE_ROOT_ID}, {disk_name_, kDiskInode}};
+  for (std::size_t i = 0; i < text_files_.size(); ++i) names.emplace_back(text_files_[i].name, kFirstTextInode + i);
+
+  std::vector<char> out(std::min<std::size_t>(size, kRequestMax));
+  std::size_t used = 0;
+  for (auto i = static_cast<std::size_t>(std::max<off_t>(offset, 0)); i < names.size(); ++i) {
+    struct stat st = {};
+    st.st_ino = names[i].second;
+    st.st_mode = st.st_ino == FUSE_ROOT_ID ? S_IFDIR : S_IFREG;
+    const std::size_t needed = fuse_add_direntry(req, out.data() + used, out.size() - used, names[i].first.c_str(), &st,
+                                                 static_cast<off_t>(i + 1));
+    if (needed > out.size() - used) break;
+    used += needed;
+  }
+  fuse_reply_buf(req, out.data(), used);
+}
+
+void Filesystem::statfs(fuse_req_t req) {
+  struct statvfs st = {};
+  st.f_bsize = st.f_frsize = disk_.block_size();
+  st.f_blocks = disk_.size() / disk_.block_size();
+  st.f_bfree = st.f_bavail = st.f_blocks - std::min<std::uint64_t>(st.f_blocks, allocated_bytes() / disk_.block_size());
+  st.f_files = 2 + text_files_.size();
+  st.f_namemax = 255;
+  fuse_reply_statfs(req, &st);
+}
+
+const fuse_lowlevel_ops& Filesystem::operations() {
+  static const fuse_lowlevel_ops ops = [] {
+    fuse_lowlevel_ops o = {};
+    o.init = [](void* userdata, fuse_conn_info* c) { static_cast<Filesystem*>(userdata)->init(c); };
+    o.lookup = [](fuse_req_t r, fuse_ino_t parent, const char* name) { guarded(r, [&] { self(r).lookup(r, parent, name); }); };
+    o.getattr = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info*) { guarded(r, [&] { self(r).getattr(r, ino); }); };
+    o.setattr = [](fuse_req_t r, fuse_ino_t ino, struct stat* st, int set, fuse_file_info*) {
+      guarded(r, [&] { self(r).setattr(r, ino, st, set); });
+    };
+    o.open = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info* i) { guarded(r, [&] { self(r).open(r, ino, i); }); };
+    o.read = [](fuse_req_t r, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* i) {
+      guarded(r, [&] { self(r).read(r, ino, size, offset, i); });
+    };
+    o.write = [](fuse_req_t r, fuse_ino_t, const char* data, size_t size, off_t offset, fuse_file_info* i) {
+      guarded(r, [&] { self(r).write(r, data, size, offset, i); });
+    };
+    o.flush = [](fuse_req_t r, fuse_ino_t, fuse_file_info* i) { guarded(r, [&] { self(r).flush(r, i); }); };
+    o.release = [](fuse_req_t r, fuse_ino_t, fuse_file_info* i) { guarded(r, [&] { self(r).release(r, i); }); };
+    o.fsync = [](fuse_req_t r, fuse_ino_t ino, int, fuse_file_info* i) { guarded(r, [&] { self(r).fsync(r, ino, i); }); };
+    o.fallocate = [](fuse_req_t r, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* i) {
+      guarded(r, [&] { self(r).fallocate(r, ino, mode, offset, length, i); });
+    };
+    o.lseek = [](fuse_req_t r, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
+      guarded(r, [&] { self(r).lseek(r, ino, offset, whence); });
+    };
+    o.readdir = [](fuse_req_t r, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
+      guarded(r, [&] { self(r).readdir(r, ino, size, offset); });
+    };
+    o.statfs = [](fuse_req_t r, fuse_ino_t) { guarded(r, [&] { self(r).statfs(r); }); };
+    return o;
+  }();
+  return ops;
+}
+
+}  // namespace s3crate::fuse

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Superblocks and slot headers: a sector each, zeros up to a hash of all before it.
+#include <bit>
+
+#include "base/check.h"
+#include "journal/format.h"
+#include "journal/wire_format.h"
+#include "segment/codec.h"
+
+namespace s3crate::journal {
+namespace {
+
+using segment::kNumberMax;
+
+void finish_sector(Bytes& out) {
+  CHECK(out.size() <= wire::kSectorContent);
+  out.resize(wire::kSectorContent);
+  const Hash hash = crypto::blake2b(out);
+  append(out, hash);
+}
+
+Result<ByteView> sector_content(ByteView sector, std::string_view what) {
+  if (sector.size() != kSectorBytes)
+    return fail(Code::kCorrupt, "{} of {} bytes", what, sector.size());
+  const ByteView content = sector.first(wire::kSectorContent);
+  if (!equal(crypto::blake2b(content), sector.subspan(wire::kSectorContent)))
+    return fail(Code::kCorrupt, "{} is torn, damaged or not there", what);
+  return content;
+}
+
+bool is_sound(const wire::SuperblockHead& w) {
+  return w.reserved == 0 && std::has_single_bit<std::uint32_t>(w.slot_bytes) &&
+         w.slot_bytes >= wire::kSlotBytesMin && w.slot_bytes <= wire::kSlotBytesMax &&
+         w.file_bytes >= kSlotsOffset + w.slot_bytes && w.file_bytes <= kNumberMax &&
+         w.intended_epoch <= segment::ObjectId::kEpochMax && w.incarnations <= kIncarnationsMax &&
+         w.base <= kNumberMax;
+}
+
+wire::SuperblockHead to_wire(const Superblock& s) {
+  wire::SuperblockHead w;
+  w.slot_bytes = s.slot_bytes;
+  w.version = s.version;
+  w.vid = s.vid;
+  w.home = s.home;
+  w.journal = s.journal;
+  w.file_bytes = s.file_bytes;
+  w.intended_epoch = s.intended_epoch;
+  w.incarnations = static_cast<std::uint32_t>(s.incarnations.size());
+  w.intended_instance = s.intended_instance;
+  w.base = s.base.value;
+  w.base_hash = s.base_hash;
+  w.device = s.device;
+  w.inode = s.inode;
+  w.boot = s.boot;
+  return w;
+}
+
+Superblock from_wire(const wire::SuperblockHead& w) {
+  Superblock s;
+  s.version = w.version;
+  s.vid = w.vid;
+  s.home = w.home;
+  s.journal = w.journal;
+  s.slot_bytes = w.slot_bytes;
+  s.file_bytes = w.file_bytes;
+  s.intended_epoch = w.intended_epoch;
+  s.intended_instance = w.intended_instance;
+  s.base = Generation(w.base);
+  s.base_hash = w.base_hash;
+  s.device = w.device;
+  s.inode = w.inode;
+  s.boot = w.boot;
+  return s;
+}
+
+// Numbers ascend; only the last incarnation may be open-ended.
+Result<std::vector<Incarnation>> get_incarnations(ByteReader& reader, std::size_t count) {
+  std::vector<Incarnation> list(count);
+  std::uint32_t previous = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto w = reader.wire<wire::IncarnationEntry>();
+    list[i] = {w.number, w.ring, w.sealed_key, Seq(w.first_seq), Seq(w.last_seq)};
+    const bool open_ended = w.last_seq == 0;
+    if (!reader.ok() || w.number <= previous || w.first_seq < 1 || w.first_seq > kNumberMax ||
+        w.last_seq > kNumberMax || (open_ended ? i + 1 != count : w.first_seq > w.last_seq + 1))
+      return fail(Code::kCorrupt, "the journal's list of incarnations is malformed");
+    previous = w.number;
+  }
+  return list;
+}
+
+// The zeros at the end belong to no part, so extensions are read without them.
+Result<std::vector<Extension>> get_padded_extensions(ByteReader& reader, std::string_view what) {
+  const ByteView rest = reader.rest();
+  ByteReader probe(rest);
+  const std::size_t count = segment::get_count(probe, 4, segment::kExtensionsMax);
+  for (std::size_t i = 0; i < count; ++i) {
+    (void)probe.raw(3);  // type and flags
+    (void)segment::get_bytes(probe, segment::kExtensionBytesMax);
+  }
+  if (!probe.ok() || !all_zero(probe.rest())) return fail(Code::kCorrupt, "{} is malformed", what);
+  ByteReader list(rest.first(rest.size() - probe.rest().size()));
+  return segment::get_extensions(list, what);
+}
+
+}  // namespace
+
+Bytes encode_superblock(const Superblock& superblock) {
+  Bytes out;
+  out.reserve(kSectorBytes);
+  ByteWriter writer(out);
+  writer.wire(to_wire(superblock));
+  for (const Incarnation& i : superblock.incarnations)
+    writer.wire(wire::IncarnationEntry{i.number, i.ring, i.sealed_key, i.first_seq.value,
+                                       i.last_seq.value});
+  segment::put_extensions(writer, superblock.extensions);
+  finish_sector(out);
+#ifndef NDEBUG
+  const auto decoded = decode_superblock(out);
+  CHECK(decoded ? *decoded == superblock : is(decoded, Code::kUnsupported));
+#endif
+  return out;
+}
+
+Result<Superblock> decode_superblock(ByteView sector) {
+  const ByteView content = TRY(sector_content(sector, "a journal's superblock"));
+  ByteReader reader(content);
+  const auto w = reader.wire<wire::SuperblockHead>();
+  if (w.magic != wire::kSuperblockMagic) return fail(Code::kCorrupt, "this is no journal");
+  if (w.format != wire::kVersion)
+    return fail(Code::kUnsupported, "a journal of format {} needs another version of this program",
+                static_cast<std::uint16_t>(w.format));
+  if (!is_sound(w)) return fail(Code::kCorrupt, "a journal's superblock is malformed");
+  Superblock superblock = from_wire(w);
+  superblock.incarnations = TRY(get_incarnations(reader, w.incarnations));
+  superblock.extensions = TRY(get_padded_extensions(reader, "a journal's superblock"));
+  return superblock;
+}
+
+Bytes encode_slot_header(const SlotHeader& header) {
+  wire::Slot w;
+  w.incarnation = header.incarnation;
+  w.journal = header.journal;
+  w.sequence = header.sequence;
+  w.first_seq = header.first_seq.value;
+  Bytes out;
+  ByteWriter(out).wire(w);
+  finish_sector(out);
+  return out;
+}
+
+Result<SlotHeader> decode_slot_header(ByteView sector) {
+  const ByteView content = TRY(sector_content(sector, "a slot of the journal"));
+  ByteReader reader(content);
+  const auto w = reader.wire<wire::Slot>();
+  if (w.magic != wire::kSlotMagic) return fail(Code::kCorrupt, "this is no slot of a journal");
+  if (w.version != wire::kVersion)
+    return fail(Code::kUnsupported, "a journal's slot needs another version of this program");
+  if (w.reserved != 0 || w.first_seq > kNumberMax || !all_zero(reader.rest()))
+    return fail(Code::kCorrupt, "a slot's header is malformed");
+  SlotHeader header;
+  header.journal = w.journal;
+  header.incarnation = w.incarnation;
+  header.sequence = w.sequence;
+  header.first_seq = Seq(w.first_seq);
+  return header;
+}
+
+}  // namespace s3crate::journal

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "segment/extent.h"
+
+#include "base/check.h"
+#include "segment/codec.h"
+#include "segment/wire_format.h"
+
+namespace s3crate::segment {
+namespace {
+
+crypto::Secret extent_key(const crypto::Secret& secret, const Vid& vid) {
+  return crypto::derive(secret, "extent", {vid});
+}
+
+bool is_raw_length(std::size_t length, std::uint32_t block_size) {
+  return length != 0 && length <= kExtentBytesMax && length % block_size == 0;
+}
+
+}  // namespace
+
+crypto::SealingKey extent_sealing_key(const crypto::Secret& fresh_secret, const Vid& vid) {
+  return crypto::SealingKey(extent_key(fresh_secret, vid));
+}
+
+crypto::OpeningKey extent_opening_key(const crypto::Secret& secret, const Vid& vid) {
+  return crypto::OpeningKey(extent_key(secret, vid));
+}
+
+void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
+                 std::uint32_t block_size, int compression_level, Bytes& out) {
+  CHECK(is_raw_length(raw.size(), block_size));
+  Bytes packed;
+  const compress::Codec codec = compress::compress(raw, compression_level, packed);
+  wire::ExtentHead head;
+  head.codec = static_cast<std::uint8_t>(codec);
+  head.blocks = static_cast<std::uint16_t>(raw.size() / block_size);
+  head.raw_length = static_cast<std::uint32_t>(raw.size());
+  const ByteView parts[] = {wire_bytes(head),
+                            codec == compress::Codec::none ? raw : ByteView(packed)};
+  const Le32 additional(number);
+  const std::size_t start = out.size();
+  key.seal(random, parts, wire_bytes(additional), out);
+  CHECK(out.size() - start <= kSealedExtentMax);
+#ifndef NDEBUG
+  const ByteView stored = ByteView(out).subspan(start);
+  const auto opened =
+      open_extent(key.opening_key(), number, crypto::digest(stored), stored, block_size);
+  CHECK(opened && equal(*opened, raw));
+#endif
+}
+
+Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
+                          ByteView stored, std::uint32_t block_size) {
+  if (stored.size() < kSealedExtentMin || stored.size() > kSealedExtentMax)
+    return fail(Code::kCorrupt, "an extent of {} bytes", stored.size());
+  if (crypto::digest(stored) != digest)
+    return fail(Code::kCorrupt, "an extent is not what its digest says");
+  const Le32 additional(number);
+  Bytes plain;
+  TRY(key.open(stored, wire_bytes(additional), plain));
+  ByteReader reader(plain);
+  const auto head = reader.wire<wire::ExtentHead>();
+  if (!is_raw_length(head.raw_length, block_size) || head.reserved != 0 ||
+      head.blocks != head.raw_length / block_size)
+    return fail(Code::kCorrupt, "an extent with a malformed head");
+  Bytes raw;
+  switch (compress::Codec{head.codec}) {
+    case compress::Codec::none:
+      if (reader.rest().size() != head.raw_length) break;
+      raw.assign(reader.rest().begin(), reader.rest().end());
+      return raw;
+    case compress::Codec::zstd:
+      TRY(compress::decompress(compress::Codec::zstd, reader.rest(), head.raw_length, raw));
+      return raw;
+  }
+  return fail(Code::kCorrupt, "an extent of unknown codec or wrong length");
+}
+
+}  // namespace s3crate::segment

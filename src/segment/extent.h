@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Extents: compressed and sealed as one unit. Stored form: nonce[24] | ciphertext | tag[16]; the plaintext begins
+// {codec:u8, flags:u8, blocks:u16, raw length:u32}. s3crate-blk-format(5), "Extents".
+#pragma once
+
+#include "base/random.h"
+#include "base/result.h"
+#include "compress/compress.h"
+#include "segment/types.h"
+
+namespace s3crate::segment {
+
+// The key of all extents of one segment: KDF(secret, "extent", vid of the volume that sealed it).
+[[nodiscard]] crypto::SealingKey extent_sealing_key(const crypto::Secret& fresh_secret, const Vid& vid);
+[[nodiscard]] crypto::OpeningKey extent_opening_key(const crypto::Secret& secret, const Vid& vid);
+
+// Appends the stored form of `raw` (a positive multiple of block_size, at most kExtentBytesMax) to `out`.
+void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
+                 std::uint32_t block_size, int compression_level, Bytes& out);
+
+// The blocks of an extent. kCorrupt if the digest or the seal does not match or the plaintext is malformed.
+[[nodiscard]] Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
+                                        ByteView stored, std::uint32_t block_size);
+
+}  // namespace s3crate::segment

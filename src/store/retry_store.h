@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// RetryStore: turns an outage into a stall. What the store below answers with kTransient is asked
+// again, after waits that grow from delay_min towards delay_max with decorrelated jitter: reads
+// until outage_timeout has passed since the call began, puts and removes without limit, because
+// giving one up would leave its outcome unknown. An answer over the network that is kCorrupt is
+// asked for again a few times; a local one is the truth.
+//
+// A put that was repeated may answer kExists because an earlier try of the same call was done: as
+// always with kExists, the caller compares.
+//
+// After cancel() nothing waits any more, now or later: every call still gets its one try, and what
+// would have been repeated is kCancelled.
+#pragma once
+
+#include <functional>
+
+#include "base/executor.h"
+#include "store/object_store.h"
+
+namespace s3crate::store {
+
+struct RetryOptions {
+  Duration delay_min = std::chrono::milliseconds(50);
+  Duration delay_max = std::chrono::seconds(10);
+  Duration outage_timeout = std::chrono::minutes(10);
+  int corrupt_retries_max = 2;
+};
+
+struct RetryStats {
+  std::uint64_t retries = 0;   // calls repeated, ever
+  std::uint64_t given_up = 0;  // reads that outage_timeout ended
+  std::uint64_t waiting = 0;   // calls that wait for their next try now
+};
+
+class RetryStore final : public ObjectStore {
+ public:
+  // `inner` must outlive this.
+  RetryStore(Env env, ObjectStore& inner, RetryOptions options);
+  ~RetryStore() override;
+
+  void cancel();
+  [[nodiscard]] RetryStats stats() const;
+
+  using ObjectStore::put;
+  [[nodiscard]] Result<> put(const std::string& name, std::span<const ByteView> parts) override;
+  [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
+  [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
+                                   MutableByteView out) override;
+  [[nodiscard]] Result<ObjectInfo> head(const std::string& name) override;
+  [[nodiscard]] Result<ListPage> list(const std::string& prefix, const std::string& start_after,
+                                      std::size_t max_keys) override;
+  [[nodiscard]] Result<> remove(const std::string& name) override;
+  [[nodiscard]] std::optional<WallTime> store_time() override { return inner_.store_time(); }
+  [[nodiscard]] StoreCaps caps() const override { return inner_.caps(); }
+  [[nodiscard]] std::string describe() const override { return inner_.describe(); }
+
+ private:
+  enum class Patience { until_timeout, unlimited };
+  template <typename Call>
+  auto retry(Patience patience, Call call) -> decltype(call());
+  [[nodiscard]] Duration next_delay(Duration last);
+  // kCancelled if cancelled before or meanwhile.
+  [[nodiscard]] Result<> wait_until(MonotonicTime time);
+
+  Clock& clock_;
+  Random& random_;
+  ObjectStore& inner_;
+  const RetryOptions options_;
+  const std::unique_ptr<CondVar> changed_;
+
+  mutable Mutex mu_;
+  bool cancelled_ GUARDED_BY(mu_) = false;
+  RetryStats stats_ GUARDED_BY(mu_);
+};
+
+}  // namespace s3crate::store

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "volume/chain.h"
+
+#include <algorithm>
+
+#include "segment/object_names.h"
+
+namespace s3crate::volume {
+
+using segment::commit_name;
+
+namespace {
+
+constexpr int kOpenTriesMax = 64;
+constexpr Duration kPauseFirst = std::chrono::milliseconds(100);
+constexpr Duration kPauseMax = std::chrono::seconds(10);
+
+// What only another try can resolve. The store's own retries come before this.
+bool is_passing(Code code) {
+  return code == Code::kTransient || code == Code::kDenied || code == Code::kIo || code == Code::kNoSpace;
+}
+
+}  // namespace
+
+Chain::Chain(Env env, Volume& volume, const Commit& head, std::function<void(const Error&)> trouble)
+    : env_(env),
+      volume_(volume),
+      trouble_(std::move(trouble)),
+      stopping_(env.executor.cond_var()),
+      head_{head.header.generation, head.hash},
+      newest_(head),
+      last_contact_(env.clock.boottime_now()) {}
+
+Chain::~Chain() = default;
+
+void Chain::stop() {
+  MutexLock lock(mu_);
+  stopped_ = true;
+  stopping_->notify_all();
+}
+
+Generation Chain::head() const {
+  MutexLock lock(mu_);
+  return head_.generation;
+}
+
+Result<ObjectId> Chain::new_object_id() {
+  MutexLock lock(mu_);
+  if (next_counter_ > ObjectId::kCounterMax) return fail(Code::kNoSpace, "this epoch has used up its object ids: mount again");
+  return ObjectId::of(who_.epoch, next_counter_++);
+}
+
+Result<> Chain::pause(Duration how_long) {
+  MutexLock lock(mu_);
+  MonotonicTime deadline = env_.clock.monotonic_now() + how_long;
+  while (!stopped_ && env_.clock.monotonic_now() < deadline) stopping_->wait_until(mu_, deadline);
+  if (stopped_) return fail(Code::kCancelled, "stopped");
+  return {};
+}
+
+void Chain::advance(const Commit& commit) {
+  newest_ = commit;
+  CommitRef change = newest_change(commit);
+  newest_.body.delta_base = change;
+  newest_.body.runs.clear();
+  newest_.body.objects.clear();
+  newest_.inline_extents.clear();
+  last_contact_ = env_.clock.boottime_now();
+  MutexLock lock(mu_);
+  head_ = {commit.header.generation, commit.hash};
+}
+
+Result<Bytes> Chain::seal(Commit& commit) {
+  std::shared_ptr<const KeyRing> keys = volume_.keys();
+  if (keys->signer() == nullptr || !keys->may_sign(commit.body.kind))
+    return fail(Code::kFenced, "this key may not write to the volume (any more)");
+  CommitBody& body = commit.body;
+  Generation generation = newest_.header.generation.next();
+  commit.header = {.vid = volume_.vid(), .generation = generation, .parent = newest_.hash,
+                   .keys_generation = keys_after(newest_), .ring = keys->ring(), .writer = keys->writer()};
+  body.committed = std::max(body.committed, newest_.body.committed);  // never back: what is below may be gone from the journal
+  body.epoch = who_.epoch;
+  body.instance = who_.instance;
+  body.home = who_.home;
+  body.host = who_.host;
+  body.journal = who_.journal;
+  body.time = env_.clock.wall_now();
+  body.store_time = volume_.store().store_time().value_or(WallTime{});
+  bool bounds_term = body.kind == CommitKind::open || body.kind == CommitKind::close;
+  body.term = bounds_term ? generation : newest_.body.term;
+  body.delta_base = newest_change(newest_);
+  std::ranges::sort(body.objects, {}, &ObjectInfo::key);
+  for (ObjectInfo& info : body.objects)
+    if (info.born == Generation(0)) info.born = generation;
+  if (body.kind == CommitKind::checkpoint) {
+    body.checkpoint.commit = generation;
+    body.checkpoint.roots_hash = crypto::blake2b(encode_roots(body.roots));
+  } else {
+    body.checkpoint = newest_.body.checkpoint;
+  }
+  return seal_commit(commit, keys->commit_sealing_key(), *keys->signer(), env_.random);
+}
+
+Result<> Chain::read_back(const std::string& name, const Bytes& bytes) {
+  Bytes stored = TRY(volume_.store().get(name, kCommitBytesMax));
+  if (!equal(stored, bytes)) return fail(Code::kExists, "{} holds other bytes", name);
+  return {};
+}
+
+// Stored, and known to be so; or the name is somebody else's.
+Result<Chain::Outcome> Chain::put_once(const Commit& commit, const Bytes& bytes) {
+  std::string name = commit_name(commit.header.generation);
+  store::ObjectStore& store = volume_.store();
+  auto put = store.put(name, bytes);
+  if (put && store.caps().verifies_puts) return Outcome::stored;
+  if (!put && !is(put, Code::kExists)) return fail(put.error());
+  auto own = read_back(name, bytes);
+  if (own) return Outcome::stored;
+  if (is(own, Code::kExists)) return Outcome::taken;
+  // Taken, but not there: a stale answer. Look again.
+  if (is(own, Code::kNotFound)) return fail(Code::kTransient, "{} is taken, yet not to be read", name);
+  return fail(own.error());
+}
+
+Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes& bytes) {
+  for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
+    auto outcome = put_once(commit, bytes);
+    if (outcome || !is_passing(outcome.error().code())) return outcome;
+    trouble_(outcome.error());
+    TRY(pause(wait));
+  }
+}
+
+Result<> Chain::accept_next() {
+  Generation next = newest_.header.generation.next();
+  for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
+    auto winner = volume_.load_commit(next);
+    if (!winner && (is_passing(winner.error().code()) || is(winner, Code::kNotFound))) {
+      trouble_(winner.error());
+      TRY(pause(wait));
+      continue;
+    }
+    if (!winner) return fail(winner.error());
+    if (winner->header.parent != newest_.hash)
+      return fail(Code::kCorrupt, "commit {} does not stand on commit {} as this writer knows it", next, newest_.header.generation);
+    if (winner->body.epoch > who_.epoch || !is_guest(winner->body.kind))
+      return fail(Code::kFenced, "another writer ({}) took the volume over with generation {}", winner->body.host, next);
+    if (winner->keys) TRY(volume_.use_keys(next));
+    advance(*winner);
+    return {};
+  }
+}
+
+// Who slept may have been taken over, and what followed pruned: before anything is acknowledged or freed on the strength of
+// a name being free, the store must show our own commit with nothing but guests above it.
+Result<> Chain::look_after_absence() {
+  if (env_.clock.boottime_now() - last_contact_ <= away_limit_) return {};
+  for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
+    auto page = volume_.store().list(std::string(segment::kCommitsPrefix), "", 1);
+    if (page && !page->objects.empty()) {
+      auto newest = segment::parse_commit_name(page->objects[0].name);
+      if (!newest) return fail(Code::kCorrupt, "{} is no commit's name", page->objects[0].name);
+      while (newest_.header.generation < *newest) TRY(accept_next());
+      if (newest_.header.generation == *newest) {
+        last_contact_ = env_.clock.boottime_now();
+        return {};
+      }
+      trouble_(Error(Code::kTransient, fmt::format("the store shows generation {} as the newest, after {} was stored", *newest,
+                                                   newest_.header.generation)));
+    } else {
+      trouble_(page ? Error(Code::kTransient, "the store shows no commits") : page.error());
+      if (!page && !is_passing(page.error().code())) return fail(page.error());
+    }
+    TRY(pause(wait));
+  }
+}
+
+Result<CommitRef> Chain::append(CommitBody body) {
+  if (broken_) return fail(*broken_);
+  auto attempt = [&]() -> Result<CommitRef> {
+    TRY(look_after_absence());
+    for (;;) {
+      Commit commit;
+      commit.body = body;
+      Bytes bytes = TRY(seal(commit));
+      if (TRY(put_until_known(commit, bytes)) == Outcome::stored) {
+        advance(commit);
+        return CommitRef{commit.header.generation, commit.hash};
+      }
+      TRY(accept_next());
+    }
+  };
+  auto done = attempt();
+  // After a commit whose outcome is not known nothing else may follow: it may land yet.
+  if (is(done, Code::kFenced) || is(done, Code::kCorrupt) || is(done, Code::kCancelled)) broken_ = done.error();
+  return done;
+}
+
+Result<> Chain::prove_conditions(const Commit& commit, const Bytes& bytes) {
+  if (volume_.object().single_writer) return {};
+  auto again = volume_.store().put(commit_name(commit.header.generation), bytes);
+  if (is(again, Code::kExists)) return {};
+  if (!again && is_passing(again.error().code())) return fail(again.error());
+  return fail(Code::kUnsupported, "{} does not refuse to overwrite an object, so two writers could destroy each other's data: "
+              "use another store, or a volume made with --single-writer", volume_.store().describe());
+}
+
+Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved) {
+  who_ = std::move(who);
+  for (int i = 0; i < kOpenTriesMax; ++i) {
+    if (newest_.body.epoch >= ObjectId::kEpochMax) return fail(Code::kNoSpace, "the volume has used up its epochs");
+    who_.epoch = newest_.body.epoch + 1;
+    Commit below = newest_;
+    Commit commit;
+    commit.body.kind = CommitKind::open;
+    commit.body.disk_bytes = below.body.disk_bytes;
+    commit.body.committed = below.body.committed;
+    Bytes bytes = TRY(seal(commit));
+    if (TRY(put_until_known(commit, bytes)) == Outcome::stored) {
+      TRY(prove_conditions(commit, bytes));
+      advance(commit);
+      return below;
+    }
+    Commit head = TRY(volume_.load_head());
+    TRY(head_moved(head));
+    newest_ = std::move(head);
+  }
+  return fail(Code::kFenced, "others commit to the volume faster than it can be opened");
+}
+
+}  // namespace s3crate::volume

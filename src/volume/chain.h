@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The writer's end of the chain of commits: one conditional PUT a generation, and what each of its outcomes means.
+//
+//   answer                          what it means                  what is done
+//   stored                          it is ours                     go on
+//   name taken, by our own bytes    an earlier try succeeded       go on
+//   name taken, by a guest          somebody tagged, pinned, ...   verify it, re-parent, take the next number
+//   name taken, by keys             the keys changed               the same, sealed under the new ring; fenced if revoked
+//   name taken, by a higher epoch   somebody took over             kFenced, for good
+//   name taken, by anything else    unverifiable                   kCorrupt, for good
+//   away, busy, no reply            unknown                        the same bytes again until resolved; never rebuilt
+//   denied                          permissions                    reported; the same bytes again
+//
+// Threading: append() calls one at a time (the caller's uploader sees to it); head() any time.
+#pragma once
+
+#include <functional>
+
+#include "volume/volume.h"
+
+namespace s3crate::volume {
+
+// Who writes, as each of its commits says.
+struct WriterIdentity {
+  std::uint32_t epoch = 0;
+  Uuid instance{};
+  std::array<std::uint8_t, 16> home{};
+  std::string host;
+  Uuid journal{};
+};
+
+class Chain {
+ public:
+  // `head` is the newest commit as loaded. `trouble` hears of every failed try, for the log and the health; it may be called
+  // from any call, and must not call back.
+  Chain(Env env, Volume& volume, const Commit& head, std::function<void(const Error&)> trouble);
+  ~Chain();
+
+  // Takes the volume over: wins the next number with an `open` commit of the next epoch, and proves that the store enforces
+  // conditions by putting the same bytes again. If others commit in between, `head_moved` decides on each new head whether to go
+  // on. Answers the commit that `open` stands on.
+  [[nodiscard]] Result<Commit> open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved);
+
+  // Completes `body` (who, term, time, delta base, checkpoint) and commits it as the next generation. Blocks through outages;
+  // kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
+  [[nodiscard]] Result<CommitRef> append(CommitBody body);
+  void stop();
+
+  [[nodiscard]] Generation head() const;
+  [[nodiscard]] const WriterIdentity& who() const { return who_; }
+  // A fresh object id of this epoch. kNoSpace after 2^40 of them.
+  [[nodiscard]] Result<ObjectId> new_object_id();
+
+  void set_away_limit(Duration limit) { away_limit_ = limit; }
+
+ private:
+  enum class Outcome { stored, taken };
+  [[nodiscard]] Result<Bytes> seal(Commit& commit);
+  // Puts the same bytes until the outcome is known.
+  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes);
+  [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
+  [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
+  [[nodiscard]] Result<> prove_conditions(const Commit& commit, const Bytes& bytes);
+  // Somebody else has the next number: accepts a guest as the new head, else kFenced or kCorrupt.
+  [[nodiscard]] Result<> accept_next();
+  [[nodiscard]] Result<> look_after_absence();
+  [[nodiscard]] Result<> pause(Duration how_long);
+  void advance(const Commit& commit);
+
+  Env env_;
+  Volume& volume_;
+  const std::function<void(const Error&)> trouble_;
+  WriterIdentity who_;
+  Duration away_limit_ = std::chrono::minutes(15);
+
+  mutable Mutex mu_;
+  std::unique_ptr<CondVar> stopping_;
+  bool stopped_ GUARDED_BY(mu_) = false;
+  CommitRef head_ GUARDED_BY(mu_);
+  std::uint64_t next_counter_ GUARDED_BY(mu_) = 1;
+
+  // The appender's alone.
+  Commit newest_;             // what the next commit stands on; without its runs and objects
+  std::optional<Error> broken_;  // final
+  BootTime last_contact_{};
+};
+
+}  // namespace s3crate::volume

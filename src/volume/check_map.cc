@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "volume/check_map.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "segment/object_names.h"
+
+namespace s3crate::volume {
+
+using segment::ExtentRef;
+using segment::IndexedExtent;
+using segment::ObjectKind;
+
+namespace {
+
+BlockIndex block_of(ByteView key) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < 8; ++i) value = value << 8 | (i < key.size() ? key[i] : 0);
+  return BlockIndex(value);
+}
+
+std::string page_object(const Place& place) {
+  return segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
+}
+
+}  // namespace
+
+MapCheck::MapCheck(Volume& volume, const View& view, const CheckOptions& options, Findings& findings, KnownObjects& known,
+                   ObjectCheck& objects)
+    : volume_(volume),
+      view_(view),
+      options_(options),
+      findings_(findings),
+      known_(known),
+      objects_(objects),
+      end_(view.disk_bytes / volume.object().block_size()) {}
+
+// The changes since the checkpoint hide what the tree says below them.
+Result<> MapCheck::run() {
+  for (const Run& run : view_.changes.runs())
+    if (!run.hole) TRY(add(run));
+  TRY(walk_tree(
+      volume_.pages(), view_.map, findings_.report().pages,
+      [this](const Page& page, const Place& place) { return leaf(page, place); },
+      [this](const Place& place, ByteView lower, const Error& error) { return bad_page(place, lower, error); }));
+  return flush();
+}
+
+Result<> MapCheck::leaf(const Page& page, const Place& place) {
+  for (std::size_t i = 0; i < page.entries.size(); ++i) {
+    const bool last = i + 1 == page.entries.size();
+    const BlockIndex limit = !last ? block_of(page.entries[i + 1].key) : place.upper ? block_of(*place.upper) : end_;
+    const BlockIndex from = block_of(page.entries[i].key);
+    auto run = decode_run(page.entries[i]);
+    if (!run || run->hole || run->end() > limit || run->end() > end_) {
+      const auto damage = findings_.add(page_object(place), {}, fmt::format("{}: a run at block {} of the map that may not be there",
+                                                                            page_object(place), from));
+      view_.changes.tile(from, std::min(limit, end_), [](const Run&) {},
+                         [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+      continue;
+    }
+    Result<> added;
+    view_.changes.tile(run->block, run->end(), [](const Run&) {},
+                       [&](BlockIndex a, BlockIndex b) { if (added) added = add(clip(*run, a, b)); });
+    TRY(added);
+  }
+  return findings_.tick("map", block_of(page.entries.back().key).value, end_.value);
+}
+
+Result<> MapCheck::bad_page(const Place& place, ByteView lower, const Error& error) {
+  const auto damage = findings_.add(page_object(place), {}, error.message());
+  const BlockIndex to = place.upper ? std::min(block_of(*place.upper), end_) : end_;
+  view_.changes.tile(block_of(lower), to, [](const Run&) {},
+                     [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+  return {};
+}
+
+Result<> MapCheck::add(const Run& run) {
+  batch_.push_back(run);
+  return batch_.size() < options_.batch_runs ? Result<>() : flush();
+}
+
+Result<> MapCheck::flush() {
+  std::ranges::sort(batch_, {}, [](const Run& r) { return std::tuple(r.extent.object, r.extent.offset, r.extent.number, r.block); });
+  for (std::size_t begin = 0; begin < batch_.size();) {
+    std::size_t end = begin + 1;
+    while (end < batch_.size() && batch_[end].extent.object == batch_[begin].extent.object) ++end;
+    TRY(group(Group(batch_).subspan(begin, end - begin)));
+    TRY(findings_.tick());
+    begin = end;
+  }
+  findings_.report().runs += batch_.size();
+  batch_.clear();
+  return {};
+}
+
+Result<> MapCheck::group(Group runs) {
+  auto info = known_.find(runs[0].extent.object);
+  if (!info && is_passing(info.error().code())) return fail(info.error());
+  if (!info) return unknown_object(runs, info.error().message());
+  if (!*info) return unknown_object(runs, "the map names it, the chain does not");
+  if (runs[0].extent.object.origin != 0 || (*info)->kind != ObjectKind::segment)
+    return fail(Code::kUnsupported, "the map names an object of kind {} or of another volume: a newer version of this program "
+                "checks them", static_cast<int>((*info)->kind));
+  const auto index = objects_.open_index(**info);
+  if (index) return against_index(runs, **info, *index);
+  if (is_passing(index.error().code())) return fail(index.error());
+  const auto id = damage(**info, index.error().message());
+  if (!is(index, Code::kNotFound)) return by_reading(runs, **info);
+  lose(id, runs);
+  return {};
+}
+
+Result<> MapCheck::unknown_object(Group runs, std::string_view why) {
+  const ObjectKey& key = runs[0].extent.object;
+  auto id = known_.hidden_by(key);
+  if (!id) {
+    const std::string name = fmt::format("{}{:016x}", segment::kSegmentsPrefix, key.id.value);
+    id = findings_.add(name, {}, fmt::format("{}: {}", name, why));
+  }
+  lose(*id, runs);
+  return {};
+}
+
+Result<> MapCheck::against_index(Group runs, const ObjectInfo& info, const segment::SegmentIndex& index) {
+  std::vector<Run> doubtful;
+  for (const Run& run : runs) {
+    const ExtentRef& ref = run.extent;
+    const auto entry = std::ranges::lower_bound(index.extents, ref.number, {}, &IndexedExtent::number);
+    const IndexedExtent named{ref.number, ref.offset, ref.length, ref.digest};
+    if (entry == index.extents.end() || *entry != named) {
+      damage(info, fmt::format("the map and its index disagree about extent {}, block {}", ref.number, run.block));
+      doubtful.push_back(run);
+    } else if (findings_.is_bad_extent(info.key, ref.number)) {
+      lose(damage(info, "an extent is damaged"), {&run, 1});
+    } else if (findings_.forgets_extents()) {
+      doubtful.push_back(run);
+    }
+  }
+  return doubtful.empty() ? Result<>() : by_reading(doubtful, info);
+}
+
+Result<> MapCheck::by_reading(Group runs, const ObjectInfo& info) {
+  std::vector<ExtentRef> refs;
+  for (const Run& run : runs)
+    if (refs.empty() || refs.back() != run.extent) refs.push_back(run.extent);
+  return objects_.read_extents(info, refs, [&](const ExtentRef& ref, const Error* error) {
+    std::size_t n = 0;
+    while (n < runs.size() && runs[n].extent == ref) n++;
+    if (error != nullptr) lose(damage(info, error->message()), runs.first(n));
+    runs = runs.subspan(n);
+  });
+}
+
+void MapCheck::lose(Findings::DamageId damage, Group runs) {
+  for (const Run& run : runs) findings_.add_blocks(damage, run.block, run.end());
+}
+
+Findings::DamageId MapCheck::damage(const ObjectInfo& info, std::string_view what) {
+  const std::string name = name_of(info);
+  return findings_.add(name, info.born, what.starts_with(name) ? std::string(what) : fmt::format("{}: {}", name, what));
+}
+
+}  // namespace s3crate::volume

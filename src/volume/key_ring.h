@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the client's identity may see and sign: the rings of metadata and data keys that its grant opened, and the writers and
+// admin keys that the chain of keys commits names. Constant after construction, so thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "base/wire.h"
+#include "volume/tree.h"
+#include "volume/volume_object.h"
+
+namespace s3crate::volume {
+
+class KeyRing final : public PageKeys {
+ public:
+  // From a verified keys commit (in force at and after its generation) and our grant in it.
+  [[nodiscard]] static Result<std::shared_ptr<const KeyRing>> make(const VolumeObject& volume, const Vid& vid,
+                                                                   Generation keys_generation, const KeysPart& keys,
+                                                                   const GrantSecrets& grant, const Identity& identity);
+
+  [[nodiscard]] const Vid& vid() const { return vid_; }
+  [[nodiscard]] std::uint32_t ring() const { return ring_; }
+  [[nodiscard]] Generation keys_generation() const { return keys_generation_; }
+  [[nodiscard]] const crypto::PublicKey& data_key() const { return data_key_; }
+  [[nodiscard]] Role role() const { return role_; }
+  [[nodiscard]] bool reads_data() const;
+
+  // Our own signer and its index among the writers; nullptr if this identity is not one of them.
+  [[nodiscard]] const crypto::Signer* signer() const;
+  [[nodiscard]] std::uint32_t writer() const { return writer_; }
+  [[nodiscard]] bool may_sign(CommitKind kind) const;
+  // nullptr for a role that has none.
+  [[nodiscard]] const crypto::Signer* admin() const { return admin_ ? &*admin_ : nullptr; }
+
+  // The key of a writer, before anything it signed is opened. kCorrupt if there is no such writer.
+  [[nodiscard]] Result<crypto::VerifyKey> writer_key(std::uint32_t writer) const;
+  // Once opened: whether that writer may sign a commit of this kind; kCorrupt if not.
+  [[nodiscard]] Result<> check_capability(std::uint32_t writer, CommitKind kind, bool has_voids) const;
+  [[nodiscard]] Result<crypto::VerifyKey> segment_signer(std::uint32_t writer) const;
+
+  [[nodiscard]] const crypto::SealingKey& commit_sealing_key() const { return *commit_sealing_; }
+  [[nodiscard]] const crypto::SealingKey& index_sealing_key() const { return *index_sealing_; }
+  [[nodiscard]] const crypto::SealingKey& page_sealing_key() const { return *page_sealing_; }
+  [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> commit_opening_key(std::uint32_t ring) const;
+  [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> index_opening_key(std::uint32_t ring) const;
+  [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> page_opening_key(std::uint16_t origin,
+                                                                                   std::uint32_t ring) const override;
+  [[nodiscard]] Result<Vid> origin_vid(std::uint16_t origin) const override;
+
+  // Opens a box to the data key of `ring`: segment secrets, journal keys. kBadKey for a role without data keys.
+  [[nodiscard]] Result<crypto::Secret> open_data_box(std::uint32_t ring, ByteView sealed) const;
+  // Where the volume lives: KDF(Mk, "home", parts...), 16 bytes.
+  [[nodiscard]] std::array<std::uint8_t, 16> home(const std::vector<std::string>& parts) const;
+
+ private:
+  struct Ring {
+    crypto::Secret metadata;
+    crypto::Secret data;  // empty for roles without
+    std::shared_ptr<const crypto::OpeningKey> commit, index, page;
+  };
+  KeyRing() = default;
+  [[nodiscard]] Result<> add_ring(std::uint32_t number, crypto::Secret metadata, crypto::Secret data);
+  [[nodiscard]] Result<const Ring*> find(std::uint32_t ring) const;
+
+  Vid vid_{};
+  std::vector<Origin> origins_;
+  Generation keys_generation_;
+  std::uint32_t ring_ = 0;
+  Role role_ = Role::reader;
+  crypto::PublicKey data_key_{};
+  crypto::VerifyKey next_admin_{};
+  std::vector<Writer> writers_;
+  std::uint32_t writer_ = kAdminWriter;
+  std::optional<crypto::Signer> signer_;
+  std::optional<crypto::Signer> admin_;
+  std::map<std::uint32_t, Ring> rings_;
+  std::optional<crypto::SealingKey> commit_sealing_, index_sealing_, page_sealing_;
+};
+
+}  // namespace s3crate::volume

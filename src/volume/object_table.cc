@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <map>
+
+#include "segment/object_names.h"
+#include "volume/volume.h"
+
+namespace s3crate::volume {
+namespace {
+// Opened objects cost a box and a key each (some 50 us and 300 bytes): as many as a cache of extents is likely to touch.
+constexpr std::size_t kOpenedMax = 16384;
+}  // namespace
+
+struct ObjectTable::Impl {
+  Impl(std::shared_ptr<const KeyRing> k, PageLoader& p) : keys(std::move(k)), pages(p) {}
+
+  const std::shared_ptr<const KeyRing> keys;
+  PageLoader& pages;
+  Mutex mu;
+  MaybeRoot root GUARDED_BY(mu);
+  std::map<ObjectKey, ObjectInfo> fresh GUARDED_BY(mu);
+  std::map<ObjectKey, std::shared_ptr<const cache::OpenedObject>> opened GUARDED_BY(mu);
+};
+
+ObjectTable::ObjectTable(Executor&, std::shared_ptr<const KeyRing> keys, PageLoader& pages)
+    : impl_(std::make_unique<Impl>(std::move(keys), pages)) {}
+ObjectTable::~ObjectTable() = default;
+
+void ObjectTable::add(const ObjectInfo& info) {
+  MutexLock lock(impl_->mu);
+  impl_->fresh.insert_or_assign(info.key, info);
+}
+
+void ObjectTable::rebase(const MaybeRoot& root, std::span<const ObjectInfo> stored) {
+  MutexLock lock(impl_->mu);
+  impl_->root = root;
+  for (const ObjectInfo& info : stored) impl_->fresh.erase(info.key);
+}
+
+Result<ObjectInfo> ObjectTable::find(const ObjectKey& key) {
+  MaybeRoot root;
+  {
+    MutexLock lock(impl_->mu);
+    if (auto it = impl_->fresh.find(key); it != impl_->fresh.end()) return it->second;
+    root = impl_->root;
+  }
+  Bytes table_key = object_table_key(key);
+  auto value = TRY(tree_find(impl_->pages, root, table_key));
+  if (!value) return fail(Code::kCorrupt, "the map names object {:016x}, the chain does not", key.id.value);
+  return decode_object_info({table_key, std::move(*value)});
+}
+
+Result<std::shared_ptr<const cache::OpenedObject>> ObjectTable::resolve(const ObjectKey& key) {
+  {
+    MutexLock lock(impl_->mu);
+    if (auto it = impl_->opened.find(key); it != impl_->opened.end()) return it->second;
+  }
+  ObjectInfo info = TRY(find(key));
+  if (info.kind != segment::ObjectKind::segment)
+    return fail(Code::kUnsupported, "extents in an object of kind {}: a newer version of this program reads them",
+                static_cast<int>(info.kind));
+  crypto::Secret secret = TRY(impl_->keys->open_data_box(info.ring, info.sealed_secret));
+  auto object = std::make_shared<const cache::OpenedObject>(
+      cache::OpenedObject{segment::object_name(info.kind, key.id, info.nonce), 0,
+                          segment::extent_opening_key(secret, impl_->keys->vid())});
+  MutexLock lock(impl_->mu);
+  if (impl_->opened.size() >= kOpenedMax) impl_->opened.erase(impl_->opened.begin());
+  impl_->opened.insert_or_assign(key, object);
+  return object;
+}
+
+}  // namespace s3crate::volume

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Pages from the store, or from the cache.
+#include <cstring>
+
+#include "base/lru_cache.h"
+#include "segment/object_names.h"
+#include "volume/tree.h"
+
+namespace s3crate::volume {
+namespace {
+
+// What the sealed form may add to a page: its ring, nonce and tag, with room to spare.
+constexpr std::uint32_t kStoredPageMax = kPagePlainMax + 128;
+
+struct PageRefHash {
+  std::size_t operator()(const PageRef& ref) const {
+    std::size_t hash;
+    std::memcpy(&hash, ref.hash.data(), sizeof hash);
+    return hash;
+  }
+};
+
+// The memory of a decoded page, its small allocations included.
+std::uint64_t size_of(const PagePtr& page) {
+  constexpr std::uint64_t kAllocation = 16;
+  std::uint64_t size = sizeof(Page) + page->first_key.capacity() + kAllocation;
+  for (const PageEntry& entry : page->entries) {
+    size += sizeof entry + entry.key.capacity() + entry.value.capacity() + 2 * kAllocation;
+  }
+  return size;
+}
+
+Result<PagePtr> read_page(store::ObjectStore& store, const PageKeys& keys, const PageRef& ref) {
+  if (ref.length == 0 || ref.length > kStoredPageMax) {
+    return fail(Code::kCorrupt, "a length of {} bytes", ref.length);
+  }
+  Bytes stored(ref.length);
+  TRY(store.get_range(segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce),
+                      ref.offset, stored));
+  const std::uint32_t ring = TRY(sealed_page_ring(stored));
+  const Vid vid = TRY(keys.origin_vid(ref.object.origin));
+  auto key = keys.page_opening_key(ref.object.origin, ring);
+  if (!key) {
+    // Damage in the ring's number is damage, not a key that we lack.
+    if (crypto::blake2b(stored) != ref.hash) return fail(Code::kCorrupt, "the hash does not match");
+    return fail(key.error());
+  }
+  return std::make_shared<const Page>(
+      TRY(open_page({.vid = vid, .id = ref.object.id}, ref, stored, **key)));
+}
+
+}  // namespace
+
+struct PageLoader::Impl {
+  store::ObjectStore& store;
+  const PageKeys& keys;
+  LruCache<PageRef, PagePtr, PageRefHash> pages;
+};
+
+PageLoader::PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys,
+                       std::uint64_t capacity)
+    : impl_(new Impl{store, keys, {executor, capacity, size_of}}) {}
+PageLoader::~PageLoader() = default;
+
+Result<PagePtr> PageLoader::load(const PageRef& ref) {
+  const auto read = [this](std::span<const PageRef> missing) {
+    CHECK(missing.size() == 1);
+    Result<PagePtr> page = read_page(impl_->store, impl_->keys, missing[0]);
+    if (!page) {
+      const std::string name =
+          segment::object_name(segment::ObjectKind::map, missing[0].object.id, missing[0].nonce);
+      page = fail(page.error().within(fmt::format("{}: page at {}", name, missing[0].offset)));
+    }
+    return std::vector<Result<PagePtr>>{std::move(page)};
+  };
+  return std::move(impl_->pages.fetch({&ref, 1}, read)[0]);
+}
+
+PagePtr PageLoader::cached(const PageRef& ref) { return impl_->pages.find(ref).value_or(nullptr); }
+
+void PageLoader::insert(const PageRef& ref, PagePtr page) {
+  impl_->pages.insert(ref, std::move(page));
+}
+
+PageCacheStats PageLoader::stats() const {
+  const LruCacheStats stats = impl_->pages.stats();
+  return {
+      .hits = stats.hits, .misses = stats.misses, .bytes = stats.bytes, .capacity = stats.capacity};
+}
+
+}  // namespace s3crate::volume

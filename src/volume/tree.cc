@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Trees of any keys and values.
+#include "base/check.h"
+#include "volume/tree_edit.h"
+
+namespace s3crate::volume {
+namespace {
+
+class KeyEdit final : public TreeEdit {
+ public:
+  explicit KeyEdit(std::span<const TreeChange> changes) : left_(changes) {}
+
+  bool touches(std::optional<ByteView> upper) const override {
+    return !left_.empty() && (!upper || compare(left_.front().key, *upper) < 0);
+  }
+
+  bool replaces(ByteView, std::optional<ByteView>) const override { return false; }
+
+  Result<> apply(std::span<const PageEntry> entries, std::optional<ByteView> upper,
+                 TreeBuilder& builder) override {
+    for (const PageEntry& entry : entries) {
+      while (touches(entry.key)) TRY(add_front(builder));
+      if (!left_.empty() && equal(left_.front().key, entry.key))
+        continue;  // replaced, or taken out
+      TRY(builder.add(entry));
+    }
+    while (touches(upper)) TRY(add_front(builder));
+    return {};
+  }
+
+ private:
+  Result<> add_front(TreeBuilder& builder) {
+    const TreeChange& change = left_.front();
+    left_ = left_.subspan(1);
+    if (!change.value) return {};
+    return builder.add({change.key, *change.value});
+  }
+
+  std::span<const TreeChange> left_;
+};
+
+}  // namespace
+
+Result<std::optional<Bytes>> tree_find(PageLoader& loader, const MaybeRoot& root, ByteView key) {
+  if (!root) return std::optional<Bytes>{};
+  std::optional<Bytes> value;
+  const auto find_in_leaf = [&](const Page& page, const Place&) -> Result<bool> {
+    const std::size_t at = lower_bound(page, key);
+    if (at < page.entries.size() && equal(page.entries[at].key, key))
+      value = page.entries[at].value;
+    return false;
+  };
+  (void)TRY(for_each_leaf(loader, TRY(root_place(*root)), key, std::nullopt, find_in_leaf));
+  return value;
+}
+
+Result<> tree_scan(PageLoader& loader, const MaybeRoot& root, ByteView from,
+                   const std::function<Result<bool>(const PageEntry&)>& each) {
+  if (!root) return {};
+  const auto scan_leaf = [&](const Page& page, const Place&) -> Result<bool> {
+    for (std::size_t i = lower_bound(page, from); i < page.entries.size(); ++i) {
+      if (!TRY(each(page.entries[i]))) return false;
+    }
+    return true;
+  };
+  (void)TRY(for_each_leaf(loader, TRY(root_place(*root)), from, std::nullopt, scan_leaf));
+  return {};
+}
+
+Result<MaybeRoot> tree_update(PageLoader& loader, PageWriter& writer, TreeId tree,
+                              const MaybeRoot& root, std::span<const TreeChange> changes) {
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    CHECK(i == 0 || compare(changes[i - 1].key, changes[i].key) < 0);
+    CHECK(changes[i].key.size() <= kPageKeyMax);
+  }
+  KeyEdit edit(changes);
+  return edit_tree(loader, writer, tree, root, edit);
+}
+
+}  // namespace s3crate::volume

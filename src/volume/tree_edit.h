@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One pass over a tree that lays changes over it. Subtrees that no change touches are kept unread,
+// subtrees that the changes replace altogether are left out unread; all else streams through a
+// TreeBuilder.
+#pragma once
+
+#include "volume/tree_builder.h"
+
+namespace s3crate::volume {
+
+// A sorted list of changes, used up from the front as the pass goes on: all below the place it has
+// reached is done.
+class TreeEdit {
+ public:
+  virtual ~TreeEdit() = default;
+  // Whether any change is left below `upper` (nullopt: at all).
+  [[nodiscard]] virtual bool touches(std::optional<ByteView> upper) const = 0;
+  // Whether nothing that the tree holds in [first_key, upper) would be left.
+  [[nodiscard]] virtual bool replaces(ByteView first_key, std::optional<ByteView> upper) const = 0;
+  // Adds what the changes below `upper` make of these entries of a leaf, and uses those changes up.
+  [[nodiscard]] virtual Result<> apply(std::span<const PageEntry> entries,
+                                       std::optional<ByteView> upper, TreeBuilder& builder) = 0;
+};
+
+[[nodiscard]] Result<MaybeRoot> edit_tree(PageLoader& loader, PageWriter& writer, TreeId tree,
+                                          const MaybeRoot& root, TreeEdit& edit);
+
+}  // namespace s3crate::volume

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "volume/volume.h"
+
+#include <algorithm>
+
+#include "segment/object_names.h"
+
+namespace s3crate::volume {
+
+using segment::commit_name;
+
+namespace {
+
+// A chain of more keys commits than this is no honest volume's.
+constexpr std::uint32_t kKeysCommitsMax = 4096;
+// Checkpoints come every 1,024 commits at the latest; guests between changes are bounded as well.
+constexpr std::uint32_t kChangeCommitsMax = 4096;
+constexpr std::size_t kSlotsMax = 1000;
+
+Result<> check_trust(const Vid& vid, const std::optional<Vid>& expected, std::string_view where) {
+  if (!expected || *expected == vid) return {};
+  return fail(Code::kCorrupt, "{}: volume {} was expected here, but this is {}: if it was replaced on purpose, "
+              "name the new one with --expect-volume", where, fingerprint(*expected), fingerprint(vid));
+}
+
+}  // namespace
+
+std::string fingerprint(const Vid& vid) { return to_hex(ByteView(vid).first(8)); }
+
+Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store, const KeySource& keys,
+                                             const OpenOptions& options) {
+  std::unique_ptr<Volume> volume(new Volume(env, store));
+  volume->page_cache_bytes_ = options.page_cache_bytes;
+  auto object = store.get(std::string(segment::kVolumeName), kVolumeObjectMax);
+  if (is(object, Code::kNotFound)) {
+    auto commits = TRY(store.list(std::string(segment::kCommitsPrefix), "", 1));
+    if (commits.objects.empty())
+      return fail(Code::kNotFound, "there is no volume at {}: make one with `s3crate-blk format`", store.describe());
+    return fail(Code::kNotFound, "a format at {} was interrupted and left no volume: delete what is there and format again",
+                store.describe());
+  }
+  if (!object) return fail(object.error().within("reading the volume object"));
+  volume->vid_ = crypto::blake2b(*object);
+  TRY(check_trust(volume->vid_, options.expected, store.describe()));
+  volume->object_ = TRY(decode_volume(*object));
+  TRY(volume->unlock(keys));
+  return volume;
+}
+
+Result<> Volume::unlock(const KeySource& keys) {
+  auto page = TRY(store_.list(std::string(segment::kKeysPrefix), "", kSlotsMax));
+  std::optional<Bytes> passphrase;
+  bool asked = false;
+  bool any_slot = false;
+  std::vector<std::pair<crypto::Argon2Cost, crypto::Secret>> stretched;  // one Argon2id run per distinct cost
+  for (const store::ObjectInfo& info : page.objects) {
+    if (auto copy = segment::parse_keys_copy_name(info.name)) newest_keys_copy_ = std::max(newest_keys_copy_, *copy);
+  }
+  for (const store::ObjectInfo& info : page.objects) {
+    auto id = segment::parse_slot_name(info.name);
+    if (!id) continue;
+    Bytes object = TRY(store_.get(info.name, kSlotObjectMax));
+    auto header = parse_slot(object);
+    if (!header || header->vid != vid_ || header->slot != *id) continue;  // damaged or foreign: another slot may open
+    any_slot = true;
+    const crypto::Secret* key = nullptr;
+    if (header->kind == SlotKind::key_file) {
+      if (keys.key_file) key = &*keys.key_file;
+    } else if (header->kind == SlotKind::passphrase) {
+      if (!asked && keys.passphrase && !keys.key_file) passphrase = TRY(keys.passphrase());
+      asked = true;
+      if (!passphrase) continue;
+      auto it = std::ranges::find(stretched, header->cost, [](const auto& p) { return p.first; });
+      if (it == stretched.end()) {
+        stretched.emplace_back(header->cost, TRY(crypto::argon2id(*passphrase, object_.salt, header->cost)));
+        it = std::prev(stretched.end());
+      }
+      key = &it->second;
+    }
+    if (key == nullptr) continue;
+    auto unlocked = open_slot(object, *key);
+    if (is(unlocked, Code::kBadKey)) continue;
+    if (!unlocked) return fail(unlocked.error().within(info.name));
+    identity_ = std::move(unlocked->identity);
+    anchor_ = unlocked->anchor;
+    if (passphrase) crypto::wipe(*passphrase);
+    return {};
+  }
+  if (!any_slot) return fail(Code::kCorrupt, "{} holds no usable key slot", store_.describe());
+  if (keys.key_file) return fail(Code::kBadKey, "the key file does not open {}", store_.describe());
+  if (passphrase) return fail(Code::kBadKey, "the passphrase does not open {}", store_.describe());
+  return fail(Code::kBadKey, "{} needs a key: give --passphrase-file, --passphrase-command or --key-file",
+              store_.describe());
+}
+
+// Keys commits form a chain of their own: each is signed by the admin key that the one before it named, the first by the
+// volume object's.
+Result<> Volume::verify_keys_chain(Generation newest) {
+  std::vector<ParsedCommit> chain;
+  for (Generation at = newest; !verified_keys_.contains(at.value);) {
+    if (chain.size() >= kKeysCommitsMax) return fail(Code::kCorrupt, "too many keys commits");
+    Bytes object = TRY(store_.get(commit_name(at), kCommitBytesMax));
+    chain.push_back(TRY(parse_commit(std::move(object), vid_, at)));
+    const ParsedCommit& parsed = chain.back();
+    if (!parsed.keys || parsed.header.writer != kAdminWriter) return fail(Code::kCorrupt, "commit {} is no keys commit", at);
+    if (anchor_.generation == at && anchor_.hash != parsed.hash)
+      return fail(Code::kCorrupt, "keys commit {} is not the one that the key slot knows", at);
+    Generation previous = parsed.keys->previous_keys;
+    if (at == Generation(1)) {
+      if (previous != Generation(0)) return fail(Code::kCorrupt, "commit 1 names keys before it");
+      break;
+    }
+    if (previous == Generation(0) || previous >= at) return fail(Code::kCorrupt, "keys commit {} names no earlier one", at);
+    at = previous;
+  }
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    Generation previous = it->keys->previous_keys;
+    const crypto::VerifyKey& admin =
+        previous == Generation(0) ? object_.admin : verified_keys_.at(previous.value).keys.next_admin;
+    if (auto ok = verify_commit(*it, admin); !ok)
+      return fail(ok.error().within(fmt::format("keys commit {}", it->header.generation)));
+    verified_keys_.emplace(it->header.generation.value, VerifiedKeys{*it->keys, it->hash});
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const KeyRing>> Volume::ring_at(Generation keys_generation) {
+  if (auto it = rings_.find(keys_generation.value); it != rings_.end()) return it->second;
+  TRY(verify_keys_chain(keys_generation));
+  const KeysPart& keys = verified_keys_.at(keys_generation.value).keys;
+  auto grant = std::ranges::find(keys.grants, identity_.id(), &Grant::identity);
+  if (grant == keys.grants.end())
+    return fail(Code::kBadKey, "this key was revoked: keys commit {} grants it nothing", keys_generation);
+  GrantSecrets secrets = TRY(open_grant(grant->sealed, identity_.box.secret));
+  auto ring = TRY(KeyRing::make(object_, vid_, keys_generation, keys, secrets, identity_));
+  rings_.emplace(keys_generation.value, ring);
+  return ring;
+}
+
+Result<Commit> Volume::open_commit_object(Bytes object, Generation generation) {
+  ParsedCommit parsed = TRY(parse_commit(std::move(object), vid_, generation));
+  Generation keys_generation = parsed.keys ? generation : parsed.header.keys_generation;
+  auto ring = TRY(ring_at(keys_generation));
+  // A keys commit's signature is the business of the chain of keys commits, which ring_at went through.
+  if (!parsed.keys) TRY(verify_commit(parsed, TRY(ring->writer_key(parsed.header.writer))));
+  if (parsed.keys && verified_keys_.at(generation.value).hash != parsed.hash)
+    return fail(Code::kCorrupt, "two keys commits under one number");
+  Commit commit = TRY(open_commit(parsed, *TRY(ring->commit_opening_key(parsed.header.ring)), object_.block_size()));
+  TRY(ring->check_capability(parsed.header.writer, commit.body.kind, !commit.body.voids.empty()));
+  if ((commit.body.kind == CommitKind::keys) != commit.keys.has_value())
+    return fail(Code::kCorrupt, "commit {} is of kind {}, its shape says otherwise", generation, kind_name(commit.body.kind));
+  return commit;
+}
+
+Result<Commit> Volume::load_commit(Generation generation) {
+  auto object = store_.get(commit_name(generation), kCommitBytesMax);
+  if (!object) return fail(object.error().within(fmt::format("commit {}", generation)));
+  auto commit = open_commit_object(std::move(*object), generation);
+  if (!commit) return fail(commit.error().within(fmt::format("commit {}", generation)));
+  return commit;
+}
+
+Result<Commit> Volume::load_commit(const CommitRef& ref) {
+  auto commit = load_commit(ref.generation);
+  // The chain names it, so that it is missing is damage.
+  if (is(commit, Code::kNotFound)) return fail(Code::kCorrupt, "commit {} is missing", ref.generation);
+  if (commit && commit->hash != ref.hash)
+    return fail(Code::kCorrupt, "commit {} is not the one that its successor names", ref.generation);
+  return commit;
+}
+
+Result<> Volume::use_keys(Generation in_force) {
+  if (in_force < newest_keys_copy_)
+    return fail(Code::kCorrupt, "the newest commit stands on keys {}, but keys {} exist: the store hides newer commits, or a "
+                "revoked writer made it", in_force, newest_keys_copy_);
+  keys_ = TRY(ring_at(in_force));
+  return {};
+}
+
+Result<Commit> Volume::load_head() {
+  auto page = TRY(store_.list(std::string(segment::kCommitsPrefix), "", 1));
+  if (page.objects.empty()) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
+  auto generation = segment::parse_commit_name(page.objects[0].name);
+  if (!generation) return fail(Code::kCorrupt, "{} is no commit's name", page.objects[0].name);
+  Commit head = TRY(load_commit(*generation));
+  TRY(use_keys(keys_after(head)));
+  if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_);
+  return head;
+}
+
+CommitRef newest_change(const Commit& commit) {
+  bool changes = commit.body.kind != CommitKind::checkpoint && !commit.body.runs.empty();
+  return changes ? CommitRef{commit.header.generation, commit.hash} : commit.body.delta_base;
+}
+
+Result<View> Volume::load_view(const Commit& commit) {
+  View view;
+  view.generation = commit.header.generation;
+  view.disk_bytes = commit.body.disk_bytes;
+  view.checkpoint = commit.body.checkpoint;
+  Generation as_of = view.checkpoint.as_of;
+
+  std::vector<std::vector<Run>> changes;  // newest first
+  auto take = [&](const Commit& c) {
+    if (!c.body.runs.empty() || !c.body.objects.empty()) changes.push_back(c.body.runs);
+    if (c.body.kind != CommitKind::checkpoint)
+      view.new_objects.insert(view.new_objects.end(), c.body.objects.begin(), c.body.objects.end());
+    view.change_commits++;
+  };
+  if (commit.header.generation > as_of) take(commit);
+  CommitRef next = commit.body.delta_base;
+  Generation below = commit.header.generation;
+  while (next.generation > as_of) {
+    if (next.generation >= below) return fail(Code::kCorrupt, "commit {} is not below {}", next.generation, below);
+    if (changes.size() > kChangeCommitsMax) return fail(Code::kCorrupt, "too many commits since the checkpoint");
+    Commit base = TRY(load_commit(next));
+    take(base);
+    below = next.generation;
+    next = base.body.delta_base;
+  }
+  for (auto it = changes.rbegin(); it != changes.rend(); ++it)
+    for (const Run& run : *it) view.changes.put(run);
+
+  if (view.checkpoint.commit == Generation(0)) return view;
+  if (view.checkpoint.commit > commit.header.generation) return fail(Code::kCorrupt, "a checkpoint of the future");
+  Commit stored;
+  const Commit* checkpoint = &commit;
+  if (view.checkpoint.commit != commit.header.generation) {
+    stored = TRY(load_commit(view.checkpoint.commit));
+    checkpoint = &stored;
+  }
+  if (crypto::blake2b(encode_roots(checkpoint->body.roots)) != view.checkpoint.roots_hash)
+    return fail(Code::kCorrupt, "the checkpoint in commit {} is not the one that commit {} names", view.checkpoint.commit,
+                commit.header.generation);
+  for (const TreeRoot& root : checkpoint->body.roots) {
+    if (root.tree == TreeId::map) view.map = root;
+    if (root.tree == TreeId::objects) view.objects = root;
+  }
+  view.new_objects.insert(view.new_objects.end(), checkpoint->body.objects.begin(), checkpoint->body.objects.end());
+  return view;
+}
+
+}  // namespace s3crate::volume

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A volume opened for reading: its keys, its chain of commits, and the map as of any generation.
+//
+// Nothing is believed that a signature does not reach: the slot names the vid, the vid the volume object and its admin key, that
+// key the chain of keys commits, those the writers, a writer the commit, the commit its roots and segments, those their pages
+// and extents. A LIST only says where to look.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "cache/extent_cache.h"
+#include "volume/key_ring.h"
+#include "volume/run_map.h"
+
+namespace s3crate::volume {
+
+// What the user gave to unlock with. Any may be missing.
+struct KeySource {
+  std::optional<crypto::Secret> key_file;
+  // Asked for only if a passphrase slot is there. nullopt: none to be had.
+  std::function<Result<std::optional<Bytes>>()> passphrase;
+};
+
+struct OpenOptions {
+  std::optional<Vid> expected;  // refuse any other volume
+  std::uint64_t page_cache_bytes = 64 << 20;
+};
+
+// The map and its companions as of one generation. Immutable but for what its loaders cache.
+struct View {
+  Generation generation;
+  std::uint64_t disk_bytes = 0;
+  RunMap changes;       // since the checkpoint
+  MaybeRoot map;        // as of the checkpoint
+  MaybeRoot objects;    // the object table as of the checkpoint
+  std::vector<ObjectInfo> new_objects;  // since then, map objects of the checkpoint itself included
+  CheckpointRef checkpoint;
+  std::uint32_t change_commits = 0;     // commits read to get here
+};
+
+class Volume {
+ public:
+  // kNotFound: no volume there; kBadKey; kUnsupported; kCorrupt; store errors.
+  [[nodiscard]] static Result<std::unique_ptr<Volume>> open(Env env, store::ObjectStore& store, const KeySource& keys,
+                                                            const OpenOptions& options);
+
+  [[nodiscard]] const VolumeObject& object() const { return object_; }
+  [[nodiscard]] const Vid& vid() const { return vid_; }
+  [[nodiscard]] const Identity& identity() const { return identity_; }
+  [[nodiscard]] std::shared_ptr<const KeyRing> keys() const { return keys_; }
+  [[nodiscard]] store::ObjectStore& store() const { return store_; }
+  [[nodiscard]] PageLoader& pages() const { return *pages_; }
+  [[nodiscard]] const CommitRef& anchor() const { return anchor_; }
+
+  // The newest commit, found by LIST and verified; the keys in force follow it. One LIST and the commits not yet known.
+  [[nodiscard]] Result<Commit> load_head();
+  // A commit by number, verified against the keys commit it names. kNotFound.
+  [[nodiscard]] Result<Commit> load_commit(Generation generation);
+  // The same, and it must have this hash.
+  [[nodiscard]] Result<Commit> load_commit(const CommitRef& ref);
+  // The map as of a commit.
+  [[nodiscard]] Result<View> load_view(const Commit& commit);
+
+  // The keys of that generation are now the ones in force.
+  [[nodiscard]] Result<> use_keys(Generation in_force);
+  // The keys in force at `keys_generation`, through the verified chain of keys commits.
+  [[nodiscard]] Result<std::shared_ptr<const KeyRing>> ring_at(Generation keys_generation);
+  // Verifies and opens a commit object got by any way. Loads keys commits as needed.
+  [[nodiscard]] Result<Commit> open_commit_object(Bytes object, Generation generation);
+
+ private:
+  Volume(Env env, store::ObjectStore& store) : env_(env), store_(store) {}
+  [[nodiscard]] Result<> unlock(const KeySource& keys);
+  [[nodiscard]] Result<> verify_keys_chain(Generation newest);
+
+  Env env_;
+  store::ObjectStore& store_;
+  Vid vid_{};
+  VolumeObject object_;
+  Identity identity_;
+  CommitRef anchor_;
+  std::uint64_t page_cache_bytes_ = 0;
+  struct VerifiedKeys {
+    KeysPart keys;
+    Hash hash{};
+  };
+  std::unordered_map<std::uint64_t, VerifiedKeys> verified_keys_;  // by generation
+  Generation newest_keys_copy_;  // that a LIST showed: the head's keys are at least these
+  std::unordered_map<std::uint64_t, std::shared_ptr<const KeyRing>> rings_;
+  std::shared_ptr<const KeyRing> keys_;
+  // Pages are of any ring that the newest keys open.
+  std::unique_ptr<PageLoader> pages_;
+};
+
+// Finds objects for the extent cache: first among those new since the checkpoint, then in the object table.
+class ObjectTable final : public cache::ObjectResolver {
+ public:
+  ObjectTable(Executor& executor, std::shared_ptr<const KeyRing> keys, PageLoader& pages);
+  ~ObjectTable() override;
+  [[nodiscard]] Result<std::shared_ptr<const cache::OpenedObject>> resolve(const ObjectKey& key) override;
+  [[nodiscard]] Result<ObjectInfo> find(const ObjectKey& key);
+
+  void add(const ObjectInfo& info);
+  // A checkpoint holds everything born up to it: the table now stands at `root`, and those are forgotten.
+  void rebase(const MaybeRoot& root, std::span<const ObjectInfo> stored);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The newest commit with changes at or below `commit`: what a commit on top of it has as its delta base.
+[[nodiscard]] CommitRef newest_change(const Commit& commit);
+// The keys commit in force for whatever stands on `commit`.
+[[nodiscard]] inline Generation keys_after(const Commit& commit) {
+  return commit.keys ? commit.header.generation : commit.header.keys_generation;
+}
+
+// How messages and trust name a volume: the first 16 hexadecimal digits of its vid.
+[[nodiscard]] std::string fingerprint(const Vid& vid);
+
+}  // namespace s3crate::volume

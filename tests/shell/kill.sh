@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# kill -9 at random moments, with unsent bytes and an fsync in flight: the next mount plays the
+# journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, on btrfs
+# and on ext4. With the state directory lost as well, the disk is an exact prefix of the writes.
+#
+#   S3CRATE_KILLS   how many kills in all (60)
+#   S3CRATE_SEED    repeats a run as far as a kill at a random moment can be repeated
+#   S3CRATE_LOADS   which of: raw btrfs ext4 lost
+. "${0%/*}/lib.sh"
+requires_root
+requires_fuse
+requires_loop
+requires python3 pgrep mkfs.btrfs mkfs.ext4 btrfs e2fsck
+requires_fs btrfs ext4
+tmpdir
+. "${0%/*}/volume.sh"
+support=$abs_top_srcdir/tests/support
+kills=${S3CRATE_KILLS:-60}
+seed=${S3CRATE_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+RANDOM=$((seed % 32768))
+say "seed $seed, $kills kills"
+loads=${S3CRATE_LOADS:-raw btrfs ext4 lost}
+writer=
+fs=$T/fs
+mkdir "$fs"
+
+pause_ms() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
+
+# Commits come during the load, between loads, or not at all.
+some_delay() {
+  local delays=(100ms 300ms 1s 30s)
+  echo "${delays[RANDOM % 4]}"
+}
+
+# mount_again: without any word of consent. One time in four a first attempt is killed on its way.
+mount_again() {
+  if [ $((RANDOM % 4)) = 0 ]; then
+    try_mount --upload-delay 100ms >"$T/half.out" 2>&1 &
+    local attempt=$!
+    pause_ms $((RANDOM % 120))
+    # Once more for one that was forked in between.
+    while pkill -KILL -f "^[^ ]*s3crate-blk mount .*$m( |\$)"; do :; done
+    wait "$attempt" 2>"$T/wait.err" || true
+    if grep -q " $m " /proc/self/mounts; then bury_volume; fi
+  fi
+  mount_volume --upload-delay "$(some_delay)" "$@"
+}
+
+# kill_during WAIT_FOR LOG: the writer runs; once LOG has acknowledgements, kills the daemon at some
+# moment, and waits for the writer to have noticed.
+kill_during() {
+  local pattern=$1 log=$2
+  wait_until 20 grep -q "$pattern" "$log" || fail "the writer does not get on: $(tail -n 3 "$log")"
+  pause_ms $((RANDOM % 500))
+  kill -KILL "$daemon" || fail "the daemon ended by itself: $(tail -n 3 "$T/daemon.log")"
+}
+
+# acknowledged COUNT...: what the kills had seen.
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
+
+# ---- Stamped blocks on the disk file --------------------------------------------------------------
+
+# A killed process leaves its writer an error, and the mount a dead one.
+raw_round() {
+  : >"$T/raw.log"
+  "$support/stamp-writer" run "$m/disk" "$T/raw.base" "$T/raw.log" "$seed" &
+  writer=$!
+  track $writer
+  kill_during '^f' "$T/raw.log"
+  wait $writer || fail "the writer: status $?"
+  bury_volume
+}
+
+raw() {
+  local n=$1 i k acknowledged fsyncs beyond=0
+  new_volume 256M
+  : >"$T/counts"
+  mount_volume
+  for ((i = 0; i < n; i++)); do
+    raw_round
+    mount_again
+    "$support/stamp-writer" check "$m/disk" "$T/raw.base" "$T/raw.log" "$seed" >"$T/checked" ||
+      fail "kill $i of seed $seed"
+    read -r k acknowledged fsyncs <"$T/checked"
+    echo "$fsyncs" >>"$T/counts"
+    if [ "$k" -gt "$acknowledged" ]; then beyond=$((beyond + 1)); fi
+  done
+  umount_volume
+  # Fresh: the store alone.
+  rm -rf "$state"
+  mount_volume
+  "$support/stamp-writer" check "$m/disk" "$T/raw.base" "$T/raw.log" "$seed" >"$T/checked" || fail "in the store"
+  umount_volume
+  say "raw: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill; $beyond times more was kept than acknowledged"
+}
+
+# ---- Files on a filesystem ------------------------------------------------------------------------
+
+mount_fs() {
+  dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
+  mount "$dev" "$fs" || fail "mount: $(dmesg 2>/dev/null | tail -n 5)"
+}
+
+# The filesystem on a dead disk: everything gives EIO, and goes.
+bury_fs() {
+  umount "$fs" 2>"$T/umount.err" || umount -l "$fs"
+  losetup -d "$dev" || true
+  bury_volume
+  wait_until 20 eval "! losetup -n -O BACK-FILE '$dev' 2>/dev/null | grep -q '$T'" || fail "$dev is not let go"
+}
+
+check_fs() {
+  case $1 in
+    btrfs) btrfs check --readonly "$dev" >"$T/fsck" 2>&1 ;;
+    ext4) e2fsck -fn "$dev" >"$T/fsck" 2>&1 ;;
+  esac || fail "$1 is damaged: $(tail -n 20 "$T/fsck")"
+}
+
+files() {
+  local type=$1 n=$2 i
+  new_volume 512M
+  rm -f "$T/files.log"
+  : >"$T/counts"
+  mount_volume
+  dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
+  "mkfs.$type" -q "$dev"
+  losetup -d "$dev"
+  mount_fs
+  mkdir "$fs/files"
+  sync -f "$fs"
+  for ((i = 0; i < n; i++)); do
+    : >>"$T/files.log"
+    "$support/file-writer" run "$fs/files" "$T/files.log" "$seed" &
+    writer=$!
+    track $writer
+    # Acknowledged in this round.
+    tail -n +0 -f "$T/files.log" --pid=$writer 2>/dev/null | sed -n '/^round/d; /^[da]/q' || true
+    kill_during '^[da]' "$T/files.log"
+    wait $writer || fail "the writer: status $?"
+    bury_fs
+    mount_again
+    mount_fs
+    "$support/file-writer" check "$fs/files" "$T/files.log" "$seed" >>"$T/counts" || fail "kill $i of seed $seed"
+    if [ $((i % 6)) = 5 ] || [ $i = $((n - 1)) ]; then
+      umount "$fs"
+      check_fs "$type"
+      losetup -d "$dev"
+      mount_fs
+    fi
+  done
+  umount "$fs"
+  losetup -d "$dev"
+  umount_volume
+  say "$type: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill"
+}
+
+# ---- The journal is lost with the process ---------------------------------------------------------
+
+lost() {
+  local n=$1 i k acknowledged fsyncs less=0
+  new_volume 256M
+  rm -f "$T/raw.base" "$T/raw.log"
+  mount_volume --upload-delay 100ms
+  for ((i = 0; i < n; i++)); do
+    raw_round
+    rm -rf "$state"
+    expect_status 3 try_mount
+    expect_message 'open since 20[^ ]* on [^ ]+ .last commit .* ago.*add --take-over: what it had not sent is lost'
+    [ "$(wc -l <"$T/stderr")" = 1 ] || fail "more than a sentence: $(cat "$T/stderr")"
+    : >"$T/daemon.log"
+    mount_volume --take-over --upload-delay 100ms
+    cat "$T/mount.out" "$T/mount.err" "$T/daemon.log" >"$T/said"
+    grep -Eq 'taking over.*not sent is lost.*as of generation' "$T/said" || fail "nothing is said of what is missing: $(cat "$T/said")"
+    "$support/stamp-writer" check "$m/disk" "$T/raw.base" "$T/raw.log" "$seed" --lost >"$T/checked" ||
+      fail "kill $i of seed $seed"
+    read -r k acknowledged fsyncs <"$T/checked"
+    [ "$k" -ge "$acknowledged" ] || less=$((less + 1))
+  done
+  umount_volume
+  say "lost: $n kills, each an exact prefix of the writes; $less times less than was acknowledged"
+  [ "$n" -lt 4 ] || [ $less -gt 0 ] || fail "no kill lost anything: the load is too light to show a prefix"
+}
+
+raw_kills=$((kills * 2 / 5)) fs_kills=$((kills * 3 / 10))
+for load in $loads; do
+  case $load in
+    raw) raw $raw_kills ;;
+    btrfs | ext4) files "$load" $fs_kills ;;
+    lost) lost $(((kills + 9) / 10)) ;;
+    *) fail "no load $load" ;;
+  esac
+done

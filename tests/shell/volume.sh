@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# One volume in a directory below $T, mounted and unmounted with a key file: what the tests of the
+# whole program share. Source it after lib.sh and tmpdir.
+
+store=$T/store url=file://$T/store state=$T/state m=$T/m
+daemon=  # the process behind the mount, see mount_volume
+
+# new_volume SIZE [format options...]
+new_volume() {
+  local size=$1
+  shift
+  rm -rf "$store" "$state"
+  [ -e "$T/key" ] || "$S3CRATE" key new "$T/key" >/dev/null
+  mkdir -p "$m"
+  "$S3CRATE" format "$url" --size "$size" --key-file "$T/key" "$@" >"$T/format.out"
+}
+
+# find_daemon: sets $daemon to the process behind $m. pgrep and not daemon_pids: this has to be quick.
+find_daemon() {
+  daemon=$(pgrep -f "^[^ ]*s3crate-blk mount .*$m( |\$)") || fail "no process behind $m"
+}
+
+# try_mount [mount options...]: the command alone, with whatever status it has.
+try_mount() {
+  unlocked "$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state" \
+    --journal-size 256M --log-to "$T/daemon.log" "$@"
+}
+
+# mount_volume [mount options...]: what it printed is in $T/mount.out; sets $daemon.
+mount_volume() {
+  try_mount "$@" >"$T/mount.out" 2>"$T/mount.err" || fail "mount: status $? $(cat "$T/mount.err")"
+  find_daemon
+}
+
+# umount_volume: and everything is in the store.
+umount_volume() {
+  "$S3CRATE" umount "$m" >"$T/umount.out" || fail "umount: status $?"
+  ! grep -q " $m " /proc/self/mounts || fail "$m is still mounted"
+}
+
+# bury_volume: takes the mount of a daemon that was killed away.
+bury_volume() { umount -l "$m" || fail "cannot unmount what the dead process left"; }
+
+# stat_value GROUP NAME: a figure of stats.json.
+stat_value() {
+  python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]][sys.argv[3]])' \
+    "$m/stats.json" "$1" "$2"
+}
+
+# objects: the objects of the store, with their sizes.
+objects() { (cd "$store" && find . -path './.tmp+' -prune -o -type f -printf '%p %s\n' | sort); }
+
+# drop_caches: what is read next comes from the disk below.
+drop_caches() { { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null || true; }
+
+# expect_same FILE FILE WHAT
+expect_same() {
+  if ! cmp -s "$1" "$2"; then
+    diff "$1" "$2" | head -n 20 >&2 || true
+    fail "$3"
+  fi
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/stack_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace s3crate::sim {
+namespace {
+
+constexpr std::uint64_t kPiece = 512;
+
+// Which pieces of two images differ, and how many.
+class Differences {
+ public:
+  Differences(const Bytes& a, ByteView b) : a_(a), b_(b), differ_((b.size() + kPiece - 1) / kPiece) {
+    CHECK(a.size() == b.size());
+    look(0, b.size());
+  }
+  void look(std::uint64_t offset, std::uint64_t length) {
+    if (length == 0) return;
+    for (std::uint64_t i = offset / kPiece; i <= (offset + length - 1) / kPiece; ++i) {
+      const std::uint64_t n = std::min(kPiece, b_.size() - i * kPiece);
+      const bool now = std::memcmp(a_.data() + i * kPiece, b_.data() + i * kPiece, n) != 0;
+      count_ += static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(differ_[i] != 0);
+      differ_[i] = now;
+    }
+  }
+  [[nodiscard]] bool none() const { return count_ == 0; }
+
+ private:
+  const Bytes& a_;
+  ByteView b_;
+  std::vector<char> differ_;
+  std::uint64_t count_ = 0;
+};
+
+}  // namespace
+
+void StackModel::Op::apply(Bytes& image) const { apply(0, image); }
+
+// `part` is what stands from `at` on.
+void StackModel::Op::apply(std::uint64_t at, Bytes& part) const {
+  const std::uint64_t from = std::max(offset, at);
+  const std::uint64_t to = std::min(offset + length, at + part.size());
+  if (from >= to) return;
+  if (data.empty()) std::memset(part.data() + (from - at), 0, to - from);
+  else std::memcpy(part.data() + (from - at), data.data() + (from - offset), to - from);
+}
+
+void StackModel::add(Op op) {
+  CHECK(op.offset + op.length <= newest_.size());
+  op.apply(newest_);
+  ops_.push_back(std::move(op));
+}
+
+void StackModel::write(std::uint64_t offset, ByteView data) {
+  if (!data.empty()) add({offset, data.size(), Bytes(data.begin(), data.end())});
+}
+
+void StackModel::zero(std::uint64_t offset, std::uint64_t length) {
+  if (length > 0) add({offset, length, {}});
+}
+
+std::optional<std::uint64_t> StackModel::find(ByteView image, std::uint64_t at_least) const {
+  CHECK(at_least >= base_ && at_least <= now());
+  Bytes at = base_image_;
+  std::uint64_t number = base_;
+  while (number < at_least) ops_[number++ - base_].apply(at);
+  Differences differences(at, image);
+  while (!differences.none()) {
+    if (number == now()) return std::nullopt;
+    const Op& op = ops_[number++ - base_];
+    op.apply(at);
+    differences.look(op.offset, op.length);
+  }
+  return number;
+}
+
+void StackModel::went_back_to(std::uint64_t number) {
+  CHECK(number >= base_ && number <= now() && number >= flushed_);
+  ops_.resize(number - base_);
+  newest_ = base_image_;
+  for (const Op& op : ops_) op.apply(newest_);
+}
+
+void StackModel::trim() {
+  for (; base_ < stored_; ++base_) {
+    ops_.front().apply(base_image_);
+    ops_.pop_front();
+  }
+}
+
+bool StackModel::could_read(std::uint64_t offset, ByteView data, std::uint64_t since) const {
+  Bytes at(base_image_.begin() + static_cast<std::ptrdiff_t>(offset),
+           base_image_.begin() + static_cast<std::ptrdiff_t>(offset + data.size()));
+  since = std::max(since, base_);
+  for (std::uint64_t number = base_;; ++number) {
+    if (number >= since && equal(at, data)) return true;
+    if (number == now()) return false;
+    ops_[number - base_].apply(offset, at);
+  }
+}
+
+std::string StackModel::difference(ByteView image) const {
+  std::string out;
+  for (std::uint64_t block = 0; block * 4096 < image.size() && out.size() < 2000; ++block) {
+    std::uint64_t first = 0, last = 0, n = 0;
+    for (std::uint64_t i = block * 4096; i < std::min<std::uint64_t>(image.size(), block * 4096 + 4096); ++i) {
+      if (image[i] == newest_[i]) continue;
+      if (n++ == 0) first = i % 4096;
+      last = i % 4096;
+    }
+    if (n == 0) continue;
+    out += fmt::format("block {}: {} bytes in [{}, {}]; changed by", block, n, first, last);
+    for (std::uint64_t k = 0; k < ops_.size(); ++k) {
+      const Op& op = ops_[k];
+      if (op.offset < block * 4096 + 4096 && op.offset + op.length > block * 4096)
+        out += fmt::format(" {}{}[{}+{})", base_ + k + 1, op.data.empty() ? "z" : "w", op.offset, op.length);
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace s3crate::sim

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// StackRun: one seed's run of the whole stack: lives of a process that mounts the volume, clients that use the disk, and everything
+// that may go wrong, beside a model of what must be there.
+#pragma once
+
+#include <map>
+
+#include "tests/sim/stack_model.h"
+#include "tests/sim/stack_world.h"
+
+namespace s3crate::sim {
+
+struct StackTotals {
+  std::uint64_t seeds = 0, operations = 0, lives = 0, failed_opens = 0, replays = 0, lost_states = 0, writes_lost = 0;
+  std::uint64_t flushes = 0, syncs = 0, excused = 0, old_generations = 0, generations = 0, checkpoints = 0, decisions = 0;
+  std::uint64_t left_out = 0, failed_closes = 0, refused_opens = 0;
+  FaultCounts faults;
+  void add(const StackTotals& other);
+  [[nodiscard]] std::string to_string() const;
+};
+
+class StackRun {
+ public:
+  static constexpr std::uint64_t kOperations = 200;
+
+  explicit StackRun(std::uint64_t seed);
+  // Failures are those of the current test.
+  void run();
+  [[nodiscard]] const StackTotals& totals() const { return totals_; }
+  [[nodiscard]] std::uint64_t trace_hash() const { return world_.world.trace_hash(); }
+
+ private:
+  struct Faults {
+    StoreFaults store;
+    DiskFaults disk;
+    bool any_store = false, any_disk = false;
+    bool lies = false;  // answers that are wrong: no read is sure to work, and none to be right when asked again
+  };
+  static Faults throw_faults(Dice& dice);
+  static device::DiskOptions throw_options(Dice& dice);
+  void use_faults(bool on);
+  // With S3CRATE_STACK_LOG set every operation is printed, after the I/O step and the newest write's number.
+  void log(const std::string& line);
+
+  void life();
+  // True when the disk is open and holds what it must.
+  bool open(Mount& mount, const device::DiskOptions& options);
+  bool check_open_error(const Error& error, const device::DiskOptions& options);
+  void check_state(Mount& mount);
+  void clients(Mount& mount);
+  void client(Mount& mount);
+  void operation(Mount& mount);
+  void end_life(Mount& mount, const device::DiskOptions& options);
+  [[nodiscard]] bool has_journal();
+  [[nodiscard]] bool may_lack_journal(const device::DiskOptions& options);
+  void finish();
+
+  void read(Mount& mount);
+  void write(Mount& mount);
+  void zero(Mount& mount);
+  void flush(Mount& mount);
+  void sync(Mount& mount);
+  void seek(Mount& mount);
+  void trouble(Mount& mount);
+  void read_old_generation(Mount& mount);
+  struct Range {
+    std::uint64_t offset, length;
+  };
+  Range throw_range(std::uint64_t length_max);
+  Bytes throw_data(std::uint64_t length);
+  // An error of a live process must have a reason.
+  void excuse(Mount& mount, const Error& error, bool may_be_wrong, bool may_be_local, std::string_view what);
+
+  const std::uint64_t seed_;
+  Dice dice_;
+  const Faults faults_;
+  const std::uint32_t crash_percent_;
+  const bool store_mode_;
+  device::DiskOptions options_;
+  StackWorld world_;
+  StackModel model_;
+  StackTotals totals_;
+
+  std::uint32_t state_number_ = 0;
+  bool may_refuse_ = false;   // the volume may be open, or pending, without a journal here that says by whom
+  bool must_refuse_ = false;  // it certainly is open
+  bool faults_on_ = false;
+  std::uint64_t operations_ = 0;
+  std::uint64_t life_operations_ = 0;  // left
+  std::uint32_t life_clients_ = 1;
+  bool life_over_ = false;
+  bool poisoned_ = false;  // the writer had an excused failure and may be of no use until the next mount
+  std::map<std::uint64_t, std::shared_ptr<const Bytes>> generations_;
+};
+
+}  // namespace s3crate::sim

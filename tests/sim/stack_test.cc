@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The whole stack from Disk down, by seeds: see stack_run.h. S3CRATE_STACK_SEEDS says how many seeds a case runs (100).
+#include <chrono>
+
+#include "tests/sim/stack_run.h"
+#include "tests/support/seed.h"
+
+namespace s3crate::sim {
+namespace {
+
+constexpr std::uint64_t kCases = 20;
+
+std::uint64_t seeds_per_case() {
+  const char* given = std::getenv("S3CRATE_STACK_SEEDS");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : 100;
+}
+
+class Stack : public testing::TestWithParam<std::uint64_t> {
+ protected:
+  static void TearDownTestSuite() {
+    if (cases == 0) return;
+    const double seconds = std::chrono::duration<double>(spent).count();
+    fmt::print("{:.1f} seeds/s; {}", static_cast<double>(totals.seeds) / seconds, totals.to_string());
+    if (cases < 5 || seeds_per_case() < 100) return;
+    for (std::size_t i = 0; i < kFaultCount; ++i) {
+      const auto fault = static_cast<Fault>(i);
+      if (fault == Fault::kStoreObjectLost || fault == Fault::kStoreObjectReplaced) continue;  // in scenarios only
+      EXPECT_GT(totals.faults[fault], 0u) << fault_name(fault) << " never happened";
+    }
+  }
+  static inline StackTotals totals;
+  static inline std::uint64_t cases = 0;
+  static inline std::chrono::steady_clock::duration spent{};
+};
+
+TEST_P(Stack, HoldsAPrefixOfTheWritesThatHasAllThatWasFlushed) {
+  SEEDED_TEST(base);
+  ++cases;
+  const auto start = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 0; i < seeds_per_case() && !HasFailure(); ++i) {
+    StackRun run(base + GetParam() * seeds_per_case() + i);
+    run.run();
+    totals.add(run.totals());
+  }
+  spent += std::chrono::steady_clock::now() - start;
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Stack, testing::Range(std::uint64_t{0}, kCases));
+
+TEST(StackSeed, GivesTheSameRunTwice) {
+  SEEDED_TEST(base);
+  for (std::uint64_t seed = base; seed < base + 5; ++seed) {
+    StackRun a(seed), b(seed);
+    a.run();
+    b.run();
+    EXPECT_EQ(a.trace_hash(), b.trace_hash()) << "seed " << seed;
+    EXPECT_EQ(a.totals().decisions, b.totals().decisions);
+  }
+}
+
+}  // namespace
+}  // namespace s3crate::sim

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/stack_world.h"
+
+#include "device/head.h"
+
+namespace s3crate::sim {
+namespace {
+
+crypto::Secret key_file() { return crypto::Secret::copy_of(Bytes(32, 7)); }
+
+}  // namespace
+
+device::DiskOptions small_options() {
+  device::DiskOptions options;
+  options.state_dir = "/state";
+  options.host = "simulated";
+  options.home = {"simulated", "/bucket"};
+  options.url = "sim:///bucket";
+  options.journal_slot_bytes = 32 << 10;
+  options.journal_bytes = (1 << 20) + 8 * (32 << 10);
+  options.dirty_max = 48 << 10;
+  options.batch_bytes = 16 << 10;
+  options.batch_delay = std::chrono::milliseconds(5);
+  options.upload_delay = std::chrono::milliseconds(50);
+  options.upload_threads = 2;
+  options.generations_in_flight = 2;
+  options.block_cache_bytes = 64 << 10;
+  options.map_cache_bytes = 16 << 10;
+  options.segment_bytes = 32 << 10;
+  options.checkpoint_runs = 20;
+  options.delta_runs_max = 150;
+  options.page_bytes = 600;
+  return options;
+}
+
+// --- Mount -----------------------------------------------------------------------------------------------------------------
+
+struct Mount::Life {
+  explicit Life(SimExecutor& executor) : changed(executor.cond_var()) {}
+  Mutex mu;
+  std::unique_ptr<CondVar> changed;
+  Mount* mount = nullptr;  // null: over
+};
+
+Mount::Mount(StackWorld& world, SimDisk& disk, device::DiskOptions options)
+    : world_(world), machine_(disk), options_(std::move(options)), process_(world.world.start(disk)) {
+  options_.boot.fill(world.boot);
+  metered_ = std::make_unique<store::MeteredStore>(env().clock, process_->store());
+  retry_ = std::make_unique<store::RetryStore>(env(), *metered_, store::RetryOptions{});
+  options_.cancel_store = [retry = retry_.get()] { retry->cancel(); };
+  life_ = std::make_shared<Life>(world.world.executor());
+  life_->mount = this;
+  waker_ = env().executor.spawn("waker", [this] {
+    {
+      MutexLock lock(life_->mu);
+      while (life_->mount != nullptr && process_->alive()) life_->changed->wait(life_->mu);
+    }
+    wake();
+  });
+}
+
+Mount::~Mount() { end(); }
+
+// A dead process has nobody who waits.
+void Mount::wake() {
+  if (process_->alive()) return;
+  retry_->cancel();
+  if (disk_) disk_->cancel();
+}
+
+void Mount::end() {
+  if (!process_) return;
+  life_->mount = nullptr;
+  life_->changed->notify_all();
+  retry_->cancel();
+  disk_.reset();
+  volume_.reset();
+  waker_.reset();
+  process_.reset();
+}
+
+Result<> Mount::open() {
+  volume_ = TRY(world_.open_volume(env(), *retry_));
+  disk_ = TRY(device::Disk::open(env(), process_->file_io(), *volume_, options_));
+  wake();
+  return {};
+}
+
+Result<> Mount::close(Duration drain) {
+  auto closed = disk_->close(drain);
+  end();
+  return closed;
+}
+
+void Mount::crash(bool power) {
+  if (!alive()) return;
+  if (power) world_.power_cut(machine_);
+  else process_->kill();
+  life_->changed->notify_all();
+  if (on_crash) on_crash();
+}
+
+void Mount::crash_after(std::uint64_t steps, bool power) {
+  world_.world.steps().at(world_.world.steps().count() + steps, [life = life_, power] {
+    if (life->mount != nullptr) life->mount->crash(power);
+  });
+}
+
+Result<Bytes> Mount::read(std::uint64_t offset, std::uint64_t length) {
+  Bytes out(length);
+  TRY(disk_->read(offset, out));
+  return out;
+}
+
+Result<Bytes> Mount::read_all() { return read(0, disk_->size()); }
+
+// --- StackWorld ------------------------------------------------------------------------------------------------------------
+
+StackWorld::StackWorld(std::uint64_t seed, const StackFormat& format, const ExecutorOptions& executor)
+    : world(seed, executor), format_(format) {
+  CHECK(crypto::initialise());
+}
+
+void StackWorld::run(const std::function<void()>& main) {
+  world.run([&] {
+    if (!formatted_) {
+      auto process = world.start();
+      volume::CreateOptions create;
+      create.disk_bytes = format_.disk_bytes;
+      create.extent_bytes = format_.extent_bytes;
+      volume::SlotRequest slot;
+      slot.key_file = key_file();
+      auto made = volume::create(process->env(), process->store(), create, {&slot, 1});
+      CHECK(made);
+      vid = *made;
+      formatted_ = true;
+    }
+    main();
+  });
+}
+
+void StackWorld::power_cut(SimDisk& disk) {
+  world.power_cut(disk);
+  ++boot;
+}
+
+Result<std::unique_ptr<volume::Volume>> StackWorld::open_volume(Env env, store::ObjectStore& store) const {
+  volume::KeySource keys;
+  keys.key_file = key_file();
+  return volume::Volume::open(env, store, keys, {.expected = vid, .page_cache_bytes = 16 << 10});
+}
+
+Result<Bytes> StackWorld::read_generation(Env env, store::ObjectStore& store, Generation generation) const {
+  auto volume = TRY(open_volume(env, store));
+  TRY(volume->load_head());
+  volume::Commit commit = TRY(volume->load_commit(generation));
+  volume::View view = TRY(volume->load_view(commit));
+  volume::ObjectTable objects(env.executor, volume->keys(), volume->pages());
+  objects.rebase(view.objects, {});
+  for (const segment::ObjectInfo& info : view.new_objects) objects.add(info);
+  cache::ExtentCache cache(env.executor, 32 << 10);
+  cache::StoreExtentSource source(store, objects, kStackBlock);
+  Bytes out(view.disk_bytes);
+  device::Gather gather(BlockIndex(0), BlockIndex(out.size() / kStackBlock), kStackBlock, out);
+  gather.add_runs(view.changes, {});
+  TRY(gather.add_tree(volume->pages(), view.map));
+  TRY(gather.finish(cache, source));
+  return out;
+}
+
+std::uint64_t StackWorld::objects(std::string_view prefix) {
+  std::uint64_t n = 0;
+  for (const std::string& name : bucket().names()) n += name.starts_with(prefix);
+  return n;
+}
+
+}  // namespace s3crate::sim

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A check against what a disk can in fact read: every object damaged in every way, and the damage named to the block.
+#include "volume/check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "segment/object_names.h"
+#include "tests/support/damage_world.h"
+#include "tests/support/seed.h"
+
+namespace s3crate::volume {
+
+void PrintTo(const ByteRange& range, std::ostream* out) {
+  *out << "[" << range.offset / 4096 << "+" << range.length / 4096 << " blocks]";
+}
+
+namespace {
+
+using test::DamageWorld;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::string text(const CheckReport& report) {
+  std::string out;
+  for (const Damage& damage : report.damages) out += fmt::format("{} (generation {})\n", damage.what, damage.generation);
+  return out;
+}
+
+std::vector<std::string> objects(const CheckReport& report) {
+  std::vector<std::string> out;
+  for (const Damage& damage : report.damages) out.push_back(damage.object);
+  return out;
+}
+
+std::string kind_of(const std::string& name) { return name.substr(0, name.find('/') + 1); }
+
+class CheckTest : public testing::Test {
+ protected:
+  // A check and a disk must agree about what can be read, and damage must have been found.
+  void expect_found_exactly() {
+    const auto reads = world_.read_blocks();
+    EXPECT_FALSE(reads.wrong) << "wrong bytes were read";
+    auto report = world_.full_check();
+    if (!report) {  // not even the keys are there
+      EXPECT_FALSE(is_retried(report.error())) << report.error().message();
+      EXPECT_FALSE(reads.opened);
+      return;
+    }
+    EXPECT_FALSE(report->clean());
+    EXPECT_TRUE(report->complete);
+    EXPECT_EQ(report->disk_lost, !reads.opened);
+    if (report->disk_lost && report->disk_bytes == 0) return;
+    EXPECT_EQ(report->damaged_ranges(), reads.failed) << text(*report);
+    std::uint64_t bytes = 0;
+    for (const ByteRange& range : reads.failed) bytes += range.length;
+    EXPECT_EQ(report->damaged_bytes, bytes);
+    // Without the data: nothing is called damaged that can be read.
+    auto structure = world_.check({.seen = world_.seen()});
+    ASSERT_TRUE(structure);
+    for (const ByteRange& range : structure->damaged_ranges()) {
+      EXPECT_TRUE(std::ranges::any_of(reads.failed, [&](const ByteRange& failed) {
+        return failed.offset <= range.offset && range.offset + range.length <= failed.offset + failed.length;
+      }));
+    }
+  }
+  static bool is_retried(const Error& error) { return error.code() == Code::kTransient || error.code() == Code::kCancelled; }
+
+  const std::uint64_t seed_ = test::test_seed();
+  testing::ScopedTrace trace_{__FILE__, __LINE__, fmt::format("S3CRATE_TEST_SEED={}", seed_)};
+  DamageWorld world_{seed_};
+};
+
+TEST_F(CheckTest, SoundVolumeIsClean) {
+  auto report = world_.full_check();
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_TRUE(report->clean()) << text(*report);
+  EXPECT_THAT(report->damaged_ranges(), IsEmpty());
+  EXPECT_FALSE(report->disk_lost);
+  EXPECT_EQ(report->head, world_.seen().generation);
+  EXPECT_EQ(report->disk_bytes, DamageWorld::kDiskBytes);
+  EXPECT_EQ(report->commits, world_.names("commits/").size());
+  EXPECT_EQ(report->segments + report->map_objects + report->orphans,
+            world_.names("segments/").size() + world_.names("map/").size());
+  EXPECT_GT(report->map_objects, 1u);
+  EXPECT_GT(report->pages, 5u);
+  EXPECT_GT(report->extents, 20u);
+  EXPECT_GT(report->runs, 20u);
+  EXPECT_EQ(report->orphans, 0u);
+  EXPECT_TRUE(report->orphans_known);
+  const auto reads = world_.read_blocks();
+  EXPECT_TRUE(reads.opened);
+  EXPECT_FALSE(reads.wrong);
+  EXPECT_THAT(reads.failed, IsEmpty());
+}
+
+TEST_F(CheckTest, FindsEachObjectThatIsMissing) {
+  for (const std::string& name : world_.names()) {
+    SCOPED_TRACE(name);
+    world_.faults.lose(name);
+    expect_found_exactly();
+    world_.faults.restore(name);
+  }
+}
+
+TEST_F(CheckTest, FindsEachObjectThatIsTruncated) {
+  for (const std::string& name : world_.names()) {
+    const Bytes whole = world_.stored(name);
+    for (const std::size_t length : {std::size_t{0}, whole.size() / 2, whole.size() - 1}) {
+      SCOPED_TRACE(fmt::format("{} of {} bytes of {}", length, whole.size(), name));
+      world_.faults.replace(name, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+      expect_found_exactly();
+    }
+    world_.faults.restore(name);
+  }
+}
+
+TEST_F(CheckTest, FindsEachObjectThatIsTooLong) {
+  for (const std::string& name : world_.names()) {
+    SCOPED_TRACE(name);
+    Bytes longer = world_.stored(name);
+    longer.resize(longer.size() + 100, 1);
+    world_.faults.replace(name, std::move(longer));
+    expect_found_exactly();
+    world_.faults.restore(name);
+  }
+}
+
+TEST_F(CheckTest, FindsOneWrongBitAnywhere) {
+  std::mt19937_64 random(seed_);
+  for (const std::string& name : world_.names()) {
+    const Bytes whole = world_.stored(name);
+    const std::size_t size = whole.size();
+    for (const std::size_t at : {std::size_t{0}, std::size_t{9}, std::size_t{60}, size / 2, random() % size, size - 20, size - 1}) {
+      SCOPED_TRACE(fmt::format("byte {} of {} of {}", at, size, name));
+      Bytes flipped = whole;
+      flipped.at(at) ^= static_cast<std::uint8_t>(1u << random() % 8);
+      world_.faults.replace(name, std::move(flipped));
+      expect_found_exactly();
+    }
+    world_.faults.restore(name);
+  }
+}
+
+TEST_F(CheckTest, FindsObjectsThatChangedPlaces) {
+  const auto names = world_.names();
+  for (std::size_t i = 0; i + 1 < names.size(); ++i) {
+    if (kind_of(names[i]) != kind_of(names[i + 1])) continue;
+    SCOPED_TRACE(fmt::format("{} and {}", names[i], names[i + 1]));
+    world_.faults.replace(names[i], world_.stored(names[i + 1]));
+    world_.faults.replace(names[i + 1], world_.stored(names[i]));
+    expect_found_exactly();
+    world_.faults.restore(names[i]);
+    world_.faults.restore(names[i + 1]);
+  }
+}
+
+TEST_F(CheckTest, FindsObjectsOfAnotherVolume) {
+  DamageWorld other(seed_ + 1);
+  for (const std::string& name : world_.names()) {
+    const auto others = other.names(kind_of(name).empty() ? name : kind_of(name));
+    const auto same = std::ranges::find(others, name);
+    SCOPED_TRACE(name);
+    world_.faults.replace(name, other.stored(same != others.end() ? name : others.front()));
+    expect_found_exactly();
+    world_.faults.restore(name);
+  }
+}
+
+TEST_F(CheckTest, ManyDamagesAtOnceAreNamedExactly) {
+  std::mt19937_64 random(seed_);
+  const auto names = world_.names();
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::string> hit;
+    for (std::size_t n = 2 + random() % 5; n > 0; --n) {
+      const std::string& name = names[random() % names.size()];
+      if (!name.starts_with("segments/") && !name.starts_with("map/") && random() % 8 != 0) continue;
+      hit.push_back(name);
+      Bytes bytes = world_.stored(name);
+      switch (random() % 3) {
+        case 0: world_.faults.lose(name); break;
+        case 1: bytes.resize(random() % bytes.size()); world_.faults.replace(name, bytes); break;
+        default:
+          for (int i = 0; i < 3; ++i) bytes[random() % bytes.size()] ^= 0x10;
+          world_.faults.replace(name, bytes);
+      }
+    }
+    if (hit.empty()) continue;
+    SCOPED_TRACE(fmt::format("round {}: {}", round, fmt::join(hit, ", ")));
+    expect_found_exactly();
+    for (const std::string& name : hit) world_.faults.restore(name);
+  }
+}
+
+// What nobody needs to read the newest generation is damage all the same.
+TEST_F(CheckTest, MissingCommitOfThePastCostsNoBlock) {
+  const auto names = world_.names("commits/");
+  const std::string& old = names.at(names.size() - 3);
+  world_.faults.lose(old);
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  EXPECT_THAT(objects(*report), ElementsAre(old));
+  EXPECT_THAT(report->damaged_ranges(), IsEmpty());
+  EXPECT_EQ(report->damages.at(0).generation, Generation(3));
+}
+
+TEST_F(CheckTest, LostNewestCommitIsFoundByWhatThisMachineHasSeen) {
+  world_.faults.lose(world_.names("commits/").front());
+  auto unaware = world_.check({.read_data = true});
+  ASSERT_TRUE(unaware);
+  EXPECT_TRUE(unaware->clean()) << text(*unaware);  // a close: without memory nothing tells it from the past
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  ASSERT_THAT(objects(*report), ElementsAre(segment::commit_name(world_.seen().generation)));
+  EXPECT_THAT(report->damages[0].what, HasSubstr("older state"));
+}
+
+// The same, whatever the size of the batches and however much of it is remembered.
+TEST_F(CheckTest, SmallBatchesFindTheSame) {
+  const auto segments = world_.names("segments/");
+  Bytes bytes = world_.stored(segments.back());
+  bytes.at(100) ^= 1;
+  world_.faults.replace(segments.back(), bytes);
+  world_.faults.lose(segments.front());
+  auto whole = world_.full_check();
+  auto small = world_.check({.read_data = true, .batch_runs = 3});
+  ASSERT_TRUE(whole && small);
+  EXPECT_EQ(objects(*whole), objects(*small));
+  EXPECT_EQ(whole->damaged_ranges(), small->damaged_ranges());
+  EXPECT_EQ(whole->runs, small->runs);
+}
+
+TEST_F(CheckTest, TooManyDamagesAreCounted) {
+  const auto segments = world_.names("segments/");
+  ASSERT_GT(segments.size(), 4u);
+  for (const std::string& name : segments) world_.faults.lose(name);
+  const auto reads = world_.read_blocks();
+  std::uint64_t bytes = 0;
+  for (const ByteRange& range : reads.failed) bytes += range.length;
+  auto report = world_.check({.damages_max = 3});
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->damages.size(), 3u);
+  EXPECT_GE(report->damages_total, segments.size());
+  EXPECT_EQ(report->damaged_bytes, bytes);
+  EXPECT_FALSE(report->complete);
+  auto few_ranges = world_.check({.ranges_max = 2});
+  ASSERT_TRUE(few_ranges);
+  EXPECT_EQ(few_ranges->damaged_bytes, bytes);
+  EXPECT_FALSE(few_ranges->complete);
+}
+
+TEST_F(CheckTest, OrphansAndStrangersAreCountedAndNoDamage) {
+  const std::string orphan = segment::object_name(segment::ObjectKind::segment, segment::ObjectId::of(1, 999), {1});
+  DamageWorld::must(world_.faults.put(orphan, Bytes(77)));
+  DamageWorld::must(world_.faults.put(segment::object_name(segment::ObjectKind::map, segment::ObjectId::of(1, 1), {}), Bytes(5)));
+  DamageWorld::must(world_.faults.put("segments/readme.txt", Bytes(1)));
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean()) << text(*report);
+  EXPECT_EQ(report->orphans, 2u);
+  EXPECT_EQ(report->orphan_bytes, 82u);
+  EXPECT_EQ(report->strangers, 1u);
+}
+
+TEST_F(CheckTest, StoreThatIsAwayIsAnErrorAndNoDamage) {
+  // At each call in turn: never a report, never a damage.
+  std::size_t calls = 0;
+  std::size_t away_from = ~std::size_t{0};
+  world_.faults.set_hook([&](store::Verb, const std::string&) -> Result<> {
+    if (calls++ >= away_from) return fail(Code::kTransient, "away");
+    return {};
+  });
+  ASSERT_TRUE(world_.full_check());
+  const std::size_t all = calls;
+  for (away_from = 0; away_from < all; away_from += 1 + all / 97) {
+    calls = 0;
+    auto report = world_.full_check();
+    ASSERT_FALSE(report) << "away from call " << away_from;
+    EXPECT_EQ(report.error().code(), Code::kTransient) << report.error().message();
+  }
+}
+
+TEST_F(CheckTest, StopsWhenAskedTo) {
+  std::atomic<bool> stop = false;
+  std::size_t steps = 0;
+  auto report = world_.check({.read_data = true,
+                              .progress =
+                                  [&](const CheckProgress& progress) {
+                                    EXPECT_LE(progress.done, progress.total);
+                                    if (++steps == 30) stop = true;
+                                  },
+                              .stop = &stop});
+  EXPECT_TRUE(is(report, Code::kCancelled));
+  EXPECT_EQ(steps, 30u);
+}
+
+TEST_F(CheckTest, SampleReadsAboutItsShare) {
+  auto all = world_.full_check();
+  auto none = world_.check({.read_data = true, .percent = 0});
+  auto half = world_.check({.read_data = true, .percent = 50, .sample_seed = seed_});
+  auto again = world_.check({.read_data = true, .percent = 50, .sample_seed = seed_});
+  ASSERT_TRUE(all && none && half && again);
+  EXPECT_EQ(none->extents, 0u);
+  EXPECT_EQ(half->extents, again->extents);
+  EXPECT_GT(half->extents, all->extents / 5);
+  EXPECT_LT(half->extents, all->extents * 4 / 5);
+}
+
+TEST_F(CheckTest, ReadsDataInLargeRanges) {
+  std::uint64_t gets = 0;
+  world_.faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
+    if (verb == store::Verb::get_range && name.starts_with("segments/")) gets++;
+    return {};
+  });
+  auto structure = world_.check({});
+  ASSERT_TRUE(structure);
+  const std::uint64_t structure_gets = std::exchange(gets, 0);
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  ASSERT_GT(report->extents, 2 * report->segments);
+  EXPECT_LE(gets, structure_gets + report->segments);  // one more a segment
+}
+
+// --- what a writer who breaks the rules signs --------------------------------------------------------------------------------
+
+class ForgedTest : public CheckTest {
+ protected:
+  ForgedTest() {
+    auto volume = world_.open_volume();
+    DamageWorld::must(volume);
+    volume_ = std::move(*volume);
+    auto head = volume_->load_head();
+    DamageWorld::must(head);
+    head_ = std::move(*head);
+  }
+  // A commit on top of the newest one, as the next mount would begin it.
+  Commit next() const {
+    Commit commit;
+    commit.header = head_.header;
+    commit.header.generation = head_.header.generation.next();
+    commit.header.parent = head_.hash;
+    commit.header.writer = volume_->keys()->writer();
+    commit.header.keys_generation = keys_after(head_);
+    commit.body = head_.body;
+    commit.body.kind = CommitKind::data;
+    commit.body.pending.reset();
+    commit.body.delta_base = newest_change(head_);
+    commit.body.objects.clear();
+    commit.body.runs.clear();
+    return commit;
+  }
+  void put(Commit commit) {
+    const KeyRing& keys = *volume_->keys();
+    const bool admin = commit.header.writer == kAdminWriter;
+    auto bytes = seal_commit(commit, keys.commit_sealing_key(), admin ? *keys.admin() : *keys.signer(), system_env().random);
+    DamageWorld::must(bytes);
+    DamageWorld::must(world_.faults.put(segment::commit_name(commit.header.generation), *bytes));
+    head_ = std::move(commit);
+  }
+  void expect_told(std::string_view what, Generation generation) {
+    auto report = world_.full_check();
+    ASSERT_TRUE(report) << report.error().message();
+    ASSERT_THAT(report->damages, testing::Not(IsEmpty()));
+    EXPECT_TRUE(std::ranges::any_of(report->damages, [&](const Damage& damage) {
+      return damage.what.find(what) != damage.what.npos && damage.generation == generation;
+    })) << text(*report);
+  }
+
+  std::unique_ptr<Volume> volume_;
+  Commit head_;
+};
+
+TEST_F(ForgedTest, CommitThatKeepsTheRulesIsSound) {
+  put(next());
+  put(next());
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean()) << text(*report);
+}
+
+TEST_F(ForgedTest, EpochsNeverDecrease) {
+  Commit commit = next();
+  commit.body.epoch--;
+  put(commit);
+  expect_told("its epoch is over", commit.header.generation);
+}
+
+TEST_F(ForgedTest, OpenBeginsAnEpoch) {
+  Commit commit = next();
+  commit.body.kind = CommitKind::open;
+  put(commit);
+  expect_told("its epoch is over", commit.header.generation);
+}
+
+TEST_F(ForgedTest, CommittedBatchesAreNeverTakenBack) {
+  Commit commit = next();
+  commit.body.committed = Seq(commit.body.committed.value - 1);
+  put(commit);
+  expect_told("takes back what was committed", commit.header.generation);
+}
+
+TEST_F(ForgedTest, CheckpointIsTheParents) {
+  Commit commit = next();
+  ASSERT_GT(commit.body.checkpoint.commit, Generation(0));
+  commit.body.checkpoint = {};
+  commit.body.delta_base = {};
+  put(commit);
+  expect_told("another checkpoint than its parent", commit.header.generation);
+}
+
+TEST_F(ForgedTest, ParentIsTheOneBelow) {
+  Commit commit = next();
+  commit.header.parent[5] ^= 1;
+  put(commit);
+  expect_told("not the one that its successor names", Generation(commit.header.generation.value - 1));
+}
+
+TEST_F(ForgedTest, DeltaBaseIsWhatIsThere) {
+  Commit commit = next();
+  commit.body.delta_base.hash[5] ^= 1;
+  put(commit);
+  put(next());
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->disk_lost);
+  EXPECT_EQ(report->damaged_bytes, DamageWorld::kDiskBytes);
+  EXPECT_FALSE(world_.read_blocks().opened);
+}
+
+// A revoked writer's commit stands on keys that are no longer in force.
+TEST_F(ForgedTest, KeysInForceAreThoseOfTheParent) {
+  auto first = volume_->load_commit(Generation(1));
+  ASSERT_TRUE(first);
+  Commit keys = next();
+  keys.body = head_.body;
+  keys.body.kind = CommitKind::keys;
+  keys.body.pending.reset();
+  keys.header.writer = kAdminWriter;
+  keys.keys = first->keys;
+  keys.keys->previous_keys = Generation(1);
+  put(keys);
+  Commit stale = next();
+  stale.header.keys_generation = Generation(1);
+  put(stale);
+  expect_told("its keys are not those", stale.header.generation);
+  expect_told(segment::keys_copy_name(keys.header.generation), keys.header.generation);
+}
+
+TEST_F(ForgedTest, ObjectsThatAreNamedMustBeThere) {
+  Commit commit = next();
+  ObjectInfo info;
+  info.key = {0, segment::ObjectId::of(commit.body.epoch, 12345)};
+  info.born = commit.header.generation;
+  info.length = 4000;
+  info.index_offset = 3000;
+  info.index_length = 912;
+  commit.body.objects = {info};
+  commit.body.runs = {{.block = BlockIndex(3), .count = 2, .hole = false, .first = 0,
+                       .extent = {.object = info.key, .number = 0, .offset = 72, .length = 500, .digest = {}}},
+                      {.block = BlockIndex(9), .count = 1, .hole = false, .first = 0,
+                       .extent = {.object = {0, segment::ObjectId::of(commit.body.epoch, 54321)}, .number = 0, .offset = 72,
+                                  .length = 500, .digest = {}}}};
+  put(commit);
+  auto report = world_.full_check();
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_THAT(report->damaged_ranges(), ElementsAre(ByteRange{3 * 4096, 2 * 4096}, ByteRange{9 * 4096, 4096})) << text(*report);
+  EXPECT_EQ(report->damages.size(), 2u);
+}
+
+// The map is signed by a writer, an index too: a check notices when they differ.
+TEST_F(ForgedTest, MapAndIndexMustAgree) {
+  auto view = volume_->load_view(head_);
+  ASSERT_TRUE(view);
+  std::optional<segment::Run> some;
+  for (const segment::Run& run : view->changes.runs())
+    if (!run.hole) some = run;
+  ASSERT_TRUE(some);
+  Commit commit = next();
+  segment::Run wrong = *some;
+  wrong.extent.digest[0] ^= 1;
+  commit.body.runs = {wrong};
+  put(commit);
+  auto report = world_.full_check();
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->damages.size(), 1u) << text(*report);
+  EXPECT_THAT(report->damages[0].what, HasSubstr("the map and its index disagree"));
+  EXPECT_EQ(report->damaged_ranges(), world_.read_blocks().failed);
+  EXPECT_EQ(report->damaged_bytes, wrong.count * 4096);
+}
+
+// A writer may be let in or refused, but it neither hangs nor falls, and gives no wrong bytes.
+TEST_F(CheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
+  std::size_t mounted = 0;
+  for (const std::string& name : world_.names()) {
+    SCOPED_TRACE(name);
+    Bytes bytes = world_.stored(name);
+    bytes.at(bytes.size() / 2) ^= 4;
+    world_.faults.replace(name, std::move(bytes));
+    store::MemoryStore copy;
+    world_.copy_to(copy);
+    world_.faults.restore(name);
+    auto volume = Volume::open(system_env(), copy, world_.world().keys(), {});
+    if (!volume) continue;
+    device::DiskOptions options = world_.world().options;
+    test::TempDir state;
+    options.state_dir = state / "state";
+    auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options);
+    if (!disk) {
+      EXPECT_FALSE(is_retried(disk.error())) << disk.error().message();
+      continue;
+    }
+    mounted++;
+    const Bytes fresh(4096, 7);
+    EXPECT_TRUE((*disk)->write(8192, fresh));
+    EXPECT_TRUE((*disk)->sync());
+    Bytes block(4096);
+    for (std::uint64_t at = 0; at < DamageWorld::kDiskBytes; at += block.size()) {
+      if (!(*disk)->read(at, block)) continue;
+      EXPECT_TRUE(equal(block, at == 8192 ? ByteView(fresh) : ByteView(world_.model).subspan(at, block.size()))) << at;
+    }
+    EXPECT_TRUE((*disk)->close(std::chrono::minutes(1)));
+  }
+  EXPECT_GT(mounted, world_.names("segments/").size());
+}
+
+}  // namespace
+}  // namespace s3crate::volume

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the writer of pages puts, damage in the store, and trees whose pages are all authentic, but
+// not where they belong.
+
+#include <gtest/gtest.h>
+
+#include "segment/object_names.h"
+#include "tests/support/map_trees.h"
+#include "volume/tree.h"
+
+namespace s3crate::test {
+namespace {
+
+using volume::encode_run;
+using volume::Page;
+using volume::PageKind;
+using volume::TreeId;
+using volume::TreeRoot;
+
+// ---- The writer ---------------------------------------------------------------------------------
+
+TEST(PageWriterTest, AnswersEveryObjectAsItIsStored) {
+  TreeWorld world(1);
+  auto writer = world.writer();
+  std::vector<MapRun> runs;
+  for (std::uint32_t i = 0; i < 1000; ++i) runs.push_back(data_run(2 * i, 1, i));
+  const auto root = map_update(world.loader(), writer, std::nullopt, runs);
+  ASSERT_TRUE(root);
+  const auto objects = writer.finish();
+  ASSERT_TRUE(objects);
+  EXPECT_GT(objects->size(), 5u);
+  for (const volume::ObjectInfo& info : *objects) {
+    EXPECT_EQ(info.kind, segment::ObjectKind::map);
+    const auto stored =
+        world.memory.get(segment::object_name(info.kind, info.key.id, info.nonce), 1 << 20);
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(info.length, stored->size());
+    EXPECT_EQ(info.hash, crypto::blake2b(*stored));
+    EXPECT_LE(info.length, world.object_bytes + world.page_bytes + 200);
+    EXPECT_TRUE(volume::decode_map_object_header(
+        ByteView(*stored).first(volume::map_object_header_size())));
+  }
+  EXPECT_TRUE(writer.finish()->empty());
+}
+
+// Puts everything twice, as a retry does when the first answer was lost.
+class PutsTwice final : public store::ObjectStore {
+ public:
+  explicit PutsTwice(store::ObjectStore& inner) : inner_(inner) {}
+  Result<> put(const std::string& name, std::span<const ByteView> parts) override {
+    (void)inner_.put(name, parts);
+    if (forge)
+      (void)inner_.remove(name), (void)inner_.put(name, std::vector<ByteView>{as_bytes("other")});
+    return inner_.put(name, parts);
+  }
+  Result<Bytes> get(const std::string& name, std::uint64_t max) override {
+    return inner_.get(name, max);
+  }
+  Result<> get_range(const std::string& name, std::uint64_t at, MutableByteView out) override {
+    return inner_.get_range(name, at, out);
+  }
+  Result<store::ObjectInfo> head(const std::string& name) override { return inner_.head(name); }
+  Result<store::ListPage> list(const std::string& prefix, const std::string& after,
+                               std::size_t max) override {
+    return inner_.list(prefix, after, max);
+  }
+  Result<> remove(const std::string& name) override { return inner_.remove(name); }
+  store::StoreCaps caps() const override { return inner_.caps(); }
+  std::string describe() const override { return inner_.describe(); }
+  bool forge = false;
+
+ private:
+  store::ObjectStore& inner_;
+};
+
+TEST(PageWriterTest, ObjectAlreadyPutByALostTryIsItsOwn) {
+  TreeWorld world(1);
+  PutsTwice twice(world.memory);
+  const auto target = world.writer().target();
+  for (bool forge : {false, true}) {
+    volume::PageWriter writer({.store = twice,
+                               .random = world.random,
+                               .loader = world.loader(),
+                               .vid = target.vid,
+                               .ring = target.ring,
+                               .page_key = target.page_key,
+                               .new_id = target.new_id});
+    const std::vector<MapRun> runs = {data_run(1, 1)};
+    ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs));
+    twice.forge = forge;
+    const auto finished = writer.finish();
+    EXPECT_EQ(finished.has_value(), !forge);
+    EXPECT_EQ(is(finished, Code::kCorrupt), forge);
+  }
+}
+
+TEST(PageWriterTest, OutageIsItsError) {
+  TreeWorld world(1);
+  auto writer = world.writer();
+  const std::vector<MapRun> runs = {data_run(1, 1)};
+  ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs));
+  world.faults.set_away(true);
+  EXPECT_TRUE(is(writer.finish(), Code::kTransient));
+}
+
+// ---- Damage -------------------------------------------------------------------------------------
+
+TEST(TreeDamageTest, AnyFlippedByteOfAPageIsNoticed) {
+  TreeWorld world(1);
+  const MaybeRoot root = sparse_map(world, 40);
+  ASSERT_EQ(root->level, 1);
+  for (const PageRef& ref : pages_of(world, root)) {
+    const std::string name =
+        segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce);
+    const Bytes intact = *world.memory.get(name, 1 << 20);
+    for (std::size_t at = ref.offset; at < ref.offset + ref.length; ++at) {
+      Bytes damaged = intact;
+      damaged[at] ^= static_cast<std::uint8_t>(1u << at % 8);
+      world.faults.replace(name, damaged);
+      world.make_cold();
+      ASSERT_TRUE(
+          is(map_lookup(world.loader(), root, BlockIndex(0), BlockIndex(100), [](const MapRun&) {}),
+             Code::kCorrupt))
+          << at;
+    }
+    world.faults.restore(name);
+  }
+}
+
+TEST(TreeDamageTest, EveryPartOfAReferenceCounts) {
+  TreeWorld world(1);
+  const MaybeRoot root = sparse_map(world, 1);
+  const auto load = [&](const std::function<void(PageRef&)>& change) {
+    PageRef ref = root->page;
+    change(ref);
+    world.make_cold();
+    return world.loader().load(ref);
+  };
+  EXPECT_TRUE(load([](PageRef&) {}));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.hash[31] ^= 1; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.length -= 1; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.length = 0; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.length = ~0u; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.offset += 1; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.object.origin = 1; }), Code::kCorrupt));
+  EXPECT_TRUE(is(load([](PageRef& ref) { ref.nonce[0] ^= 1; }), Code::kNotFound));
+}
+
+TEST(TreeDamageTest, MissingPageCostsItsBlocksOnlyAndNotForEver) {
+  TreeWorld world(1);
+  world.object_bytes = 1;  // an object for each page
+  const MaybeRoot root = sparse_map(world, 1000);
+  const auto pages = pages_of(world, root);
+  const PageRef lost = pages.back();  // the last leaf
+  const std::string name =
+      segment::object_name(segment::ObjectKind::map, lost.object.id, lost.nonce);
+  const auto expected = runs_in(world, root, 0, 2000);
+  world.make_cold();
+  world.faults.lose(name);
+  EXPECT_FALSE(
+      map_lookup(world.loader(), root, BlockIndex(0), BlockIndex(2000), [](const MapRun&) {}));
+  EXPECT_EQ(runs_in(world, root, 0, 1000).size(), 1000u);
+  world.faults.restore(name);
+  EXPECT_EQ(runs_in(world, root, 0, 2000), expected);
+}
+
+// Trees made by hand of pages that are all authentic.
+class ForgedTreeTest : public testing::Test {
+ protected:
+  PageRef leaf(const std::vector<MapRun>& runs, TreeId tree = TreeId::map) {
+    Page page;
+    page.tree = tree;
+    for (const MapRun& run : runs) page.entries.push_back(encode_run(run));
+    if (!runs.empty()) page.first_key = page.entries[0].key;
+    return *writer_.write(page);
+  }
+  PageRef inner(std::uint8_t level,
+                const std::vector<std::pair<std::uint64_t, PageRef>>& children) {
+    Page page;
+    page.kind = PageKind::inner;
+    page.level = level;
+    for (const auto& [block, ref] : children) {
+      page.entries.push_back({encode_run(data_run(block, 1)).key, volume::encode_page_ref(ref)});
+    }
+    page.first_key = page.entries[0].key;
+    return *writer_.write(page);
+  }
+  // How looking up everything, laying something over it and seeking go.
+  Code verdict(std::uint8_t level, const PageRef& ref) {
+    const MaybeRoot root = TreeRoot{TreeId::map, level, ref};
+    const Result<> looked =
+        map_lookup(world_.loader(), root, BlockIndex(0), BlockIndex(1000), [](const MapRun&) {});
+    const auto sought = map_seek(world_.loader(), root, BlockIndex(0), BlockIndex(1000), true);
+    auto writer = world_.writer();
+    std::vector<MapRun> changes;
+    for (std::uint64_t block = 5; block < 1000; block += 10)
+      changes.push_back(data_run(block, 1, 9));
+    const auto updated = map_update(world_.loader(), writer, root, changes);
+    EXPECT_EQ(looked.has_value(), updated.has_value());
+    if (looked) return Code::kExists;
+    EXPECT_EQ(looked.error().code(), updated.error().code());
+    EXPECT_FALSE(map_surely_hole(world_.loader(), root, BlockIndex(0), BlockIndex(1000)));
+    (void)sought;
+    return looked.error().code();
+  }
+
+  static constexpr Code kSound = Code::kExists;
+  TreeWorld world_{1};
+  volume::PageWriter writer_ = world_.writer();
+};
+
+TEST_F(ForgedTreeTest, SoundOneIsAccepted) {
+  EXPECT_EQ(verdict(1, inner(1, {{0, leaf({data_run(0, 1)})},
+                                 {100, leaf({data_run(100, 1), data_run(101, 16, 2)})}})),
+            kSound);
+}
+
+TEST_F(ForgedTreeTest, SwappedChildrenAreRefused) {
+  const PageRef a = leaf({data_run(0, 1)}), b = leaf({data_run(100, 1)});
+  EXPECT_EQ(verdict(1, inner(1, {{0, b}, {100, a}})), Code::kCorrupt);
+  EXPECT_EQ(verdict(1, inner(1, {{0, a}, {100, a}})), Code::kCorrupt);
+}
+
+TEST_F(ForgedTreeTest, PageOfAnotherTreeOrLevelIsRefused) {
+  const PageRef a = leaf({data_run(0, 1)}), b = leaf({data_run(100, 1)});
+  EXPECT_EQ(verdict(0, leaf({data_run(0, 1)}, TreeId::objects)), Code::kCorrupt);
+  EXPECT_EQ(verdict(1, inner(1, {{0, a}, {100, leaf({data_run(100, 1)}, TreeId::tags)}})),
+            Code::kCorrupt);
+  EXPECT_EQ(verdict(2, inner(2, {{0, a}, {100, b}})), Code::kCorrupt);
+  EXPECT_EQ(verdict(1, inner(1, {{0, inner(1, {{0, a}})}, {100, b}})), Code::kCorrupt);
+  EXPECT_EQ(verdict(1, a), Code::kCorrupt);
+  EXPECT_EQ(verdict(0, inner(1, {{0, a}})), Code::kCorrupt);
+  EXPECT_EQ(verdict(200, a), Code::kCorrupt);
+}
+
+TEST_F(ForgedTreeTest, RunBeyondItsLeafIsRefused) {
+  const PageRef b = leaf({data_run(100, 1)});
+  EXPECT_EQ(verdict(1, inner(1, {{0, leaf({data_run(0, 1), data_run(99, 1)})}, {100, b}})), kSound);
+  EXPECT_EQ(verdict(1, inner(1, {{0, leaf({data_run(0, 1), data_run(99, 2)})}, {100, b}})),
+            Code::kCorrupt);
+  EXPECT_EQ(verdict(1, inner(1, {{0, leaf({data_run(0, 1), data_run(100, 1)})}, {100, b}})),
+            Code::kCorrupt);
+}
+
+TEST_F(ForgedTreeTest, InheritedBoundCounts) {
+  const PageRef low =
+      inner(1, {{0, leaf({data_run(0, 1)})}, {50, leaf({data_run(50, 1), data_run(150, 1)})}});
+  const PageRef high = inner(1, {{100, leaf({data_run(100, 1)})}});
+  EXPECT_EQ(verdict(2, inner(2, {{0, low}, {100, high}})), Code::kCorrupt);
+}
+
+TEST_F(ForgedTreeTest, KeyBeyondItsLeafIsRefusedInAnyTree) {
+  const auto page = [&](std::uint8_t level, std::vector<PageEntry> entries) {
+    Page page;
+    page.kind = level == 0 ? PageKind::leaf : PageKind::inner;
+    page.tree = TreeId::tags;
+    page.level = level;
+    page.first_key = entries[0].key;
+    page.entries = std::move(entries);
+    return *writer_.write(page);
+  };
+  const auto scan = [&](const PageRef& a, const PageRef& b) {
+    const PageRef root =
+        page(1, {{{1}, volume::encode_page_ref(a)}, {{5}, volume::encode_page_ref(b)}});
+    return volume::tree_scan(world_.loader(), TreeRoot{TreeId::tags, 1, root}, {},
+                             [](const PageEntry&) -> Result<bool> { return true; });
+  };
+  const PageRef b = page(0, {{{5}, {}}});
+  EXPECT_TRUE(scan(page(0, {{{1}, {}}, {{4, 9}, {}}}), b));
+  EXPECT_TRUE(is(scan(page(0, {{{1}, {}}, {{5}, {}}}), b), Code::kCorrupt));
+  EXPECT_TRUE(is(scan(page(0, {{{1}, {}}, {{5, 1}, {}}}), b), Code::kCorrupt));
+}
+
+TEST_F(ForgedTreeTest, EmptyPagesAndStoredHolesAreRefused) {
+  EXPECT_EQ(verdict(0, leaf({})), Code::kCorrupt);
+  EXPECT_EQ(verdict(0, leaf({hole_run(0, 5)})), Code::kCorrupt);
+}
+
+}  // namespace
+}  // namespace s3crate::test
