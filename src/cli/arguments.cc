@@ -35,6 +35,7 @@ Result<> check(const OptionSpec& option, std::string_view text) {
     case OptionType::kFlag: TRY(parse_flag(text)); return {};
     case OptionType::kSize: return check_bounds(option, TRY(parse_size(text)), short_size);
     case OptionType::kCount: return check_bounds(option, TRY(parse_count(text)), show_count);
+    case OptionType::kPercent: TRY(parse_percent(text)); return {};
     case OptionType::kTime:
       return check_bounds(option, static_cast<std::uint64_t>(TRY(parse_duration(text)).count() / 1'000'000), show_ms);
     case OptionType::kChoice: return check_choice(option.value, text);
@@ -95,6 +96,7 @@ std::string Arguments::text(std::string_view option) const {
 
 std::uint64_t Arguments::size(std::string_view option) const { return *parse_size(value(option, OptionType::kSize)); }
 std::uint64_t Arguments::count(std::string_view option) const { return *parse_count(value(option, OptionType::kCount)); }
+std::uint64_t Arguments::percent(std::string_view option) const { return *parse_percent(value(option, OptionType::kPercent)); }
 Duration Arguments::time(std::string_view option) const { return *parse_duration(value(option, OptionType::kTime)); }
 
 }  // namespace s3crate::cli

@@ -36,6 +36,7 @@ class Arguments {
   [[nodiscard]] std::string text(std::string_view option) const;  // of choices as well
   [[nodiscard]] std::uint64_t size(std::string_view option) const;
   [[nodiscard]] std::uint64_t count(std::string_view option) const;
+  [[nodiscard]] std::uint64_t percent(std::string_view option) const;
   [[nodiscard]] Duration time(std::string_view option) const;
 
  private:

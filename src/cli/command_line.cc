@@ -123,7 +123,17 @@ Result<> set_mount_options(Arguments& arguments, std::string_view list) {
   return {};
 }
 
+// --read-data alone takes no value, least of all the word behind it.
+void complete_percentages(std::vector<std::string>& words) {
+  const auto end = std::find(words.begin(), words.end(), "--");
+  for (auto word = words.begin(); word != end; ++word) {
+    const OptionSpec* option = word->starts_with("--") ? find_option(word->substr(2)) : nullptr;
+    if (option != nullptr && option->type == OptionType::kPercent) *word += "=100";
+  }
+}
+
 Result<Arguments> split(const CommandSpec& command, std::vector<std::string> words) {
+  complete_percentages(words);
   Grammar grammar(command);
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {

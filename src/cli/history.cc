@@ -1,56 +1,66 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// history: the chain of commits, newest first, each verified by the hash that its child names.
+// history: the generations of a volume, newest first.
+#include "volume/history.h"
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
 #include "cli/command.h"
+#include "cli/parse.h"
 #include "cli/stack.h"
 
 namespace s3crate::cli {
 namespace {
 
 constexpr std::uint64_t kPageCache = 16 << 20;
+constexpr std::uint64_t kAtATime = 64;
 
-std::uint64_t bytes_added(const volume::Commit& commit) {
-  std::uint64_t bytes = 0;
-  for (const auto& object : commit.body.objects) {
-    if (object.born == commit.header.generation) bytes += object.length;
-  }
-  return bytes;
+nlohmann::json json_of(const volume::HistoryEntry& entry) {
+  if (!entry.problem.empty()) return {{"generation", entry.generation.value}, {"problem", entry.problem}, {"tags", entry.tags}};
+  return {{"generation", entry.generation.value}, {"time", format_time(entry.time)}, {"kind", volume::kind_name(entry.kind)},
+          {"bytes_added", entry.bytes_added}, {"objects_added", entry.objects_added}, {"host", entry.host}, {"epoch", entry.epoch},
+          {"disk_bytes", entry.disk_bytes}, {"tags", entry.tags}};
+}
+
+std::string text_of(const volume::HistoryEntry& entry) {
+  if (!entry.problem.empty()) return fmt::format("{:>10}  damaged: {}", entry.generation, entry.problem);
+  return fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", entry.generation, format_time(entry.time),
+                     volume::kind_name(entry.kind), format_bytes(entry.bytes_added), entry.host, fmt::join(entry.tags, ", "));
 }
 
 }  // namespace
 
 CommandResult run_history(Context& context) {
-  const Url url = TRY(url_argument(context.arguments));
+  const Arguments& arguments = context.arguments;
+  const Url url = TRY(url_argument(arguments));
+  std::optional<WallTime> since;
+  if (arguments.has("since")) {
+    auto moment = parse_moment(arguments.text("since"), context.env.clock.wall_now());
+    if (!moment) return fail(moment.error().within("--since"));
+    since = *moment;
+  }
   auto stack = Stack::make(context.env, url, Outage::kFail);
-  const auto volume = TRY(open_volume(context.env, *stack, url, context.arguments, kPageCache));
-  const std::uint64_t limit = context.arguments.has("limit") ? context.arguments.count("limit") : ~std::uint64_t{0};
-  auto commit = TRY(volume->load_head());
+  const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
+  std::uint64_t left = arguments.has("limit") ? arguments.count("limit") : ~std::uint64_t{0};
+
+  auto history = TRY(volume::History::open(*volume));
   auto list = nlohmann::json::array();
-  context.out.print(fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {}", "generation", "time", "kind", "added", "host"));
-  for (std::uint64_t shown = 1;; ++shown) {
-    const auto generation = commit.header.generation;
-    const auto added = bytes_added(commit);
-    const auto kind = std::string(volume::kind_name(commit.body.kind));
-    context.out.print(fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {}", generation, format_time(commit.body.time), kind, format_bytes(added), commit.body.host));
-    if (context.out.json()) {
-      list.push_back({{"generation", generation.value}, {"time", format_time(commit.body.time)}, {"kind", kind}, {"bytes_added", added},
-                      {"host", commit.body.host}, {"epoch", commit.body.epoch}, {"disk_bytes", commit.body.disk_bytes}});
+  context.out.print(fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", "generation", "time", "kind", "added", "host", "tags"));
+  bool sound = true;
+  while (left > 0) {
+    const std::uint64_t n = std::min(left, kAtATime);
+    const auto page = TRY(history.next(n, since));
+    for (const auto& entry : page) {
+      sound = sound && entry.problem.empty();
+      context.out.print(text_of(entry));
+      if (context.out.json()) list.push_back(json_of(entry));
     }
-    if (generation.value <= 1 || shown >= limit) break;
-    const auto parent = commit.header.parent;
-    auto below = volume->load_commit(volume::CommitRef{Generation(generation.value - 1), parent});
-    // Data commits of the past may have been pruned: what is below them still stands.
-    if (is(below, Code::kNotFound)) {
-      context.out.print(fmt::format("{:>10}  is no longer there", generation.value - 1));
-      break;
-    }
-    if (!below) return fail(std::move(below.error()));
-    commit = std::move(*below);
+    if (page.size() < n) break;
+    left -= n;
   }
   context.out.print_json({{"generations", list}});
-  return kDone;
+  return sound ? kDone : kDamaged;
 }
 
 }  // namespace s3crate::cli

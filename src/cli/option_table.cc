@@ -29,6 +29,9 @@ constexpr std::array kCommands = {
                 "info file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kHistory, "history", "URL", 1, 1, "List the generations of a volume, newest first",
                 "history file:///srv/disk --limit 10 --key-file /root/disk.key"},
+    CommandSpec{kCheck, "check", "URL", 1, 1,
+                "Prove that the store holds all that the volume needs, and say exactly what of the disk is damaged",
+                "check file:///srv/disk --read-data --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
@@ -36,10 +39,10 @@ constexpr std::array kCommands = {
     CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
 };
 
-constexpr std::uint32_t kUnlocking = bit(kFormat) | bit(kMount) | bit(kInfo) | bit(kHistory);
-constexpr std::uint32_t kReading = bit(kMount) | bit(kInfo) | bit(kHistory);
+constexpr std::uint32_t kUnlocking = bit(kFormat) | bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
+constexpr std::uint32_t kReading = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
 constexpr std::uint32_t kFacts =
-    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kJournalList);
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kCheck) | bit(kJournalList);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
 
@@ -79,7 +82,7 @@ constexpr std::array kOptions = {
     OptionSpec{"state-dir", 0, kText, "DIR", "",
                "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
                "Where journals and what this machine knows of volumes are kept",
-               bit(kMount) | bit(kJournalList) | bit(kJournalDiscard), true},
+               bit(kMount) | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
     OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
                "How much the journal may hold that the store lacks", bit(kMount), true},
     OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
@@ -109,10 +112,18 @@ constexpr std::array kOptions = {
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
                "Wait no longer than this; the sending goes on", bit(kUmount), false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be sent", bit(kUmount) | bit(kSync), false},
+               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kCheck), false},
 
-    // history, and what prints facts
+    // history
     OptionSpec{"limit", 0, kCount, "N", "", "all", 1, 1'000'000'000, "The newest N only", bit(kHistory), false},
+    OptionSpec{"since", 0, kText, "TIME", "", "", 0, 0,
+               "No generations older than TIME: 2026-11-20, 2026-11-20T12:00:00Z, or 2h for two hours ago", bit(kHistory), false},
+
+    // check
+    OptionSpec{"read-data", 0, kPercent, "[=PERCENT]", "", "structure only", 0, 0,
+               "Read the data too, or a random sample of so much of it", bit(kCheck), false},
+
+    // what prints facts
     OptionSpec{"json", 0, kFlag, "", "", "", 0, 0, "Print JSON; errors too, as {\"error\": {\"code\", \"message\"}}", kFacts, false},
 };
 

@@ -10,7 +10,7 @@
 namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
-  kFormat, kMount, kUmount, kSync, kStatus, kInfo, kHistory, kJournalList, kJournalDiscard, kKeyNew,
+  kFormat, kMount, kUmount, kSync, kStatus, kInfo, kHistory, kCheck, kJournalList, kJournalDiscard, kKeyNew,
 };
 
 struct CommandSpec {
@@ -31,6 +31,7 @@ enum class OptionType : std::uint8_t {
   kSize,     // 64M
   kTime,     // 30s
   kCount,
+  kPercent,  // --name=5; --name alone is all, 100
   kChoice,   // one of the words in `value`, which has | between them
   kWords,    // may be given again and again; only -o
 };

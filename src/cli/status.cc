@@ -18,6 +18,12 @@ std::string no_direct_io(const LoopDevice& loop) {
   return fmt::format("{} has direct I/O off, which caches everything twice: losetup --direct-io=on {}", loop.device, loop.device);
 }
 
+std::pair<std::string, std::string> silence(const MountEntry& mount, const Result<ControlConnection>& connection) {
+  if (connection) return {"no answer", "the process behind the mount does not answer"};
+  if (!is(connection, Code::kNotFound)) return {"unknown", connection.error().message()};
+  return {"dead", fmt::format("the process behind the mount is gone: s3crate-blk umount {}, then mount again", mount.mountpoint)};
+}
+
 // What the process behind the mount says, or why it says nothing.
 json ask(const MountEntry& mount) {
   json status;
@@ -29,10 +35,9 @@ json ask(const MountEntry& mount) {
     status.erase("done");
   } else {
     status = {{"url", mount.url}, {"mountpoint", mount.mountpoint}};
-    status["health"] = connection ? "no answer" : "dead";
-    status["health_reason"] = connection ? "the process behind the mount does not answer"
-                                         : fmt::format("the process behind the mount is gone: s3crate-blk umount {}, then mount again",
-                                                       mount.mountpoint);
+    const auto [word, reason] = silence(mount, connection);
+    status["health"] = word;
+    status["health_reason"] = reason;
   }
   status["loop_devices"] = json::array();
   status["warnings"] = json::array();

@@ -73,7 +73,8 @@ CommandResult wait_for_end(Context& context, const std::string& mountpoint, cons
     auto answer = status->receive(std::chrono::seconds(2));
     if (answer && *answer && (**answer).contains("unsent")) unsent = (**answer)["unsent"].value("bytes", std::uint64_t{0});
   }
-  const auto text = fmt::format("{} is unmounted; {} exist only on this machine, and are still being sent", mountpoint, format_bytes(unsent));
+  const auto left = unsent == 0 ? "nothing is left to send" : format_bytes(unsent) + " exist only on this machine, and are still being sent";
+  const auto text = fmt::format("{} is unmounted; {}", mountpoint, left);
   if (!arguments.flag("no-wait")) return fail(Code::kTransient, "{}", text);
   context.out.print(text);
   return kDone;

@@ -405,7 +405,7 @@ void Head::end_checkpoint(const MaybeRoot& root, std::span<const segment::Object
 
 void Head::fail_writes(Error why) {
   MutexLock lock(mu_);
-  if (!failure_) failure_ = std::move(why);
+  if (!failure_ && !(stopped_ && why.code() == Code::kCancelled)) failure_ = std::move(why);
   room_->notify_all();
   changed_->notify_all();
 }

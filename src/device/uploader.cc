@@ -109,8 +109,8 @@ void Uploader::coordinate() {
     if (ready) done = commit(*ready);
     else if (next) done = start_generation(next);
     if (done) continue;
-    if (is(done, Code::kCancelled)) return;
-    if (is(done, Code::kFenced) || (ready && is(done, Code::kCorrupt))) {
+    // Whoever waits for the store must not wait for ever. (Of a disk that stops this is no news.)
+    if (is(done, Code::kCancelled) || is(done, Code::kFenced) || (ready && is(done, Code::kCorrupt))) {
       parts_.trouble(done.error());
       head_.fail_writes(done.error());
       return;
@@ -264,7 +264,7 @@ void Uploader::put_segments() {
       }
     }
     auto info = put_segment(active->placed.segments[which]);
-    if (!info) return;  // stopped
+    if (!info) return head_.fail_writes(info.error());  // stopped
     MutexLock lock(head_.mutex());
     active->objects.push_back(std::move(*info));
     active->puts_left--;

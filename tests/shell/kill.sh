@@ -47,16 +47,19 @@ mount_again() {
   mount_volume --upload-delay "$(some_delay)" "$@"
 }
 
-# kill_during WAIT_FOR LOG: the writer runs; once LOG has acknowledgements, kills the daemon at some
-# moment, and waits for the writer to have noticed.
+# fsyncs_in LOG PATTERN: it has acknowledgements of this round.
+fsyncs_in() { awk -v p="$2" '/^round/ { n = 0 } $0 ~ p { n++ } END { exit !n }' "$1"; }
+
+# kill_during PATTERN LOG: the writer runs; once LOG has acknowledgements, kills the daemon at some
+# moment.
 kill_during() {
   local pattern=$1 log=$2
-  wait_until 20 grep -q "$pattern" "$log" || fail "the writer does not get on: $(tail -n 3 "$log")"
+  wait_until 20 fsyncs_in "$log" "$pattern" || fail "the writer does not get on: $(tail -n 3 "$log")"
   pause_ms $((RANDOM % 500))
   kill -KILL "$daemon" || fail "the daemon ended by itself: $(tail -n 3 "$T/daemon.log")"
 }
 
-# acknowledged COUNT...: what the kills had seen.
+# median FILE: of its lines.
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
 
 # ---- Stamped blocks on the disk file --------------------------------------------------------------
@@ -124,7 +127,7 @@ files() {
   : >"$T/counts"
   mount_volume
   dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
-  "mkfs.$type" -q "$dev"
+  "mkfs.$type" -q "$dev" 2>"$T/mkfs.err" || fail "$(cat "$T/mkfs.err")"
   losetup -d "$dev"
   mount_fs
   mkdir "$fs/files"
@@ -134,8 +137,6 @@ files() {
     "$support/file-writer" run "$fs/files" "$T/files.log" "$seed" &
     writer=$!
     track $writer
-    # Acknowledged in this round.
-    tail -n +0 -f "$T/files.log" --pid=$writer 2>/dev/null | sed -n '/^round/d; /^[da]/q' || true
     kill_during '^[da]' "$T/files.log"
     wait $writer || fail "the writer: status $?"
     bury_fs

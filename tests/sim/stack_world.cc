@@ -6,6 +6,44 @@
 namespace s3crate::sim {
 namespace {
 
+class HookedStore final : public store::ObjectStore {
+ public:
+  HookedStore(store::ObjectStore& inner, const Hooks& hooks) : inner_(inner), hooks_(hooks) {}
+
+  Result<> put(const std::string& name, std::span<const ByteView> parts) override {
+    return around(store::Verb::put, name, [&] { return inner_.put(name, parts); });
+  }
+  Result<Bytes> get(const std::string& name, std::uint64_t max_size) override {
+    return around(store::Verb::get, name, [&] { return inner_.get(name, max_size); });
+  }
+  Result<> get_range(const std::string& name, std::uint64_t offset, MutableByteView out) override {
+    return around(store::Verb::get_range, name, [&] { return inner_.get_range(name, offset, out); });
+  }
+  Result<store::ObjectInfo> head(const std::string& name) override {
+    return around(store::Verb::head, name, [&] { return inner_.head(name); });
+  }
+  Result<store::ListPage> list(const std::string& prefix, const std::string& start_after, std::size_t max_keys) override {
+    return around(store::Verb::list, prefix, [&] { return inner_.list(prefix, start_after, max_keys); });
+  }
+  Result<> remove(const std::string& name) override {
+    return around(store::Verb::remove, name, [&] { return inner_.remove(name); });
+  }
+  std::optional<WallTime> store_time() override { return inner_.store_time(); }
+  store::StoreCaps caps() const override { return inner_.caps(); }
+  std::string describe() const override { return inner_.describe(); }
+
+ private:
+  template <typename Call>
+  auto around(store::Verb verb, const std::string& name, Call call) -> decltype(call()) {
+    if (hooks_.before) TRY(hooks_.before(verb, name));
+    auto answer = call();
+    if (hooks_.after) TRY(hooks_.after(verb, name));
+    return answer;
+  }
+  store::ObjectStore& inner_;
+  const Hooks& hooks_;
+};
+
 crypto::Secret key_file() { return crypto::Secret::copy_of(Bytes(32, 7)); }
 
 }  // namespace
@@ -45,7 +83,8 @@ struct Mount::Life {
 Mount::Mount(StackWorld& world, SimDisk& disk, device::DiskOptions options)
     : world_(world), machine_(disk), options_(std::move(options)), process_(world.world.start(disk)) {
   options_.boot.fill(world.boot);
-  metered_ = std::make_unique<store::MeteredStore>(env().clock, process_->store());
+  hooked_ = std::make_unique<HookedStore>(process_->store(), hooks);
+  metered_ = std::make_unique<store::MeteredStore>(env().clock, *hooked_);
   retry_ = std::make_unique<store::RetryStore>(env(), *metered_, store::RetryOptions{});
   options_.cancel_store = [retry = retry_.get()] { retry->cancel(); };
   life_ = std::make_shared<Life>(world.world.executor());

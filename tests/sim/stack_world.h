@@ -25,6 +25,12 @@ struct StackFormat {
 
 class StackWorld;
 
+// Looks at every request of a mount, and may answer it: before it has an effect, or instead of its reply.
+struct Hooks {
+  using Hook = std::function<Result<>(store::Verb verb, const std::string& name)>;
+  Hook before, after;
+};
+
 class Mount {
  public:
   Mount(StackWorld& world, SimDisk& disk, device::DiskOptions options);
@@ -39,6 +45,7 @@ class Mount {
   void crash(bool power);
   // Instead of the I/O step that many from now.
   void crash_after(std::uint64_t steps, bool power);
+  Hooks hooks;
   // Runs when the process has just crashed; may be called from any step.
   std::function<void()> on_crash;
 
@@ -63,6 +70,7 @@ class Mount {
   SimDisk& machine_;
   device::DiskOptions options_;
   std::unique_ptr<Process> process_;
+  std::unique_ptr<store::ObjectStore> hooked_;
   std::unique_ptr<store::MeteredStore> metered_;
   std::unique_ptr<store::RetryStore> retry_;
   std::unique_ptr<volume::Volume> volume_;

@@ -15,7 +15,7 @@ class DamageWorld {
   static constexpr std::uint64_t kDiskBytes = 1 << 20;
   static constexpr std::uint64_t kBlocks = kDiskBytes / DiskWorld::kBlock;
 
-  // Writes until there are `checkpoints` checkpoints, then some more, and closes.
+  // Writes until there are `checkpoints` checkpoints, then, in another epoch, changes on top of them, and closes.
   explicit DamageWorld(std::uint64_t seed, std::uint64_t checkpoints = 2) : random_(seed), world_(kDiskBytes, &faults) {
     world_.options.checkpoint_runs = 24;
     world_.options.page_bytes = 600;
@@ -23,6 +23,9 @@ class DamageWorld {
     must(world_.open());
     for (int i = 0; i < 1000 && world_.disk->stats().checkpoints < checkpoints; ++i) write_some();
     CHECK(world_.disk->stats().checkpoints >= checkpoints);
+    must(world_.close());
+    world_.options.checkpoint_runs = 100'000;  // what follows stays in the commits
+    must(world_.open());
     for (int i = 0; i < 3; ++i) write_some();
     must(world_.close());
     seen_ = head();
