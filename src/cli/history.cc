@@ -17,16 +17,26 @@ constexpr std::uint64_t kPageCache = 16 << 20;
 constexpr std::uint64_t kAtATime = 64;
 
 nlohmann::json json_of(const volume::HistoryEntry& entry) {
-  if (!entry.problem.empty()) return {{"generation", entry.generation.value}, {"problem", entry.problem}, {"tags", entry.tags}};
-  return {{"generation", entry.generation.value}, {"time", format_time(entry.time)}, {"kind", volume::kind_name(entry.kind)},
-          {"bytes_added", entry.bytes_added}, {"objects_added", entry.objects_added}, {"host", entry.host}, {"epoch", entry.epoch},
-          {"disk_bytes", entry.disk_bytes}, {"tags", entry.tags}};
+  if (!entry.problem.empty())
+    return {
+        {"generation", entry.generation.value}, {"problem", entry.problem}, {"tags", entry.tags}};
+  return {{"generation", entry.generation.value},
+          {"time", format_time(entry.time)},
+          {"kind", volume::kind_name(entry.kind)},
+          {"bytes_added", entry.bytes_added},
+          {"objects_added", entry.objects_added},
+          {"host", entry.host},
+          {"epoch", entry.epoch},
+          {"disk_bytes", entry.disk_bytes},
+          {"tags", entry.tags}};
 }
 
 std::string text_of(const volume::HistoryEntry& entry) {
-  if (!entry.problem.empty()) return fmt::format("{:>10}  damaged: {}", entry.generation, entry.problem);
-  return fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", entry.generation, format_time(entry.time),
-                     volume::kind_name(entry.kind), format_bytes(entry.bytes_added), entry.host, fmt::join(entry.tags, ", "));
+  if (!entry.problem.empty())
+    return fmt::format("{:>10}  damaged: {}", entry.generation, entry.problem);
+  return fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", entry.generation,
+                     format_time(entry.time), volume::kind_name(entry.kind),
+                     format_bytes(entry.bytes_added), entry.host, fmt::join(entry.tags, ", "));
 }
 
 }  // namespace
@@ -46,7 +56,8 @@ CommandResult run_history(Context& context) {
 
   auto history = TRY(volume::History::open(*volume));
   auto list = nlohmann::json::array();
-  context.out.print(fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", "generation", "time", "kind", "added", "host", "tags"));
+  context.out.print(fmt::format("{:>10}  {:<20}  {:<10}  {:>10}  {:<16}  {}", "generation", "time",
+                                "kind", "added", "host", "tags"));
   bool sound = true;
   while (left > 0) {
     const std::uint64_t n = std::min(left, kAtATime);

@@ -34,6 +34,8 @@ void Checkpointer::start() {
   task_ = env_.executor.spawn("checkpointer", [this] { run(); });
 }
 
+void Checkpointer::join() { task_.reset(); }
+
 bool Checkpointer::due() {
   if (head_.failure_locked()) return false;
   std::uint64_t runs = head_.committed_runs_locked();

@@ -22,9 +22,9 @@ class Checkpointer {
   Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
                const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
                std::function<void(const Error&)> trouble);
-  // The head must be stopped before.
   ~Checkpointer();
   void start();
+  void join();  // of its task; the head must be stopped before, and the chain if the store is away
 
  private:
   void run();

@@ -18,6 +18,7 @@
 
 #include "base/executor.h"
 #include "device/stats.h"
+#include "device/stop_flag.h"
 #include "io/file_io.h"
 #include "store/object_store.h"
 #include "volume/volume.h"
@@ -72,19 +73,20 @@ class Disk {
   [[nodiscard]] virtual bool read_only() const = 0;
 
   [[nodiscard]] virtual Result<> read(std::uint64_t offset, MutableByteView out) = 0;
-  [[nodiscard]] virtual Result<> write(std::uint64_t offset, ByteView data) = 0;
+  // `stop`, if any, ends a wait for room or for the store soon after it turns true, with kCancelled: then nothing was written, or
+  // flushed.
+  [[nodiscard]] virtual Result<> write(std::uint64_t offset, ByteView data, StopFlag stop = nullptr) = 0;
   // The range reads as zeros from now on.
-  [[nodiscard]] virtual Result<> discard(std::uint64_t offset, std::uint64_t length) = 0;
-  [[nodiscard]] virtual Result<> flush() = 0;
+  [[nodiscard]] virtual Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop = nullptr) = 0;
+  [[nodiscard]] virtual Result<> flush(StopFlag stop = nullptr) = 0;
 
   // The first byte >= offset that may be data (hole: that is certainly zero); size() if there is none (for a hole: the end).
   [[nodiscard]] virtual Result<std::uint64_t> seek(std::uint64_t offset, bool hole) = 0;
   // Bytes of blocks that are not holes.
   [[nodiscard]] virtual Result<std::uint64_t> allocated_bytes() = 0;
 
-  // Waits until the store has everything acknowledged so far; `stop` (if any) is looked at now and then. Answers the newest
-  // generation.
-  [[nodiscard]] virtual Result<Generation> sync(const std::atomic<bool>* stop = nullptr) = 0;
+  // Waits until the store has everything acknowledged so far. Answers the newest generation.
+  [[nodiscard]] virtual Result<Generation> sync(StopFlag stop = nullptr) = 0;
   // Starts uploading what there is, without waiting.
   virtual void upload_now() = 0;
   // Drains for at most `drain`, then writes `close`, which says what is still pending in the journal, and stops. No other call may

@@ -9,7 +9,6 @@ using volume::CommitBody;
 using volume::CommitKind;
 
 namespace {
-constexpr Duration kStopPoll = std::chrono::milliseconds(200);
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
 constexpr std::uint64_t kSeekWindow = 1 << 18;  // blocks looked at under one lock
 }  // namespace
@@ -38,9 +37,9 @@ DiskImpl::~DiskImpl() { stop_writing(); }
 void DiskImpl::stop_writing() {
   if (head_) head_->stop();
   if (writer_.chain) writer_.chain->stop();
-  writer_.checkpointer.reset();
-  writer_.uploader.reset();
-  writer_.encoder.reset();
+  if (writer_.encoder) writer_.encoder->join();
+  if (writer_.checkpointer) writer_.checkpointer->join();
+  if (writer_.uploader) writer_.uploader->join();
 }
 
 std::function<void(const Error&)> DiskImpl::trouble_reporter() {
@@ -95,7 +94,10 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                       continues_epoch});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
-                                        [this] { upload_now(); });
+                                        [this] {
+                                          upload_now();
+                                          writer_.uploader->make_room();
+                                        });
   w.checkpointer = std::make_unique<Checkpointer>(
       env_, *head_, volume_, *w.chain, *objects_, objects_root_, *w.uploader,
       CheckpointerOptions{options_.checkpoint_runs, options_.checkpoint_commits, options_.page_bytes, options_.delta_runs_max},
@@ -175,33 +177,37 @@ Result<> DiskImpl::refuse_write() const {
   return {};
 }
 
-Result<> DiskImpl::write(std::uint64_t offset, ByteView data) {
+Result<> DiskImpl::write(std::uint64_t offset, ByteView data, StopFlag stop) {
   TRY(refuse_write());
   Timed timed(env_.clock, writes_);
   writes_.bytes += data.size();
   // A longer write than a batch is several, like one to any disk.
   for (std::size_t done = 0; done < data.size();) {
     std::size_t n = std::min<std::size_t>(data.size() - done, options_.batch_bytes);
-    TRY(head_->write(offset + done, data.subspan(done, n)));
+    TRY(head_->write(offset + done, data.subspan(done, n), stop));
     done += n;
   }
   return {};
 }
 
-Result<> DiskImpl::discard(std::uint64_t offset, std::uint64_t length) {
+Result<> DiskImpl::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) {
   TRY(refuse_write());
   Timed timed(env_.clock, discards_);
   discards_.bytes += length;
-  return head_->discard(offset, length);
+  return head_->discard(offset, length, stop);
 }
 
 bool DiskImpl::journal_answers() const { return journal_writes_ && !writer_.encoder->journal_failed(); }
 
-Result<> DiskImpl::flush() {
+Result<> DiskImpl::flush(StopFlag stop) {
   if (options_.read_only) return {};
   Timed timed(env_.clock, flushes_);
+  // What a fenced writer has in its journal never becomes part of the volume by itself: that is no success.
+  if (auto failure = head_->failure()) return fail(*failure);
   Seq all = head_->freeze();
   if (head_->stored_through() >= all) return {};
+  // Of a fenced writer the journal keeps what it has, but nothing brings it to the volume any more.
+  if (auto failure = head_->failure()) return fail(*failure);
   TRY(writer_.encoder->encode_through(all));
   if (journal_answers()) {
     if (writer_.journal->durable_through() >= all) return {};
@@ -210,20 +216,20 @@ Result<> DiskImpl::flush() {
     if (synced && journal_answers()) return {};
     if (!synced) trouble_reporter()(synced.error().within("the journal could not be made durable"));
   }
-  return flush_to_store(all);
+  return flush_to_store(all, stop);
 }
 
-Result<> DiskImpl::flush_to_store(Seq through) {
+Result<> DiskImpl::flush_to_store(Seq through, StopFlag stop) {
   writer_.uploader->demand(through);
-  return wait_stored(through, nullptr, std::nullopt);
+  return wait_stored(through, stop, std::nullopt);
 }
 
-Result<> DiskImpl::wait_stored(Seq through, const std::atomic<bool>* stop, std::optional<MonotonicTime> deadline) {
+Result<> DiskImpl::wait_stored(Seq through, StopFlag stop, std::optional<MonotonicTime> deadline) {
   MutexLock lock(head_->mutex());
   while (head_->stored_through_locked() < through) {
     if (head_->failure_locked()) return fail(*head_->failure_locked());
     if (head_->stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
-    if (stop != nullptr && *stop) return fail(Code::kCancelled, "stopped waiting for the store");
+    if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for the store");
     MonotonicTime now = env_.clock.monotonic_now();
     if (deadline && now >= *deadline) return fail(Code::kTransient, "the store has not got everything in time");
     if (stop == nullptr && !deadline) head_->changed().wait(head_->mutex());
@@ -232,7 +238,7 @@ Result<> DiskImpl::wait_stored(Seq through, const std::atomic<bool>* stop, std::
   return {};
 }
 
-Result<Generation> DiskImpl::sync(const std::atomic<bool>* stop) {
+Result<Generation> DiskImpl::sync(StopFlag stop) {
   if (options_.read_only) return opened_;
   Seq all = head_->freeze();
   TRY(writer_.encoder->encode_through(all));
@@ -280,8 +286,9 @@ Result<> DiskImpl::close(Duration drain) {
     if (options_.cancel_store) options_.cancel_store();
     writer_.chain->stop();
   }
-  writer_.checkpointer.reset();
-  writer_.uploader.reset();
+  writer_.encoder->join();
+  writer_.checkpointer->join();
+  writer_.uploader->join();
   auto written = head_->failure() ? Result<>(fail(*head_->failure())) : write_close(all);
   stop_writing();
   if (!drained) return drained;

@@ -37,18 +37,18 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Head& head() { return *head_; }
   [[nodiscard]] Writer& writer() { return writer_; }
   [[nodiscard]] std::function<void(const Error&)> trouble_reporter();
-  [[nodiscard]] Result<> wait_stored(Seq through, const std::atomic<bool>* stop, std::optional<MonotonicTime> deadline);
+  [[nodiscard]] Result<> wait_stored(Seq through, StopFlag stop, std::optional<MonotonicTime> deadline);
 
   [[nodiscard]] std::uint64_t size() const override { return head_->disk_bytes(); }
   [[nodiscard]] std::uint32_t block_size() const override { return head_->block_size(); }
   [[nodiscard]] bool read_only() const override { return options_.read_only; }
   [[nodiscard]] Result<> read(std::uint64_t offset, MutableByteView out) override;
-  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
-  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length) override;
-  [[nodiscard]] Result<> flush() override;
+  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data, StopFlag stop) override;
+  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) override;
+  [[nodiscard]] Result<> flush(StopFlag stop) override;
   [[nodiscard]] Result<std::uint64_t> seek(std::uint64_t offset, bool hole) override;
   [[nodiscard]] Result<std::uint64_t> allocated_bytes() override;
-  [[nodiscard]] Result<Generation> sync(const std::atomic<bool>* stop) override;
+  [[nodiscard]] Result<Generation> sync(StopFlag stop) override;
   void upload_now() override;
   [[nodiscard]] Result<> close(Duration drain) override;
   void cancel() override;
@@ -64,7 +64,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] bool journal_answers() const;
-  [[nodiscard]] Result<> flush_to_store(Seq through);
+  [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);
   [[nodiscard]] Result<> write_close(Seq all);
   void stop_writing();
 

@@ -39,6 +39,8 @@ void Encoder::start() {
   task_ = env_.executor.spawn("encoder", [this] { run(); });
 }
 
+void Encoder::join() { task_.reset(); }
+
 void Encoder::run() {
   while (head_.wait_for_batch(options_.batch_delay)) {
     auto encoded = encode_through(head_.freeze());

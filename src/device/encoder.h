@@ -77,9 +77,9 @@ class Encoder {
   Encoder(Env env, Head& head, volume::PageLoader& pages, const volume::KeyRing& keys, volume::Chain& chain,
           journal::Journal* journal, const EncoderOptions& options, std::function<void(const Error&)> trouble,
           std::function<void()> ask_for_room);
-  // The head must be stopped before.
   ~Encoder();
   void start();
+  void join();  // of the task; the head must be stopped before
 
   // Returns when all batches up to `through` are encoded.
   [[nodiscard]] Result<> encode_through(Seq through);

@@ -58,23 +58,25 @@ bool Head::has_room(std::uint64_t bytes) const {
          runs_locked() + held / block_size_ < limits_.delta_runs_max;
 }
 
-Result<> Head::wait_for_room(std::uint64_t bytes) {
+Result<> Head::wait_for_room(std::uint64_t bytes, StopFlag stop) {
   bool counted = false;
-  while (!stopped_ && !failure_ && !has_room(bytes)) {
+  while (!stopped_ && !failure_ && !is_set(stop) && !has_room(bytes)) {
     if (!counted) counters_.writer_waits++;
     counted = true;
     freeze_locked();
     waiting_writers_++;
     changed_->notify_all();
-    room_->wait(mu_);
+    if (stop == nullptr) room_->wait(mu_);
+    else room_->wait_until(mu_, env_.clock.monotonic_now() + kStopPoll);
     waiting_writers_--;
   }
   if (failure_) return fail(*failure_);
   if (stopped_) return fail(Code::kCancelled, "the disk is closing");
+  if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for room");
   return {};
 }
 
-Result<> Head::write(std::uint64_t offset, ByteView data) {
+Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
   if (data.empty()) return {};
   if (offset > disk_bytes_ || data.size() > disk_bytes_ - offset)
     return fail(Code::kBadArgument, "a write beyond the end of the disk");
@@ -88,7 +90,7 @@ Result<> Head::write(std::uint64_t offset, ByteView data) {
   std::memcpy(buffer.get() + skew, data.data(), data.size());
 
   MutexLock lock(mu_);
-  TRY(wait_for_room(data.size()));
+  TRY(wait_for_room(data.size(), stop));
   if (current_ && current_->bytes() + blocks * block_size_ > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
   current().write(offset, data.size(), buffer);
@@ -97,7 +99,7 @@ Result<> Head::write(std::uint64_t offset, ByteView data) {
   return {};
 }
 
-Result<> Head::discard(std::uint64_t offset, std::uint64_t length) {
+Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) {
   if (length == 0) return {};
   if (offset > disk_bytes_ || length > disk_bytes_ - offset)
     return fail(Code::kBadArgument, "a discard beyond the end of the disk");
@@ -110,7 +112,7 @@ Result<> Head::discard(std::uint64_t offset, std::uint64_t length) {
     current().write(at, until - at, buffer);
   };
   MutexLock lock(mu_);
-  TRY(wait_for_room(2 * block_size_));
+  TRY(wait_for_room(2 * block_size_, stop));
   if (current_ && current_->bytes() > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
   if (from > to) {  // inside one block

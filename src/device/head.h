@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "device/gather.h"
+#include "device/stop_flag.h"
 #include "volume/chain.h"
 
 namespace s3crate::device {
@@ -51,8 +52,8 @@ class Head {
 
   // --- users -------------------------------------------------------------------------------------------------------------
   // Waits for room. Longer than batch_bytes is kBadArgument: the caller splits.
-  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data);
-  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length);
+  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data, StopFlag stop);
+  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop);
   // Ends the current batch; all that was acknowledged before is in batches up to the answer.
   [[nodiscard]] Seq freeze();
   // Adds all layers in memory to `gather`, and answers the tree to go on with.
@@ -139,7 +140,7 @@ class Head {
 
  private:
   [[nodiscard]] bool has_room(std::uint64_t bytes) const REQUIRES(mu_);
-  [[nodiscard]] Result<> wait_for_room(std::uint64_t bytes) REQUIRES(mu_);
+  [[nodiscard]] Result<> wait_for_room(std::uint64_t bytes, StopFlag stop) REQUIRES(mu_);
   Batch& current() REQUIRES(mu_);
   Seq freeze_locked() REQUIRES(mu_);
   void add_overlay(Gather& gather) const REQUIRES(mu_);

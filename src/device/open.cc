@@ -42,6 +42,8 @@ class Opener {
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
     volume::View view = TRY(volume_.load_view(head));
+    if (files_.identity(journal_options().path))
+      log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
     disk_->attach_reader(std::move(view), Seq(0));
     return std::move(disk_);
   }

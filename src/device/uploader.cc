@@ -2,6 +2,7 @@
 #include "device/uploader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "segment/object_names.h"
 
@@ -27,9 +28,14 @@ constexpr Duration kTroublePause = std::chrono::seconds(1);
 Uploader::Uploader(Env env, const Parts& parts, const UploaderOptions& options)
     : env_(env), parts_(parts), head_(parts.head), options_(options), work_(env.executor.cond_var()) {}
 
-Uploader::~Uploader() {
-  MutexLock lock(head_.mutex());
-  work_->notify_all();
+Uploader::~Uploader() = default;
+
+void Uploader::join() {
+  {
+    MutexLock lock(head_.mutex());
+    work_->notify_all();
+  }
+  tasks_.clear();
 }
 
 void Uploader::start() {
@@ -83,7 +89,7 @@ bool Uploader::wait_for_work() {
     if (front_is_put() || next_to_start() != nullptr) return true;
     if (open.empty()) {
       bool skippable = head_.generations_locked().size() == 1 && head_.stored_through_locked() < head_.encoded_through_locked();
-      if (skippable) return true;
+      if (skippable || (room_wanted_ && head_.generations_locked().size() == 1)) return true;
       head_.changed().wait(head_.mutex());
     } else {
       if (wants_cut(open)) return true;
@@ -96,7 +102,7 @@ bool Uploader::wait_for_work() {
 
 void Uploader::coordinate() {
   while (wait_for_work()) {
-    if (head_.skip_empty() && parts_.journal != nullptr) parts_.journal->release(head_.stored_through());
+    (void)head_.skip_empty();
     (void)head_.cut_if([this](const PendingGeneration& open) REQUIRES(head_.mutex()) { return wants_cut(open); });
     GenerationPtr next;
     std::shared_ptr<Active> ready;
@@ -108,6 +114,7 @@ void Uploader::coordinate() {
     Result<> done;
     if (ready) done = commit(*ready);
     else if (next) done = start_generation(next);
+    else if (must_free_journal()) done = commit_nothing();
     if (done) continue;
     // Whoever waits for the store must not wait for ever. (Of a disk that stops this is no news.)
     if (is(done, Code::kCancelled) || is(done, Code::kFenced) || (ready && is(done, Code::kCorrupt))) {
@@ -117,6 +124,32 @@ void Uploader::coordinate() {
     }
     if (!pause(done.error())) return;
   }
+}
+
+void Uploader::make_room() {
+  MutexLock lock(head_.mutex());
+  room_wanted_ = parts_.journal != nullptr;
+  head_.changed().notify_all();
+}
+
+bool Uploader::must_free_journal() {
+  MutexLock lock(head_.mutex());
+  bool nothing_pending = head_.generations_locked().size() == 1 && head_.generations_locked().back()->empty();
+  return std::exchange(room_wanted_, false) && nothing_pending;
+}
+
+// The journal is full of batches that changed nothing. They need no generation; but before their places are used again some
+// commit must say that they are done with, or recovery would miss them.
+Result<> Uploader::commit_nothing() {
+  CommitBody body;
+  body.kind = CommitKind::data;
+  body.disk_bytes = head_.disk_bytes();
+  body.committed = head_.stored_through();
+  Seq through = body.committed;
+  CommitRef ref = TRY(append(std::move(body)));
+  parts_.journal->release(through);
+  parts_.committed(ref);
+  return {};
 }
 
 // Partial blocks become whole: what is below them comes from older layers, which do not change any more in what they say.
@@ -241,6 +274,7 @@ Result<> Uploader::commit(Active& active) {
   parts_.committed(ref);
   MutexLock lock(head_.mutex());
   active_.pop_front();
+  room_wanted_ = false;
   return {};
 }
 

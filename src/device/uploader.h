@@ -41,12 +41,14 @@ class Uploader {
     std::function<void(const volume::CommitRef&)> committed;  // in order, from one task
   };
   Uploader(Env env, const Parts& parts, const UploaderOptions& options);
-  // The head and the chain must be stopped before.
   ~Uploader();
   void start();
+  void join();  // of its tasks; the head must be stopped before, and the chain if the store is away
 
   // All encoded batches up to `through` shall be stored as soon as can be.
   void demand(Seq through);
+  // The journal is full: what the store has, or does not need, shall be freed.
+  void make_room();
   // Appends to the chain; one at a time, in the order of arrival.
   [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body);
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
@@ -69,6 +71,8 @@ class Uploader {
   [[nodiscard]] Result<> start_generation(const GenerationPtr& generation);
   [[nodiscard]] Result<> complete_patches(PendingGeneration& generation);
   [[nodiscard]] Result<> commit(Active& active);
+  [[nodiscard]] bool must_free_journal();
+  [[nodiscard]] Result<> commit_nothing();
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   [[nodiscard]] Result<> put_object(const std::string& name, const Bytes& object);
   // Waits a while after trouble; kCancelled when stopped.
@@ -82,6 +86,7 @@ class Uploader {
   std::unique_ptr<CondVar> work_;  // of the putters; with the head's mutex, like all below
   std::deque<std::shared_ptr<Active>> active_ GUARDED_BY(head_.mutex());
   Seq demanded_ GUARDED_BY(head_.mutex());
+  bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
   bool appending_ GUARDED_BY(head_.mutex()) = false;
   std::vector<std::unique_ptr<Task>> tasks_;
 };

@@ -154,6 +154,26 @@ void Filesystem::open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   if (fuse_reply_open(req, info) == 0) static_cast<void>(handle.release());
 }
 
+// Turns true when the kernel takes the request back: a process that waits for room must be killable. Ends before the reply, which
+// frees the request.
+class Interrupt {
+ public:
+  explicit Interrupt(fuse_req_t req) : req_(req) {
+    fuse_req_interrupt_func(req, [](fuse_req_t, void* self) { static_cast<Interrupt*>(self)->flag_ = true; }, this);
+  }
+  ~Interrupt() { fuse_req_interrupt_func(req_, nullptr, nullptr); }
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+  [[nodiscard]] device::StopFlag flag() const { return &flag_; }
+  [[nodiscard]] int error(const Error& error) const {
+    return error.code() == Code::kCancelled && flag_ ? EINTR : to_errno(error.code());
+  }
+
+ private:
+  fuse_req_t req_;
+  std::atomic<bool> flag_{false};
+};
+
 void Filesystem::read(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto from = static_cast<std::uint64_t>(offset);
   if (ino != kDiskInode) {
@@ -192,38 +212,42 @@ void Filesystem::write(fuse_req_t req, const char* data, std::size_t size, off_t
   // What crosses the end is written up to there, as on any block device.
   const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(size, end - from));
   note_change(handle_of(info));
-  if (auto done = disk_.write(from, as_bytes({data, length})); !done) {
-    fuse_reply_err(req, to_errno(done.error().code()));
-    return;
+  int error = 0;
+  {
+    Interrupt interrupt(req);
+    auto done = disk_.write(from, as_bytes({data, length}), interrupt.flag());
+    if (!done) error = interrupt.error(done.error());
   }
-  fuse_reply_write(req, length);
+  if (error != 0) fuse_reply_err(req, error);
+  else fuse_reply_write(req, length);
 }
 
-int Filesystem::flush_disk(Handle& handle) {
+int Filesystem::flush_disk(fuse_req_t req, Handle& handle) {
   // Cleared first: a write that comes meanwhile wants a flush of its own.
   handle.written = false;
-  if (auto done = disk_.flush(); !done) {
+  Interrupt interrupt(req);
+  if (auto done = disk_.flush(interrupt.flag()); !done) {
     handle.written = true;
-    return to_errno(done.error().code());
+    return interrupt.error(done.error());
   }
   return 0;
 }
 
 void Filesystem::flush(fuse_req_t req, fuse_file_info* info) {
   Handle& handle = handle_of(info);
-  fuse_reply_err(req, handle.written ? flush_disk(handle) : 0);
+  fuse_reply_err(req, handle.written ? flush_disk(req, handle) : 0);
 }
 
 void Filesystem::release(fuse_req_t req, fuse_file_info* info) {
   const std::unique_ptr<Handle> handle(&handle_of(info));
-  fuse_reply_err(req, handle->written ? flush_disk(*handle) : 0);
+  fuse_reply_err(req, handle->written ? flush_disk(req, *handle) : 0);
 }
 
 void Filesystem::fsync(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
-  fuse_reply_err(req, ino == kDiskInode ? flush_disk(handle_of(info)) : 0);
+  fuse_reply_err(req, ino == kDiskInode ? flush_disk(req, handle_of(info)) : 0);
 }
 
-int Filesystem::zero(int mode, std::uint64_t offset, std::uint64_t length) {
+int Filesystem::zero(fuse_req_t req, int mode, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = disk_.size();
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   if (length > end || offset > end - length) {
@@ -232,8 +256,9 @@ int Filesystem::zero(int mode, std::uint64_t offset, std::uint64_t length) {
   }
   // Space is not reserved here: a write never fails for want of it, it waits.
   if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0 || length == 0) return 0;
-  auto done = disk_.discard(offset, length);
-  return done ? 0 : to_errno(done.error().code());
+  Interrupt interrupt(req);
+  auto done = disk_.discard(offset, length, interrupt.flag());
+  return done ? 0 : interrupt.error(done.error());
 }
 
 void Filesystem::fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* info) {
@@ -248,7 +273,7 @@ void Filesystem::fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offse
     return;
   }
   note_change(handle_of(info));
-  fuse_reply_err(req, zero(mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length)));
+  fuse_reply_err(req, zero(req, mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length)));
 }
 
 void Filesystem::lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence) {

@@ -67,8 +67,8 @@ class Filesystem {
   [[nodiscard]] struct stat attributes(fuse_ino_t ino);
   [[nodiscard]] std::uint64_t allocated_bytes();
   // 0 or an errno.
-  [[nodiscard]] int flush_disk(Handle& handle);
-  [[nodiscard]] int zero(int mode, std::uint64_t offset, std::uint64_t length);
+  [[nodiscard]] int flush_disk(fuse_req_t req, Handle& handle);
+  [[nodiscard]] int zero(fuse_req_t req, int mode, std::uint64_t offset, std::uint64_t length);
   void note_change(Handle& handle);
 
   Clock& clock_;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -23,8 +24,10 @@ Mutex log_mutex;
 std::string log_text GUARDED_BY(log_mutex);
 
 void keep_log(fuse_log_level, const char* format, va_list arguments) {
-  char line[512];
-  if (std::vsnprintf(line, sizeof line, format, arguments) < 0) return;
+  std::string line(512, '\0');
+  const int length = std::vsnprintf(line.data(), line.size(), format, arguments);
+  if (length < 0) return;
+  line.resize(std::min<std::size_t>(static_cast<std::size_t>(length), line.size() - 1));
   MutexLock lock(log_mutex);
   if (log_text.size() < 4096) log_text += line;
 }

@@ -18,7 +18,10 @@ constexpr std::size_t kListPage = 1000;
 class Checker {
  public:
   Checker(Volume& volume, const CheckOptions& options)
-      : volume_(volume), options_(options), findings_(options, volume.object().block_size()), objects_(volume, options, findings_) {}
+      : volume_(volume),
+        options_(options),
+        findings_(options, volume.object().block_size()),
+        objects_(volume, options, findings_) {}
 
   Result<CheckReport> run();
 
@@ -43,7 +46,8 @@ class Checker {
     return {};
   }
   void bad_commit(Generation generation, std::string_view what) {
-    findings_.add(commit_name(generation), generation, fmt::format("commit {}: {}", generation, what));
+    findings_.add(commit_name(generation), generation,
+                  fmt::format("commit {}: {}", generation, what));
   }
 
   Volume& volume_;
@@ -65,14 +69,17 @@ Result<CheckReport> Checker::run() {
   }
   auto head = TRY(find_head());
   if (!head) return findings_.finish();
-  if (options_.read_data && !volume_.keys()->reads_data()) return fail(Code::kBadKey, "this key may not read data");
+  if (options_.read_data && !volume_.keys()->reads_data())
+    return fail(Code::kBadKey, "this key may not read data");
   findings_.report().head = head->header.generation;
   findings_.report().disk_bytes = head->body.disk_bytes;
   TRY(look_for_rollback(*head));
   if (!findings_.report().disk_lost) TRY(open_view(*head));
   TRY(commits(std::move(*head)));
-  if (known_) TRY(objects_.all(*known_, objects_named_));
-  else findings_.report().orphans_known = false;
+  if (known_)
+    TRY(objects_.all(*known_, objects_named_));
+  else
+    findings_.report().orphans_known = false;
   if (known_) TRY(MapCheck(volume_, *view_, options_, findings_, *known_, objects_).run());
   return findings_.finish();
 }
@@ -81,14 +88,16 @@ Result<> Checker::volume_object() {
   auto object = volume_.store().get(std::string(segment::kVolumeName), kVolumeObjectMax);
   if (!object && is_passing(object.error().code())) return fail(object.error());
   if (!object || crypto::blake2b(*object) != volume_.vid())
-    findings_.add(std::string(segment::kVolumeName), {}, "volume: it is no longer the object that was opened");
+    findings_.add(std::string(segment::kVolumeName), {},
+                  "volume: it is no longer the object that was opened");
   return {};
 }
 
 // What can be seen of a slot without its key.
 Result<> Checker::slots() {
   for (std::string after;;) {
-    const auto page = TRY(volume_.store().list(std::string(segment::kKeysPrefix), after, kListPage));
+    const auto page =
+        TRY(volume_.store().list(std::string(segment::kKeysPrefix), after, kListPage));
     for (const store::ObjectInfo& info : page.objects) {
       const auto id = segment::parse_slot_name(info.name);
       if (!id) {
@@ -98,9 +107,11 @@ Result<> Checker::slots() {
       auto object = volume_.store().get(info.name, kSlotObjectMax);
       if (!object && is_passing(object.error().code())) return fail(object.error());
       auto header = object ? parse_slot(*object) : fail(object.error());
-      if (!header) findings_.add(info.name, {}, fmt::format("{}: {}", info.name, header.error().message()));
+      if (!header)
+        findings_.add(info.name, {}, fmt::format("{}: {}", info.name, header.error().message()));
       else if (header->vid != volume_.vid() || header->slot != *id)
-        findings_.add(info.name, {}, fmt::format("{}: it is a key slot of something else", info.name));
+        findings_.add(info.name, {},
+                      fmt::format("{}: it is a key slot of something else", info.name));
     }
     if (!page.more || page.objects.empty()) return {};
     after = page.objects.back().name;
@@ -126,7 +137,8 @@ Result<std::optional<Commit>> Checker::find_head() {
 Result<std::optional<Commit>> Checker::newest_sound(const Error& why) {
   bool newest = true;
   for (std::string after;;) {
-    const auto page = TRY(volume_.store().list(std::string(segment::kCommitsPrefix), after, kListPage));
+    const auto page =
+        TRY(volume_.store().list(std::string(segment::kCommitsPrefix), after, kListPage));
     for (const store::ObjectInfo& info : page.objects) {
       TRY(findings_.tick("commits", 0, 0));
       const auto generation = segment::parse_commit_name(info.name);
@@ -154,8 +166,10 @@ Result<> Checker::look_for_rollback(const Commit& head) {
   if (!options_.seen) return {};
   const CommitRef& seen = *options_.seen;
   if (seen.generation > head.header.generation)
-    bad_commit(seen.generation, "this machine has seen it, yet the store shows an older state of the volume");
-  else named_[seen.generation] = seen.hash;
+    bad_commit(seen.generation,
+               "this machine has seen it, yet the store shows an older state of the volume");
+  else
+    named_[seen.generation] = seen.hash;
   return {};
 }
 
@@ -167,7 +181,8 @@ Result<> Checker::open_view(const Commit& head) {
     return {};
   }
   findings_.lose_disk();
-  return bad_commit(head.header.generation, view.error().within("the newest generation does not open"));
+  return bad_commit(head.header.generation,
+                    view.error().within("the newest generation does not open"));
 }
 
 // What commits above said of this one.
@@ -180,7 +195,8 @@ void Checker::expected(const Commit& commit) {
   const CommitRef& base = commit.body.delta_base;
   if (base.generation == Generation(0)) return;
   auto [known, fresh] = named_.emplace(base.generation, base.hash);
-  if (!fresh && known->second != base.hash) bad_commit(own, fmt::format("it names another commit {} than later ones", base.generation));
+  if (!fresh && known->second != base.hash)
+    bad_commit(own, fmt::format("it names another commit {} than later ones", base.generation));
 }
 
 void Checker::link(const Commit& parent, const Commit& child) {
@@ -189,12 +205,15 @@ void Checker::link(const Commit& parent, const Commit& child) {
     bad_commit(parent.header.generation, "it is not the one that its successor names");
     return;
   }
-  if (child.header.keys_generation != keys_after(parent)) bad_commit(own, "its keys are not those that its parent leaves in force");
+  if (child.header.keys_generation != keys_after(parent))
+    bad_commit(own, "its keys are not those that its parent leaves in force");
   const bool opens = child.body.kind == CommitKind::open;
   if (child.body.epoch < parent.body.epoch || (opens && child.body.epoch == parent.body.epoch))
     bad_commit(own, "its epoch is over");
-  if (child.body.committed < parent.body.committed) bad_commit(own, "it takes back what was committed before");
-  if (child.body.roots.empty() && child.body.kind != CommitKind::checkpoint && child.body.checkpoint != parent.body.checkpoint)
+  if (child.body.committed < parent.body.committed)
+    bad_commit(own, "it takes back what was committed before");
+  if (child.body.roots.empty() && child.body.kind != CommitKind::checkpoint &&
+      child.body.checkpoint != parent.body.checkpoint)
     bad_commit(own, "it names another checkpoint than its parent");
 }
 
@@ -202,13 +221,17 @@ Result<> Checker::keys_copy(const Commit& commit) {
   const std::string name = segment::keys_copy_name(commit.header.generation);
   auto copy = volume_.store().get(name, kCommitBytesMax);
   if (!copy && is_passing(copy.error().code())) return fail(copy.error());
-  if (!copy) findings_.add(name, commit.header.generation, fmt::format("{}: {}", name, copy.error().message()));
+  if (!copy)
+    findings_.add(name, commit.header.generation,
+                  fmt::format("{}: {}", name, copy.error().message()));
   else if (crypto::blake2b(*copy) != commit.hash)
-    findings_.add(name, commit.header.generation, fmt::format("{}: it is no copy of commit {}", name, commit.header.generation));
+    findings_.add(name, commit.header.generation,
+                  fmt::format("{}: it is no copy of commit {}", name, commit.header.generation));
   return {};
 }
 
-// Each object that is born here must be known to the newest generation, or it is looked at by its name.
+// Each object that is born here must be known to the newest generation, or it is looked at by its
+// name.
 Result<> Checker::objects_of(const Commit& commit) {
   for (const ObjectInfo& info : commit.body.objects) {
     if (info.born != commit.header.generation) continue;
@@ -224,7 +247,8 @@ Result<> Checker::objects_of(const Commit& commit) {
     if (known == info) continue;
     TRY(objects_.one(info));
     if (readable)
-      bad_commit(commit.header.generation, fmt::format("the object table does not say the same of {}", name_of(info)));
+      bad_commit(commit.header.generation,
+                 fmt::format("the object table does not say the same of {}", name_of(info)));
   }
   return {};
 }
@@ -256,6 +280,8 @@ Result<> Checker::commits(Commit head) {
 
 }  // namespace
 
-Result<CheckReport> check(Env, Volume& volume, const CheckOptions& options) { return Checker(volume, options).run(); }
+Result<CheckReport> check(Env, Volume& volume, const CheckOptions& options) {
+  return Checker(volume, options).run();
+}
 
 }  // namespace s3crate::volume

@@ -17,7 +17,8 @@ void tidy(std::vector<ByteRange>& ranges) {
       out.push_back(range);
       continue;
     }
-    const std::uint64_t end = std::max(out.back().offset + out.back().length, range.offset + range.length);
+    const std::uint64_t end =
+        std::max(out.back().offset + out.back().length, range.offset + range.length);
     out.back().length = end - out.back().offset;
   }
   ranges = std::move(out);
@@ -26,19 +27,21 @@ void tidy(std::vector<ByteRange>& ranges) {
 }  // namespace
 
 bool is_passing(Code code) {
-  return code == Code::kTransient || code == Code::kDenied || code == Code::kCancelled || code == Code::kIo ||
-         code == Code::kNoSpace;
+  return code == Code::kTransient || code == Code::kDenied || code == Code::kCancelled ||
+         code == Code::kIo || code == Code::kNoSpace;
 }
 
 std::vector<ByteRange> CheckReport::damaged_ranges() const {
   std::vector<ByteRange> out;
-  for (const Damage& damage : damages) out.insert(out.end(), damage.ranges.begin(), damage.ranges.end());
+  for (const Damage& damage : damages)
+    out.insert(out.end(), damage.ranges.begin(), damage.ranges.end());
   if (disk_lost && disk_bytes > 0) out = {{0, disk_bytes}};
   tidy(out);
   return out;
 }
 
-Findings::DamageId Findings::add(const std::string& object, Generation generation, std::string what) {
+Findings::DamageId Findings::add(const std::string& object, Generation generation,
+                                 std::string what) {
   if (auto it = by_object_.find(object); it != by_object_.end()) return it->second;
   report_.damages_total++;
   if (report_.damages.size() >= options_.damages_max) {
@@ -66,12 +69,15 @@ void Findings::add_blocks(DamageId damage, BlockIndex from, BlockIndex to) {
 }
 
 void Findings::add_bad_extent(const ObjectKey& object, std::uint32_t number) {
-  if (bad_extents_.size() >= kBadExtentsMax) forgets_extents_ = true;
-  else bad_extents_.emplace(object, number);
+  if (bad_extents_.size() >= kBadExtentsMax)
+    forgets_extents_ = true;
+  else
+    bad_extents_.emplace(object, number);
 }
 
 Result<> Findings::tick(std::string_view phase, std::uint64_t done, std::uint64_t total) {
-  if (options_.stop != nullptr && options_.stop->load()) return fail(Code::kCancelled, "the check was stopped");
+  if (options_.stop != nullptr && options_.stop->load())
+    return fail(Code::kCancelled, "the check was stopped");
   last_ = {phase, done, total, report_.bytes};
   if (options_.progress) options_.progress(last_);
   return {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a check has found so far, and what its passes share. One damage an object: the first sentence about it stays, the ranges
-// that it costs come together. Not thread-safe.
+// What a check has found so far, and what its passes share. One damage an object: the first
+// sentence about it stays, the ranges that it costs come together. Not thread-safe.
 #pragma once
 
 #include <map>
@@ -15,7 +15,8 @@ namespace s3crate::volume {
 
 class Findings {
  public:
-  Findings(const CheckOptions& options, std::uint32_t block_size) : options_(options), block_size_(block_size) {}
+  Findings(const CheckOptions& options, std::uint32_t block_size)
+      : options_(options), block_size_(block_size) {}
 
   using DamageId = std::size_t;
   DamageId add(const std::string& object, Generation generation, std::string what);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the newest generation knows of its objects, around what is damaged of its object table, and how the store compares.
+// What the newest generation knows of its objects, around what is damaged of its object table, and
+// how the store compares.
 #include <algorithm>
 
 #include "segment/object_names.h"
@@ -13,8 +14,8 @@ namespace {
 
 constexpr std::size_t kListPage = 1000;
 
-Result<> walk_page(PageLoader& loader, const Place& place, ByteView lower, std::uint64_t& pages, const OnLeaf& leaf,
-                   const OnBadPage& bad) {
+Result<> walk_page(PageLoader& loader, const Place& place, ByteView lower, std::uint64_t& pages,
+                   const OnLeaf& leaf, const OnBadPage& bad) {
   auto page = load_page(loader, place);
   if (!page) {
     if (is_passing(page.error().code())) return fail(page.error());
@@ -63,7 +64,8 @@ void count_unnamed(const store::ObjectInfo& found, CheckReport& report) {
 }
 
 // The size of `name`, and what stands before it; nullopt: it is not there.
-Result<std::optional<std::uint64_t>> advance(Listing& listing, const std::string& name, CheckReport& report) {
+Result<std::optional<std::uint64_t>> advance(Listing& listing, const std::string& name,
+                                             CheckReport& report) {
   for (;;) {
     const store::ObjectInfo* found = TRY(listing.front());
     if (found == nullptr || found->name > name) return std::nullopt;
@@ -86,12 +88,14 @@ Result<> count_rest(Listing& listing, CheckReport& report) {
 
 }  // namespace
 
-Result<> walk_tree(PageLoader& loader, const MaybeRoot& root, std::uint64_t& pages, const OnLeaf& leaf, const OnBadPage& bad) {
+Result<> walk_tree(PageLoader& loader, const MaybeRoot& root, std::uint64_t& pages,
+                   const OnLeaf& leaf, const OnBadPage& bad) {
   if (!root) return {};
   return walk_page(loader, TRY(root_place(*root)), {}, pages, leaf, bad);
 }
 
-KnownObjects::KnownObjects(Volume& volume, const View& view) : volume_(volume), view_(view), fresh_(view.new_objects) {
+KnownObjects::KnownObjects(Volume& volume, const View& view)
+    : volume_(volume), view_(view), fresh_(view.new_objects) {
   std::ranges::sort(fresh_, {}, &ObjectInfo::key);
 }
 
@@ -104,13 +108,15 @@ Result<std::optional<ObjectInfo>> KnownObjects::find(const ObjectKey& key) {
   return TRY(decode_object_info({std::move(table_key), std::move(*value)}));
 }
 
-Result<> KnownObjects::for_each(Findings& findings, const std::function<Result<>(const ObjectInfo&)>& each) {
+Result<> KnownObjects::for_each(Findings& findings,
+                                const std::function<Result<>(const ObjectInfo&)>& each) {
   auto fresh = fresh_.begin();
   const auto leaf = [&](const Page& page, const Place& place) -> Result<> {
     for (const PageEntry& entry : page.entries) {
       auto info = decode_object_info(entry);
       if (!info) {
-        findings.add(segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce), {}, info.error().message());
+        findings.add(segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce),
+                     {}, info.error().message());
         continue;
       }
       for (; fresh != fresh_.end() && fresh->key < info->key; ++fresh) TRY(each(*fresh));
@@ -120,7 +126,8 @@ Result<> KnownObjects::for_each(Findings& findings, const std::function<Result<>
     return {};
   };
   const auto bad = [&](const Place& place, ByteView lower, const Error& error) -> Result<> {
-    const std::string name = segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
+    const std::string name =
+        segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
     const auto damage = findings.add(name, {}, error.message());
     Hidden hidden{Bytes(lower.begin(), lower.end()), {}, damage};
     if (place.upper) hidden.upper.emplace(place.upper->begin(), place.upper->end());
@@ -136,7 +143,8 @@ Result<> KnownObjects::for_each(Findings& findings, const std::function<Result<>
 std::optional<Findings::DamageId> KnownObjects::hidden_by(const ObjectKey& key) const {
   const Bytes table_key = object_table_key(key);
   for (const Hidden& hidden : hidden_)
-    if (compare(hidden.lower, table_key) <= 0 && (!hidden.upper || compare(table_key, *hidden.upper) < 0))
+    if (compare(hidden.lower, table_key) <= 0 &&
+        (!hidden.upper || compare(table_key, *hidden.upper) < 0))
       return hidden.damage;
   return std::nullopt;
 }
@@ -151,7 +159,8 @@ Result<> ObjectCheck::all(KnownObjects& known, std::uint64_t expected) {
     if (info.key.origin != 0 || info.kind == ObjectKind::inline_extents) return {};
     Listing& listing = info.kind == ObjectKind::map ? maps : segments;
     const auto size = TRY(advance(listing, name_of(info), report));
-    // What LIST does not show, or shows with another size, is looked at by its name before it is called damage.
+    // What LIST does not show, or shows with another size, is looked at by its name before it is
+    // called damage.
     return size == info.length ? content(info) : one(info);
   }));
   TRY(count_rest(segments, report));

@@ -26,8 +26,8 @@ std::string page_object(const Place& place) {
 
 }  // namespace
 
-MapCheck::MapCheck(Volume& volume, const View& view, const CheckOptions& options, Findings& findings, KnownObjects& known,
-                   ObjectCheck& objects)
+MapCheck::MapCheck(Volume& volume, const View& view, const CheckOptions& options,
+                   Findings& findings, KnownObjects& known, ObjectCheck& objects)
     : volume_(volume),
       view_(view),
       options_(options),
@@ -43,26 +43,36 @@ Result<> MapCheck::run() {
   TRY(walk_tree(
       volume_.pages(), view_.map, findings_.report().pages,
       [this](const Page& page, const Place& place) { return leaf(page, place); },
-      [this](const Place& place, ByteView lower, const Error& error) { return bad_page(place, lower, error); }));
+      [this](const Place& place, ByteView lower, const Error& error) {
+        return bad_page(place, lower, error);
+      }));
   return flush();
 }
 
 Result<> MapCheck::leaf(const Page& page, const Place& place) {
   for (std::size_t i = 0; i < page.entries.size(); ++i) {
     const bool last = i + 1 == page.entries.size();
-    const BlockIndex limit = !last ? block_of(page.entries[i + 1].key) : place.upper ? block_of(*place.upper) : end_;
+    const BlockIndex limit = !last         ? block_of(page.entries[i + 1].key)
+                             : place.upper ? block_of(*place.upper)
+                                           : end_;
     const BlockIndex from = block_of(page.entries[i].key);
     auto run = decode_run(page.entries[i]);
     if (!run || run->hole || run->end() > limit || run->end() > end_) {
-      const auto damage = findings_.add(page_object(place), {}, fmt::format("{}: a run at block {} of the map that may not be there",
-                                                                            page_object(place), from));
-      view_.changes.tile(from, std::min(limit, end_), [](const Run&) {},
-                         [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+      const auto damage =
+          findings_.add(page_object(place), {},
+                        fmt::format("{}: a run at block {} of the map that may not be there",
+                                    page_object(place), from));
+      view_.changes.tile(
+          from, std::min(limit, end_), [](const Run&) {},
+          [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
       continue;
     }
     Result<> added;
-    view_.changes.tile(run->block, run->end(), [](const Run&) {},
-                       [&](BlockIndex a, BlockIndex b) { if (added) added = add(clip(*run, a, b)); });
+    view_.changes.tile(
+        run->block, run->end(), [](const Run&) {},
+        [&](BlockIndex a, BlockIndex b) {
+          if (added) added = add(clip(*run, a, b));
+        });
     TRY(added);
   }
   return findings_.tick("map", block_of(page.entries.back().key).value, end_.value);
@@ -71,8 +81,9 @@ Result<> MapCheck::leaf(const Page& page, const Place& place) {
 Result<> MapCheck::bad_page(const Place& place, ByteView lower, const Error& error) {
   const auto damage = findings_.add(page_object(place), {}, error.message());
   const BlockIndex to = place.upper ? std::min(block_of(*place.upper), end_) : end_;
-  view_.changes.tile(block_of(lower), to, [](const Run&) {},
-                     [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+  view_.changes.tile(
+      block_of(lower), to, [](const Run&) {},
+      [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
   return {};
 }
 
@@ -82,7 +93,9 @@ Result<> MapCheck::add(const Run& run) {
 }
 
 Result<> MapCheck::flush() {
-  std::ranges::sort(batch_, {}, [](const Run& r) { return std::tuple(r.extent.object, r.extent.offset, r.extent.number, r.block); });
+  std::ranges::sort(batch_, {}, [](const Run& r) {
+    return std::tuple(r.extent.object, r.extent.offset, r.extent.number, r.block);
+  });
   for (std::size_t begin = 0; begin < batch_.size();) {
     std::size_t end = begin + 1;
     while (end < batch_.size() && batch_[end].extent.object == batch_[begin].extent.object) ++end;
@@ -101,8 +114,11 @@ Result<> MapCheck::group(Group runs) {
   if (!info) return unknown_object(runs, info.error().message());
   if (!*info) return unknown_object(runs, "the map names it, the chain does not");
   if (runs[0].extent.object.origin != 0 || (*info)->kind != ObjectKind::segment)
-    return fail(Code::kUnsupported, "the map names an object of kind {} or of another volume: a newer version of this program "
-                "checks them", static_cast<int>((*info)->kind));
+    return fail(
+        Code::kUnsupported,
+        "the map names an object of kind {} or of another volume: a newer version of this program "
+        "checks them",
+        static_cast<int>((*info)->kind));
   const auto index = objects_.open_index(**info);
   if (index) return against_index(runs, **info, *index);
   if (is_passing(index.error().code())) return fail(index.error());
@@ -123,14 +139,17 @@ Result<> MapCheck::unknown_object(Group runs, std::string_view why) {
   return {};
 }
 
-Result<> MapCheck::against_index(Group runs, const ObjectInfo& info, const segment::SegmentIndex& index) {
+Result<> MapCheck::against_index(Group runs, const ObjectInfo& info,
+                                 const segment::SegmentIndex& index) {
   std::vector<Run> doubtful;
   for (const Run& run : runs) {
     const ExtentRef& ref = run.extent;
-    const auto entry = std::ranges::lower_bound(index.extents, ref.number, {}, &IndexedExtent::number);
+    const auto entry =
+        std::ranges::lower_bound(index.extents, ref.number, {}, &IndexedExtent::number);
     const IndexedExtent named{ref.number, ref.offset, ref.length, ref.digest};
     if (entry == index.extents.end() || *entry != named) {
-      damage(info, fmt::format("the map and its index disagree about extent {}, block {}", ref.number, run.block));
+      damage(info, fmt::format("the map and its index disagree about extent {}, block {}",
+                               ref.number, run.block));
       doubtful.push_back(run);
     } else if (findings_.is_bad_extent(info.key, ref.number)) {
       lose(damage(info, "an extent is damaged"), {&run, 1});
@@ -159,7 +178,9 @@ void MapCheck::lose(Findings::DamageId damage, Group runs) {
 
 Findings::DamageId MapCheck::damage(const ObjectInfo& info, std::string_view what) {
   const std::string name = name_of(info);
-  return findings_.add(name, info.born, what.starts_with(name) ? std::string(what) : fmt::format("{}: {}", name, what));
+  return findings_.add(
+      name, info.born,
+      what.starts_with(name) ? std::string(what) : fmt::format("{}: {}", name, what));
 }
 
 }  // namespace s3crate::volume

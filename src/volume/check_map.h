@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The map pass of a check: every run of the newest generation, held against the objects and indexes that it names; what cannot be
-// read is told in blocks. Runs are taken in batches, and a batch object by object, so that an index is opened once a batch.
+// The map pass of a check: every run of the newest generation, held against the objects and indexes
+// that it names; what cannot be read is told in blocks. Runs are taken in batches, and a batch
+// object by object, so that an index is opened once a batch.
 #pragma once
 
 #include "volume/check_objects.h"
@@ -9,8 +10,8 @@ namespace s3crate::volume {
 
 class MapCheck {
  public:
-  MapCheck(Volume& volume, const View& view, const CheckOptions& options, Findings& findings, KnownObjects& known,
-           ObjectCheck& objects);
+  MapCheck(Volume& volume, const View& view, const CheckOptions& options, Findings& findings,
+           KnownObjects& known, ObjectCheck& objects);
   [[nodiscard]] Result<> run();
 
  private:
@@ -20,7 +21,8 @@ class MapCheck {
   [[nodiscard]] Result<> add(const Run& run);
   [[nodiscard]] Result<> flush();
   [[nodiscard]] Result<> group(Group runs);
-  [[nodiscard]] Result<> against_index(Group runs, const ObjectInfo& info, const segment::SegmentIndex& index);
+  [[nodiscard]] Result<> against_index(Group runs, const ObjectInfo& info,
+                                       const segment::SegmentIndex& index);
   // Nothing vouches for the extents of these runs: each is read.
   [[nodiscard]] Result<> by_reading(Group runs, const ObjectInfo& info);
   [[nodiscard]] Result<> unknown_object(Group runs, std::string_view why);

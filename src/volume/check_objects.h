@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The objects of a volume, one by one: what a check proves of each, and where it finds what the newest generation knows of them.
+// The objects of a volume, one by one: what a check proves of each, and where it finds what the
+// newest generation knows of them.
 #pragma once
 
 #include "cache/extent_cache.h"
@@ -8,12 +9,13 @@
 
 namespace s3crate::volume {
 
-// The leaves of a tree in order, around what is damaged: `bad` hears of each page that cannot be had, with the first of the keys
-// that it answers for (empty: the root's); its place's upper bound ends them. Memory: one page a level.
+// The leaves of a tree in order, around what is damaged: `bad` hears of each page that cannot be
+// had, with the first of the keys that it answers for (empty: the root's); its place's upper bound
+// ends them. Memory: one page a level.
 using OnLeaf = std::function<Result<>(const Page&, const Place&)>;
 using OnBadPage = std::function<Result<>(const Place&, ByteView lower, const Error&)>;
-[[nodiscard]] Result<> walk_tree(PageLoader& loader, const MaybeRoot& root, std::uint64_t& pages, const OnLeaf& leaf,
-                                 const OnBadPage& bad);
+[[nodiscard]] Result<> walk_tree(PageLoader& loader, const MaybeRoot& root, std::uint64_t& pages,
+                                 const OnLeaf& leaf, const OnBadPage& bad);
 
 [[nodiscard]] std::string name_of(const ObjectInfo& info);
 
@@ -24,8 +26,10 @@ class KnownObjects {
   KnownObjects(Volume& volume, const View& view);
   // nullopt: it does not know the object.
   [[nodiscard]] Result<std::optional<ObjectInfo>> find(const ObjectKey& key);
-  // Every one in the order of keys. Pages of the object table that cannot be had are reported, and passed over.
-  [[nodiscard]] Result<> for_each(Findings& findings, const std::function<Result<>(const ObjectInfo&)>& each);
+  // Every one in the order of keys. Pages of the object table that cannot be had are reported, and
+  // passed over.
+  [[nodiscard]] Result<> for_each(Findings& findings,
+                                  const std::function<Result<>(const ObjectInfo&)>& each);
   // After for_each: the damage that hides this key; nullopt: none.
   [[nodiscard]] std::optional<Findings::DamageId> hidden_by(const ObjectKey& key) const;
 
@@ -53,9 +57,11 @@ class ObjectCheck {
 
   // The verified index of a segment.
   [[nodiscard]] Result<segment::SegmentIndex> open_index(const ObjectInfo& info);
-  // Reads extents of one object (by offset, distinct) as a disk would; `each` hears of each, with nullptr if it is sound.
-  [[nodiscard]] Result<> read_extents(const ObjectInfo& info, std::span<const segment::ExtentRef> refs,
-                                      const std::function<void(const segment::ExtentRef&, const Error*)>& each);
+  // Reads extents of one object (by offset, distinct) as a disk would; `each` hears of each, with
+  // nullptr if it is sound.
+  [[nodiscard]] Result<> read_extents(
+      const ObjectInfo& info, std::span<const segment::ExtentRef> refs,
+      const std::function<void(const segment::ExtentRef&, const Error*)>& each);
 
  private:
   [[nodiscard]] Result<> content(const ObjectInfo& info);

@@ -4,7 +4,9 @@
 namespace s3crate::volume {
 namespace {
 
-bool is_damage(Code code) { return code == Code::kCorrupt || code == Code::kNotFound || code == Code::kUnsupported; }
+bool is_damage(Code code) {
+  return code == Code::kCorrupt || code == Code::kNotFound || code == Code::kUnsupported;
+}
 
 }  // namespace
 
@@ -13,7 +15,8 @@ Result<History> History::open(Volume& volume, std::optional<Generation> start) {
   history.commit_ = TRY(volume.load_head());
   history.at_ = history.commit_->header.generation;
   if (start && (*start == Generation(0) || *start > history.at_))
-    return fail(Code::kNotFound, "there is no generation {}: the newest is {}", *start, history.at_);
+    return fail(Code::kNotFound, "there is no generation {}: the newest is {}", *start,
+                history.at_);
   history.note_tags(history.commit_->body);
   while (start && history.at_ > *start) TRY(history.advance());
   return history;
@@ -23,7 +26,8 @@ Result<History> History::open(Volume& volume, std::optional<Generation> start) {
 void History::note_tags(const CommitBody& body) {
   if (body.kind != CommitKind::tag && body.kind != CommitKind::untag) return;
   for (const Tag& tag : body.tags)
-    if (decided_.insert(tag.name).second && body.kind == CommitKind::tag) tags_[tag.generation].insert(tag.name);
+    if (decided_.insert(tag.name).second && body.kind == CommitKind::tag)
+      tags_[tag.generation].insert(tag.name);
 }
 
 HistoryEntry History::entry() {

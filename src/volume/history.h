@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// History: the generations of a volume, newest first. Each is verified by its signature and by the hash that its successor names,
-// so the walk begins at the newest whatever is asked for; tags are known on the way, since a tag is younger than what it names.
-// A commit that is missing or damaged is told, and passed over.
+// History: the generations of a volume, newest first. Each is verified by its signature and by the
+// hash that its successor names, so the walk begins at the newest whatever is asked for; tags are
+// known on the way, since a tag is younger than what it names. A commit that is missing or damaged
+// is told, and passed over.
 #pragma once
 
 #include <map>
@@ -27,10 +28,13 @@ struct HistoryEntry {
 class History {
  public:
   // Begins at the newest generation, or at `start`.
-  [[nodiscard]] static Result<History> open(Volume& volume, std::optional<Generation> start = std::nullopt);
+  [[nodiscard]] static Result<History> open(Volume& volume,
+                                            std::optional<Generation> start = std::nullopt);
 
-  // Up to n more. Fewer: that was the last. Ends before the first commit made before `since`, if that is given.
-  [[nodiscard]] Result<std::vector<HistoryEntry>> next(std::size_t n, std::optional<WallTime> since = std::nullopt);
+  // Up to n more. Fewer: that was the last. Ends before the first commit made before `since`, if
+  // that is given.
+  [[nodiscard]] Result<std::vector<HistoryEntry>> next(
+      std::size_t n, std::optional<WallTime> since = std::nullopt);
 
  private:
   explicit History(Volume& volume) : volume_(&volume) {}
@@ -43,7 +47,7 @@ class History {
   Generation at_;                 // 0: the end
   std::optional<Commit> commit_;  // at_; nullopt: it cannot be had
   std::string problem_;
-  std::set<std::string> decided_;  // tags that a younger commit set or took away
+  std::set<std::string> decided_;                     // tags that a younger commit set or took away
   std::map<Generation, std::set<std::string>> tags_;  // of what is still to come
 };
 

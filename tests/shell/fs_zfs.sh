@@ -2,20 +2,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A zpool of zfs-fuse on the disk file itself: copy, snapshot, export, import from the store alone, scrub.
 # In a mount namespace of its own, so that no other zfs-fuse on the machine is met or disturbed.
-if [ -z "${S3CRATE_ZFS_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && command -v unshare >/dev/null; then
-  S3CRATE_ZFS_NAMESPACE=yes exec unshare --mount --propagation private bash "$0" "$@"
+if [ -z "${S3CRATE_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && command -v unshare >/dev/null; then
+  S3CRATE_NAMESPACE=yes exec unshare --mount --propagation private bash "$0" "$@"
 fi
 . "${0%/*}/lib.sh"
 requires_root
 requires_fuse
 requires python3 pgrep unshare
 requires zfs-fuse zpool zfs
-[ -n "${S3CRATE_ZFS_NAMESPACE:-}" ] || skip "needs unshare"
+[ -n "${S3CRATE_NAMESPACE:-}" ] || skip "needs unshare"
 tmpdir
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
 
 # zfs-fuse keeps its socket and its list of pools at fixed places: ours are our own.
+mkdir -p /var/run/zfs
 for place in /var/run/zfs /var/lib/zfs /etc/zfs; do
   if [ -d "$place" ]; then mount -t tmpfs none "$place"; fi
 done
@@ -30,7 +31,7 @@ list() { "$support/list-tree" "$1" | sed 's/ \(sparse\|full\) / /' >"$2"; }
 
 # The bytes and what all filesystems have; of ACLs and times zfs-fuse is left to its own ways.
 mkdir "$T/tree"
-"$support/make-tree" "$T/made" 5 24 || skip "needs a temporary directory with ACLs and extended attributes"
+"$support/make-tree" "$T/made" 5 12 || skip "needs a temporary directory with ACLs and extended attributes"
 cp -r --preserve=links --no-preserve=all "$T/made/." "$T/tree/" 2>/dev/null || true
 find "$T/tree" -type p -delete
 find "$T/tree" ! -type l -exec chmod u=rwX,go=rX {} + -exec touch -d @1500000000 {} +

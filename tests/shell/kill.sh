@@ -24,6 +24,7 @@ loads=${S3CRATE_LOADS:-raw btrfs ext4 lost}
 writer=
 fs=$T/fs
 mkdir "$fs"
+loop_slot
 
 pause_ms() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
 
@@ -36,7 +37,7 @@ some_delay() {
 # mount_again: without any word of consent. One time in four a first attempt is killed on its way.
 mount_again() {
   if [ $((RANDOM % 4)) = 0 ]; then
-    try_mount --upload-delay 100ms >"$T/half.out" 2>&1 &
+    unlocked "${try_mount[@]}" --upload-delay 100ms >"$T/half.out" 2>&1 &
     local attempt=$!
     pause_ms $((RANDOM % 120))
     # Once more for one that was forked in between.
@@ -166,7 +167,7 @@ lost() {
   for ((i = 0; i < n; i++)); do
     raw_round
     rm -rf "$state"
-    expect_status 3 try_mount
+    expect_status 3 "${try_mount[@]}"
     expect_message 'open since 20[^ ]* on [^ ]+ .last commit .* ago.*add --take-over: what it had not sent is lost'
     [ "$(wc -l <"$T/stderr")" = 1 ] || fail "more than a sentence: $(cat "$T/stderr")"
     : >"$T/daemon.log"

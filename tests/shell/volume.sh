@@ -21,15 +21,13 @@ find_daemon() {
   daemon=$(pgrep -f "^[^ ]*s3crate-blk mount .*$m( |\$)") || fail "no process behind $m"
 }
 
-# try_mount [mount options...]: the command alone, with whatever status it has.
-try_mount() {
-  unlocked "$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state" \
-    --journal-size 256M --log-to "$T/daemon.log" "$@"
-}
+# The command alone, with whatever status it has: "${try_mount[@]}" [mount options...]
+try_mount=("$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state"
+  --journal-size 256M --log-to "$T/daemon.log")
 
 # mount_volume [mount options...]: what it printed is in $T/mount.out; sets $daemon.
 mount_volume() {
-  try_mount "$@" >"$T/mount.out" 2>"$T/mount.err" || fail "mount: status $? $(cat "$T/mount.err")"
+  unlocked "${try_mount[@]}" "$@" >"$T/mount.out" 2>"$T/mount.err" || fail "mount: status $? $(cat "$T/mount.err")"
   find_daemon
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DamageWorld: a volume with a history and checkpoints, whose objects can be damaged one by one, and the three witnesses of what
-// that does: a check, the blocks that a disk opened for reading can and cannot read, and the bytes that it should hold.
+// DamageWorld: a volume with a history and checkpoints, whose objects can be damaged one by one,
+// and the three witnesses of what that does: a check, the blocks that a disk opened for reading can
+// and cannot read, and the bytes that it should hold.
 #pragma once
 
 #include "store/memory_store.h"
@@ -15,8 +16,10 @@ class DamageWorld {
   static constexpr std::uint64_t kDiskBytes = 1 << 20;
   static constexpr std::uint64_t kBlocks = kDiskBytes / DiskWorld::kBlock;
 
-  // Writes until there are `checkpoints` checkpoints, then, in another epoch, changes on top of them, and closes.
-  explicit DamageWorld(std::uint64_t seed, std::uint64_t checkpoints = 2) : random_(seed), world_(kDiskBytes, &faults) {
+  // Writes until there are `checkpoints` checkpoints, then, in another epoch, changes on top of
+  // them, and closes.
+  explicit DamageWorld(std::uint64_t seed, std::uint64_t checkpoints = 2)
+      : random_(seed), world_(kDiskBytes, &faults) {
     world_.options.checkpoint_runs = 24;
     world_.options.page_bytes = 600;
     world_.options.segment_bytes = 32 << 10;
@@ -35,7 +38,8 @@ class DamageWorld {
   void write_some() {
     for (int i = 0; i < 6; ++i) {
       const std::uint64_t offset = random_() % kDiskBytes & ~(random_() % 2 * 4095);
-      const std::uint64_t length = std::min<std::uint64_t>(kDiskBytes - offset, random_() % 20000 + 1);
+      const std::uint64_t length =
+          std::min<std::uint64_t>(kDiskBytes - offset, random_() % 20000 + 1);
       if (random_() % 6 == 0) {
         must(world_.disk->discard(offset, length));
         std::fill_n(model.begin() + static_cast<std::ptrdiff_t>(offset), length, 0);
@@ -73,7 +77,9 @@ class DamageWorld {
     return volume::check(system_env(), *volume, options);
   }
   // With all data, and with what this machine has seen.
-  [[nodiscard]] Result<volume::CheckReport> full_check() { return check({.read_data = true, .seen = seen_}); }
+  [[nodiscard]] Result<volume::CheckReport> full_check() {
+    return check({.read_data = true, .seen = seen_});
+  }
 
   // The ranges that a disk opened for reading does not give. Wrong bytes are `wrong`.
   struct Reads {
@@ -115,7 +121,8 @@ class DamageWorld {
 
   // Puts the objects as readers see them now, damage and all, into another store.
   void copy_to(store::MemoryStore& to) {
-    for (const std::string& name : names()) must(to.put(name, *faults.get(name, ~std::uint64_t{0})));
+    for (const std::string& name : names())
+      must(to.put(name, *faults.get(name, ~std::uint64_t{0})));
   }
 
   static void must(const auto& result) {

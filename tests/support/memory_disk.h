@@ -54,7 +54,7 @@ class MemoryDisk final : public device::Disk {
     return {};
   }
 
-  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
+  [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data, device::StopFlag = nullptr) override {
     if (!inside(offset, data.size())) return fail(Code::kBadArgument, "outside the disk");
     std::uint64_t place;
     {
@@ -73,7 +73,7 @@ class MemoryDisk final : public device::Disk {
     return {};
   }
 
-  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length) override {
+  [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length, device::StopFlag = nullptr) override {
     if (!inside(offset, length)) return fail(Code::kBadArgument, "outside the disk");
     MutexLock lock(mu_);
     stats_.discards.count += 1;
@@ -90,7 +90,7 @@ class MemoryDisk final : public device::Disk {
     return {};
   }
 
-  [[nodiscard]] Result<> flush() override {
+  [[nodiscard]] Result<> flush(device::StopFlag = nullptr) override {
     {
       MutexLock lock(mu_);
       stats_.flushes.count += 1;
@@ -112,7 +112,7 @@ class MemoryDisk final : public device::Disk {
     return kBlock * static_cast<std::uint64_t>(std::count(data_block_.begin(), data_block_.end(), true));
   }
 
-  [[nodiscard]] Result<Generation> sync(const std::atomic<bool>* = nullptr) override { return Generation(1); }
+  [[nodiscard]] Result<Generation> sync(device::StopFlag = nullptr) override { return Generation(1); }
   void upload_now() override {}
   [[nodiscard]] Result<> close(Duration) override { return {}; }
   void cancel() override {}

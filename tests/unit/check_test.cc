@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A check against what a disk can in fact read: every object damaged in every way, and the damage named to the block.
+// A check against what a disk can in fact read: every object damaged in every way, and the damage
+// named to the block.
 #include "volume/check.h"
 
 #include <gmock/gmock.h>
@@ -24,7 +25,8 @@ using testing::IsEmpty;
 
 std::string text(const CheckReport& report) {
   std::string out;
-  for (const Damage& damage : report.damages) out += fmt::format("{} (generation {})\n", damage.what, damage.generation);
+  for (const Damage& damage : report.damages)
+    out += fmt::format("{} (generation {})\n", damage.what, damage.generation);
   return out;
 }
 
@@ -61,11 +63,14 @@ class CheckTest : public testing::Test {
     ASSERT_TRUE(structure);
     for (const ByteRange& range : structure->damaged_ranges()) {
       EXPECT_TRUE(std::ranges::any_of(reads.failed, [&](const ByteRange& failed) {
-        return failed.offset <= range.offset && range.offset + range.length <= failed.offset + failed.length;
+        return failed.offset <= range.offset &&
+               range.offset + range.length <= failed.offset + failed.length;
       }));
     }
   }
-  static bool is_retried(const Error& error) { return error.code() == Code::kTransient || error.code() == Code::kCancelled; }
+  static bool is_retried(const Error& error) {
+    return error.code() == Code::kTransient || error.code() == Code::kCancelled;
+  }
 
   const std::uint64_t seed_ = test::test_seed();
   testing::ScopedTrace trace_{__FILE__, __LINE__, fmt::format("S3CRATE_TEST_SEED={}", seed_)};
@@ -109,7 +114,8 @@ TEST_F(CheckTest, FindsEachObjectThatIsTruncated) {
     const Bytes whole = world_.stored(name);
     for (const std::size_t length : {std::size_t{0}, whole.size() / 2, whole.size() - 1}) {
       SCOPED_TRACE(fmt::format("{} of {} bytes of {}", length, whole.size(), name));
-      world_.faults.replace(name, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+      world_.faults.replace(
+          name, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
       expect_found_exactly();
     }
     world_.faults.restore(name);
@@ -132,7 +138,8 @@ TEST_F(CheckTest, FindsOneWrongBitAnywhere) {
   for (const std::string& name : world_.names()) {
     const Bytes whole = world_.stored(name);
     const std::size_t size = whole.size();
-    for (const std::size_t at : {std::size_t{0}, std::size_t{9}, std::size_t{60}, size / 2, random() % size, size - 20, size - 1}) {
+    for (const std::size_t at : {std::size_t{0}, std::size_t{9}, std::size_t{60}, size / 2,
+                                 random() % size, size - 20, size - 1}) {
       SCOPED_TRACE(fmt::format("byte {} of {} of {}", at, size, name));
       Bytes flipped = whole;
       flipped.at(at) ^= static_cast<std::uint8_t>(1u << random() % 8);
@@ -175,12 +182,18 @@ TEST_F(CheckTest, ManyDamagesAtOnceAreNamedExactly) {
     std::vector<std::string> hit;
     for (std::size_t n = 2 + random() % 5; n > 0; --n) {
       const std::string& name = names[random() % names.size()];
-      if (!name.starts_with("segments/") && !name.starts_with("map/") && random() % 8 != 0) continue;
+      if (!name.starts_with("segments/") && !name.starts_with("map/") && random() % 8 != 0)
+        continue;
       hit.push_back(name);
       Bytes bytes = world_.stored(name);
       switch (random() % 3) {
-        case 0: world_.faults.lose(name); break;
-        case 1: bytes.resize(random() % bytes.size()); world_.faults.replace(name, bytes); break;
+        case 0:
+          world_.faults.lose(name);
+          break;
+        case 1:
+          bytes.resize(random() % bytes.size());
+          world_.faults.replace(name, bytes);
+          break;
         default:
           for (int i = 0; i < 3; ++i) bytes[random() % bytes.size()] ^= 0x10;
           world_.faults.replace(name, bytes);
@@ -209,7 +222,8 @@ TEST_F(CheckTest, LostNewestCommitIsFoundByWhatThisMachineHasSeen) {
   world_.faults.lose(world_.names("commits/").front());
   auto unaware = world_.check({.read_data = true});
   ASSERT_TRUE(unaware);
-  EXPECT_TRUE(unaware->clean()) << text(*unaware);  // a close: without memory nothing tells it from the past
+  EXPECT_TRUE(unaware->clean()) << text(
+      *unaware);  // a close: without memory nothing tells it from the past
   auto report = world_.full_check();
   ASSERT_TRUE(report);
   ASSERT_THAT(objects(*report), ElementsAre(segment::commit_name(world_.seen().generation)));
@@ -251,9 +265,11 @@ TEST_F(CheckTest, TooManyDamagesAreCounted) {
 }
 
 TEST_F(CheckTest, OrphansAndStrangersAreCountedAndNoDamage) {
-  const std::string orphan = segment::object_name(segment::ObjectKind::segment, segment::ObjectId::of(1, 999), {1});
+  const std::string orphan =
+      segment::object_name(segment::ObjectKind::segment, segment::ObjectId::of(1, 999), {1});
   DamageWorld::must(world_.faults.put(orphan, Bytes(77)));
-  DamageWorld::must(world_.faults.put(segment::object_name(segment::ObjectKind::map, segment::ObjectId::of(1, 1), {}), Bytes(5)));
+  DamageWorld::must(world_.faults.put(
+      segment::object_name(segment::ObjectKind::map, segment::ObjectId::of(1, 1), {}), Bytes(5)));
   DamageWorld::must(world_.faults.put("segments/readme.txt", Bytes(1)));
   auto report = world_.full_check();
   ASSERT_TRUE(report);
@@ -322,7 +338,8 @@ TEST_F(CheckTest, ReadsDataInLargeRanges) {
   EXPECT_LE(gets, structure_gets + report->segments);  // one more a segment
 }
 
-// --- what a writer who breaks the rules signs --------------------------------------------------------------------------------
+// --- what a writer who breaks the rules signs
+// --------------------------------------------------------------------------------
 
 class ForgedTest : public CheckTest {
  protected:
@@ -353,7 +370,8 @@ class ForgedTest : public CheckTest {
   void put(Commit commit) {
     const KeyRing& keys = *volume_->keys();
     const bool admin = commit.header.writer == kAdminWriter;
-    auto bytes = seal_commit(commit, keys.commit_sealing_key(), admin ? *keys.admin() : *keys.signer(), system_env().random);
+    auto bytes = seal_commit(commit, keys.commit_sealing_key(),
+                             admin ? *keys.admin() : *keys.signer(), system_env().random);
     DamageWorld::must(bytes);
     DamageWorld::must(world_.faults.put(segment::commit_name(commit.header.generation), *bytes));
     head_ = std::move(commit);
@@ -413,7 +431,8 @@ TEST_F(ForgedTest, ParentIsTheOneBelow) {
   Commit commit = next();
   commit.header.parent[5] ^= 1;
   put(commit);
-  expect_told("not the one that its successor names", Generation(commit.header.generation.value - 1));
+  expect_told("not the one that its successor names",
+              Generation(commit.header.generation.value - 1));
 }
 
 TEST_F(ForgedTest, DeltaBaseIsWhatIsThere) {
@@ -456,15 +475,27 @@ TEST_F(ForgedTest, ObjectsThatAreNamedMustBeThere) {
   info.index_offset = 3000;
   info.index_length = 912;
   commit.body.objects = {info};
-  commit.body.runs = {{.block = BlockIndex(3), .count = 2, .hole = false, .first = 0,
-                       .extent = {.object = info.key, .number = 0, .offset = 72, .length = 500, .digest = {}}},
-                      {.block = BlockIndex(9), .count = 1, .hole = false, .first = 0,
-                       .extent = {.object = {0, segment::ObjectId::of(commit.body.epoch, 54321)}, .number = 0, .offset = 72,
-                                  .length = 500, .digest = {}}}};
+  commit.body.runs = {
+      {.block = BlockIndex(3),
+       .count = 2,
+       .hole = false,
+       .first = 0,
+       .extent = {.object = info.key, .number = 0, .offset = 72, .length = 500, .digest = {}}},
+      {.block = BlockIndex(9),
+       .count = 1,
+       .hole = false,
+       .first = 0,
+       .extent = {.object = {0, segment::ObjectId::of(commit.body.epoch, 54321)},
+                  .number = 0,
+                  .offset = 72,
+                  .length = 500,
+                  .digest = {}}}};
   put(commit);
   auto report = world_.full_check();
   ASSERT_TRUE(report) << report.error().message();
-  EXPECT_THAT(report->damaged_ranges(), ElementsAre(ByteRange{3 * 4096, 2 * 4096}, ByteRange{9 * 4096, 4096})) << text(*report);
+  EXPECT_THAT(report->damaged_ranges(),
+              ElementsAre(ByteRange{3 * 4096, 2 * 4096}, ByteRange{9 * 4096, 4096}))
+      << text(*report);
   EXPECT_EQ(report->damages.size(), 2u);
 }
 
@@ -517,7 +548,9 @@ TEST_F(CheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
     Bytes block(4096);
     for (std::uint64_t at = 0; at < DamageWorld::kDiskBytes; at += block.size()) {
       if (!(*disk)->read(at, block)) continue;
-      EXPECT_TRUE(equal(block, at == 8192 ? ByteView(fresh) : ByteView(world_.model).subspan(at, block.size()))) << at;
+      EXPECT_TRUE(equal(
+          block, at == 8192 ? ByteView(fresh) : ByteView(world_.model).subspan(at, block.size())))
+          << at;
     }
     EXPECT_TRUE((*disk)->close(std::chrono::minutes(1)));
   }

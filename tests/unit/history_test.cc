@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The history of a volume made by a disk, whole and damaged; and stores that show another history than before.
+// The history of a volume made by a disk, whole and damaged; and stores that show another history
+// than before.
 #include "volume/history.h"
 
 #include <gmock/gmock.h>
@@ -106,7 +107,8 @@ TEST_F(HistoryTest, DamagedGenerationIsToldAndPassedOver) {
   const auto expect_told = [&](std::string_view what) {
     const auto entries = all();
     ASSERT_EQ(entries.size(), count);
-    for (const HistoryEntry& entry : entries) EXPECT_EQ(!entry.problem.empty(), entry.generation == bad);
+    for (const HistoryEntry& entry : entries)
+      EXPECT_EQ(!entry.problem.empty(), entry.generation == bad);
     EXPECT_THAT(entries[count - 5].problem, HasSubstr(what));
   };
   world_.faults.lose(name);
@@ -137,9 +139,11 @@ TEST_F(HistoryTest, YoungestWordAboutATagCounts) {
     body.tags = std::move(tags);
     DamageWorld::must(chain.append(std::move(body)));
   };
-  ASSERT_TRUE(chain.open_term({.epoch = 0, .instance = {}, .home = {}, .host = "tagger", .journal = {}},
-                              [](const Commit&) -> Result<> { return {}; }));
-  commit(CommitKind::tag, {{"first", Generation(3)}, {"gone", Generation(3)}, {"moved", Generation(3)}});
+  ASSERT_TRUE(
+      chain.open_term({.epoch = 0, .instance = {}, .home = {}, .host = "tagger", .journal = {}},
+                      [](const Commit&) -> Result<> { return {}; }));
+  commit(CommitKind::tag,
+         {{"first", Generation(3)}, {"gone", Generation(3)}, {"moved", Generation(3)}});
   commit(CommitKind::untag, {{"gone", Generation(3)}});
   commit(CommitKind::tag, {{"moved", Generation(4)}});
   commit(CommitKind::tag, {{"another", Generation(3)}});
@@ -150,12 +154,14 @@ TEST_F(HistoryTest, YoungestWordAboutATagCounts) {
   EXPECT_THAT(all(Generation(3)).front().tags, ElementsAre("another", "first"));
 }
 
-// --- another history than before ---------------------------------------------------------------------------------------------
+// --- another history than before
+// ---------------------------------------------------------------------------------------------
 
 class RolledBackTest : public testing::Test {
  protected:
   // A mount on `store` with a state directory.
-  Result<std::unique_ptr<device::Disk>> mount(store::ObjectStore& store, const std::string& state, bool accept = false) {
+  Result<std::unique_ptr<device::Disk>> mount(store::ObjectStore& store, const std::string& state,
+                                              bool accept = false) {
     volume_ = TRY(Volume::open(system_env(), store, world_.world().keys(), {}));
     device::DiskOptions options = world_.world().options;
     options.state_dir = state;
@@ -163,11 +169,13 @@ class RolledBackTest : public testing::Test {
     options.take_over = true;
     return device::Disk::open(system_env(), io::posix_file_io(), *volume_, options);
   }
-  void write(store::ObjectStore& store, const std::string& state, std::uint8_t value, Generation until) {
+  void write(store::ObjectStore& store, const std::string& state, std::uint8_t value,
+             Generation until) {
     auto disk = mount(store, state);
     DamageWorld::must(disk);
     for (std::uint64_t i = 0; (*disk)->stats().generation < until; ++i) {
-      DamageWorld::must((*disk)->write(i % 64 * 4096, Bytes(4096, static_cast<std::uint8_t>(value + i))));
+      DamageWorld::must(
+          (*disk)->write(i % 64 * 4096, Bytes(4096, static_cast<std::uint8_t>(value + i))));
       DamageWorld::must((*disk)->sync());
     }
     DamageWorld::must((*disk)->close(std::chrono::minutes(1)));
