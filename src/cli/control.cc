@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -97,6 +98,16 @@ Result<std::optional<nlohmann::json>> ControlConnection::receive(Duration timeou
 bool ControlConnection::abandoned() const {
   pollfd look = {fd_.get(), POLLRDHUP, 0};
   return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+}
+
+void ControlConnection::wait_for_exit(Duration timeout) const {
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)));
+  if (!process) return;
+  pollfd wait = {process.get(), POLLIN, 0};
+  ::poll(&wait, 1, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
 }
 
 Result<ControlConnection> connect_control(const std::string& socket_path) {

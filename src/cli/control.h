@@ -31,6 +31,8 @@ class ControlConnection {
   [[nodiscard]] Result<std::optional<nlohmann::json>> receive(Duration timeout);
   // Whether the other end has hung up.
   [[nodiscard]] bool abandoned() const;
+  // Until the process at the other end has ended, and no lock or name is left of it, but no longer than `timeout`.
+  void wait_for_exit(Duration timeout) const;
 
  private:
   Fd fd_;

@@ -14,6 +14,9 @@
 namespace s3crate::cli {
 namespace {
 
+// From the last word of the process behind the mount to its end.
+constexpr auto kExitTime = std::chrono::seconds(10);
+
 tl::unexpected<Error> busy(const std::string& mountpoint) {
   std::string who = "programs have files in it open (fuser -vm shows them)";
   if (const auto loops = loops_in(mountpoint); !loops.empty()) {
@@ -65,7 +68,11 @@ CommandResult wait_for_end(Context& context, const std::string& mountpoint, cons
                 "journal: mount the volume again", mountpoint);
   }
   if (!ending) return fail(std::move(ending.error()));
-  if (*ending) return conclude(context, mountpoint, **ending);
+  if (*ending) {
+    // The next mount may come at once, and would find the volume locked.
+    connection.wait_for_exit(kExitTime);
+    return conclude(context, mountpoint, **ending);
+  }
 
   std::uint64_t unsent = 0;
   auto status = connect_control(socket);

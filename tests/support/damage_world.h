@@ -4,10 +4,20 @@
 // and cannot read, and the bytes that it should hold.
 #pragma once
 
+#include <ostream>
+
 #include "store/memory_store.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "volume/check.h"
+
+namespace s3crate::volume {
+
+inline void PrintTo(const ByteRange& range, std::ostream* out) {
+  *out << "[" << range.offset / 4096 << "+" << range.length / 4096 << " blocks]";
+}
+
+}  // namespace s3crate::volume
 
 namespace s3crate::test {
 

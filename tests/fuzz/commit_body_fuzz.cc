@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The sealed bodies of commits.
+#include "tests/fuzz/fuzz.h"
+#include "volume/commit.h"
+
+namespace s3crate::fuzz {
+
+using namespace volume;
+
+std::vector<Bytes> seeds() {
+  const ObjectKey key{0, ObjectId::of(1, 1)};
+  CommitBody body;
+  body.host = "host";
+  body.disk_bytes = 1 << 30;
+  body.roots = {{TreeId::map, 0, {key, {}, 56, 100, {}}, 0}};
+  ObjectInfo info;
+  info.key = key;
+  info.born = Generation(1);
+  info.length = 1000;
+  body.objects = {info};
+  body.runs = {{BlockIndex(1), 5, true, 0, {}}, {BlockIndex(9), 1, false, 0, {key, 1, 72, 100, {}}}};
+  body.voids = {Generation(3)};
+  body.abandoned = {{Seq(1), Seq(2)}};
+  body.tags = {{"tag", Generation(1)}};
+  body.pins = {{Vid{}, Generation(1), "note"}};
+  body.condemned_objects = body.freed_objects = {key};
+  body.extensions = {{3, false, {1, 2}}};
+  return {encode_body(body)};
+}
+
+void run(ByteView input) {
+  (void)decode_body(input, segment::kBlockSizeMax);
+  check_decoder(
+      input, [](ByteView b) { return decode_body(b, segment::kBlockSizeMin); }, encode_body);
+}
+
+}  // namespace s3crate::fuzz
