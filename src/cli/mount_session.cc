@@ -148,9 +148,11 @@ MountSession::Ending MountSession::close_disk() {
   const Error error = sent ? closed.error() : sent.error();
   if (error.code() == Code::kCancelled || error.code() == Code::kTransient) {
     ending.status = kStoreAway;
-    ending.message = fmt::format("{}: the store lacks {}; all of it that was fsynced is in the journal in {}: mount the volume "
-                                 "again on this machine to send it",
-                                 plan_.url.text(), format_bytes(ending.unsent_bytes), plan_.disk.state_dir);
+    const bool store_mode = plan_.disk.durability == device::Durability::store;
+    const auto rest = store_mode ? std::string("all that was fsynced is in the store, the rest is lost")
+                                 : fmt::format("all of it that was fsynced is in the journal in {}: mount the volume again on this "
+                                               "machine to send it", plan_.disk.state_dir);
+    ending.message = fmt::format("{}: the store lacks {}; {}", plan_.url.text(), format_bytes(ending.unsent_bytes), rest);
   } else {
     ending.status = exit_status(error.code());
     ending.message = fmt::format("{}: {}", plan_.url.text(), error.message());
@@ -217,7 +219,8 @@ void MountSession::on_tick() {
   if (!until || now < *until) return;
   stop_waiting_ = true;
   stack_->cancel();
-  if (now >= *until + kCancelAfter && phase == Phase::kServing) disk_->cancel();
+  // Closing may wait as well: for room in a full journal.
+  if (now >= *until + kCancelAfter) disk_->cancel();
 }
 
 void MountSession::watch_health() {

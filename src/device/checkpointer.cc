@@ -12,7 +12,9 @@ using volume::TreeChange;
 using volume::TreeId;
 
 namespace {
-constexpr Duration kTroublePause = std::chrono::seconds(5);
+// Each try puts its pages anew, so one that keeps failing (over a damaged page, say) must not be tried often.
+constexpr Duration kTroublePauseFirst = std::chrono::seconds(5);
+constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
 }
 
 Checkpointer::Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
@@ -50,9 +52,9 @@ bool Checkpointer::wait_until_due() {
   return !head_.stopped_locked();
 }
 
-Result<> Checkpointer::pause() {
+Result<> Checkpointer::pause(Duration how_long) {
   MutexLock lock(head_.mutex());
-  MonotonicTime deadline = env_.clock.monotonic_now() + kTroublePause;
+  MonotonicTime deadline = env_.clock.monotonic_now() + how_long;
   while (!head_.stopped_locked() && !head_.failure_locked() && env_.clock.monotonic_now() < deadline)
     head_.changed().wait_until(head_.mutex(), deadline);
   if (head_.stopped_locked() || head_.failure_locked()) return fail(Code::kCancelled, "the disk is closing");
@@ -62,12 +64,12 @@ Result<> Checkpointer::pause() {
 void Checkpointer::run() {
   while (wait_until_due()) {
     Head::Changes changes = head_.begin_checkpoint();
-    for (;;) {
+    for (Duration wait = kTroublePauseFirst;; wait = std::min(wait * 2, kTroublePauseMax)) {
       auto stored = store(changes);
       if (stored) break;
       if (is(stored, Code::kCancelled) || is(stored, Code::kFenced)) return;
       trouble_(stored.error().within("checkpoint"));
-      if (!pause()) return;
+      if (!pause(wait)) return;
     }
   }
 }
@@ -92,6 +94,7 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   CommitBody body;
   body.kind = CommitKind::checkpoint;
   body.disk_bytes = head_.disk_bytes();
+  body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
   body.checkpoint.as_of = changes.as_of;
   if (map) body.roots.push_back(*map);
   if (table) body.roots.push_back(*table);

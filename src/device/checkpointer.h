@@ -31,7 +31,7 @@ class Checkpointer {
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
   [[nodiscard]] Result<> store(const Head::Changes& changes);
-  [[nodiscard]] Result<> pause();
+  [[nodiscard]] Result<> pause(Duration how_long);
 
   Env env_;
   Head& head_;

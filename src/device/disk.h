@@ -90,7 +90,7 @@ class Disk {
   // Starts uploading what there is, without waiting.
   virtual void upload_now() = 0;
   // Drains for at most `drain`, then writes `close`, which says what is still pending in the journal, and stops. No other call may
-  // be under way or follow, but stats().
+  // be under way or follow, but stats() and cancel().
   [[nodiscard]] virtual Result<> close(Duration drain) = 0;
   // Wakes everybody who waits, with kCancelled; for a process that has to go.
   virtual void cancel() = 0;

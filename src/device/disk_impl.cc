@@ -249,8 +249,7 @@ Result<Generation> DiskImpl::sync(StopFlag stop) {
 
 void DiskImpl::upload_now() {
   if (options_.read_only) return;
-  (void)head_->freeze();
-  writer_.uploader->demand(Seq(~std::uint64_t{0}));
+  writer_.uploader->demand(head_->freeze());
 }
 
 void DiskImpl::cancel() {
@@ -266,7 +265,8 @@ Result<> DiskImpl::write_close(Seq all) {
   body.disk_bytes = size();
   body.committed = head_->stored_through();
   body.unsent_bytes = now.unsent_bytes;
-  if (body.committed < all) body.pending = volume::PendingClose{now.unsent_bytes, body.committed.next()};
+  // Without a journal there is nothing that another mount could bring back.
+  if (writer_.journal && body.committed < all) body.pending = volume::PendingClose{now.unsent_bytes, body.committed.next()};
   volume::CommitRef ref = TRY(writer_.chain->append(std::move(body)));
   if (seen_) TRY(seen_->note(ref, io::Sync::yes));
   return {};
@@ -278,7 +278,9 @@ Result<> DiskImpl::close(Duration drain) {
   MonotonicTime deadline = env_.clock.monotonic_now() + drain;
   Seq all = head_->freeze();
   auto encoded = writer_.encoder->encode_through(all);
-  if (encoded && journal_answers()) encoded = writer_.journal->sync();
+  // The store may still get all of it.
+  if (encoded && journal_answers())
+    if (auto synced = writer_.journal->sync(); !synced) trouble_reporter()(synced.error());
   writer_.uploader->demand(all);
   auto drained = encoded ? wait_stored(all, nullptr, deadline) : Result<>(fail(encoded.error()));
   head_->stop();

@@ -32,7 +32,10 @@ class Opener {
     disk_ = std::make_unique<DiskImpl>(env_, volume_, options_);
     Commit head = TRY(volume_.load_head());
     if (options_.read_only) return open_reader(head);
-    TRY(files_.make_directories(state_dir_));
+    if (auto unknown = volume_.object().features.read_only_compatible & ~volume::kKnownFeatures.read_only_compatible; unknown != 0)
+      return fail(Code::kUnsupported, "{} uses features ({:#x}) that this program does not know: it can mount it with --read-only; "
+                  "to write, a newer version of it is needed", options_.url, unknown);
+    TRY(make_state_directory());
     TRY(check_seen(head));
     auto done = open_writer(std::move(head));
     if (!done) return fail(done.error());
@@ -48,6 +51,7 @@ class Opener {
     return std::move(disk_);
   }
 
+  Result<> make_state_directory();
   Result<> check_seen(const Commit& head);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
@@ -62,6 +66,7 @@ class Opener {
     out.slot_bytes = options_.journal_slot_bytes;
     out.block_size = volume_.object().block_size();
     out.boot = options_.boot;
+    out.home = home_hash(options_.home);
     return out;
   }
   void log(const std::string& line) const {
@@ -75,6 +80,17 @@ class Opener {
   const std::string state_dir_;
   std::unique_ptr<DiskImpl> disk_;
 };
+
+// A process that died at this very point may have made some of the directories and not synced their names: the journal would
+// go with them in the next power cut.
+Result<> Opener::make_state_directory() {
+  TRY(files_.make_directories(state_dir_));
+  for (std::size_t end = state_dir_.find('/'); end != std::string::npos; end = state_dir_.find('/', end + 1)) {
+    auto synced = files_.sync_directory(end == 0 ? "/" : state_dir_.substr(0, end));
+    if (!synced && !is(synced, Code::kDenied)) return synced;  // what we may not read, we have not made
+  }
+  return {};
+}
 
 Result<> Opener::check_seen(const Commit& head) {
   auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
@@ -220,6 +236,12 @@ Result<> Opener::begin_incarnation(Journal& journal) {
   // Many crashes in a row without an upload: first the store must have what is here.
   disk_->upload_now();
   TRY(disk_->wait_stored(Seq(next.value - 1), nullptr, std::nullopt));
+  // Batches that change nothing count as stored without a commit. One must name them before the journal forgets them.
+  volume::CommitBody body;
+  body.kind = volume::CommitKind::data;
+  body.disk_bytes = disk_->size();
+  body.committed = Seq(next.value - 1);
+  TRY(disk_->writer().uploader->append(std::move(body)));
   journal.release(Seq(next.value - 1));
   return journal.start_incarnation(next, keys->ring(), keys->data_key());
 }

@@ -58,7 +58,9 @@ Result<Term> find_term(volume::Volume& volume, const Commit& head) {
   Term term;
   term.commit = head;
   if (!is_bound(head) && head.body.term > Generation(0)) {
-    term.commit = TRY(volume.load_commit(head.body.term));
+    auto bound = volume.load_commit(head.body.term);
+    if (is(bound, Code::kNotFound)) return fail(Code::kCorrupt, "commit {} is missing", head.body.term);
+    term.commit = TRY(std::move(bound));
     if (!is_bound(term.commit))
       return fail(Code::kCorrupt, "commit {} neither opens nor closes the volume, as commit {} says", head.body.term,
                   head.header.generation);
@@ -76,8 +78,8 @@ Result<> check_home(volume::Volume& volume, const Commit& head, const DiskOption
 
 Result<JournalUse> decide(Env env, volume::Volume& volume, const Commit& head, const Term& term, journal::Journal* journal,
                           const DiskOptions& options) {
-  TRY(check_home(volume, head, options));
   const Commit& bound = term.commit;
+  TRY(check_home(volume, bound, options));  // not the head's: a guest may live elsewhere
   if (journal != nullptr) {
     const journal::Superblock& found = journal->superblock();
     if (found.vid != volume.vid())

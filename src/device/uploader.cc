@@ -246,6 +246,11 @@ Result<CommitRef> Uploader::append(CommitBody body) {
     appending_ = true;
   }
   auto done = parts_.chain.append(std::move(body));
+  // The chain takes nothing more from us, whichever task hears of it.
+  if (is(done, Code::kFenced) || is(done, Code::kCorrupt) || is(done, Code::kUnsupported)) {
+    parts_.trouble(done.error());
+    head_.fail_writes(done.error());
+  }
   MutexLock lock(head_.mutex());
   appending_ = false;
   head_.changed().notify_all();

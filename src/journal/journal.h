@@ -38,6 +38,7 @@ struct Options {
   std::uint32_t slot_bytes = 8 << 20;     // of a new journal; an old one keeps its own
   std::uint32_t block_size = 4096;        // of the volume
   Uuid boot{};                            // of this boot of the machine; zeros: unknown
+  Hash home{};                            // goes into every superblock written from now on; zeros: what it says stays
 };
 inline constexpr std::uint32_t kSlotBytesMin = 16 << 10;  // a power of two
 inline constexpr std::uint32_t kSlotBytesMax = 64 << 20;

@@ -153,6 +153,7 @@ Result<> JournalFile::write_superblock(Superblock next) {
   next.device = identity_.device;
   next.inode = identity_.inode;
   next.boot = options_.boot;
+  if (options_.home != Hash{}) next.home = options_.home;
   next.file_bytes = options_.file_bytes;
   TRY(file_->write_at(place_of(next.version), encode_superblock(next), io::Sync::yes));
   superblock_ = std::move(next);

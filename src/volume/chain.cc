@@ -140,11 +140,15 @@ Result<> Chain::accept_next() {
       TRY(pause(wait));
       continue;
     }
+    if (is(winner, Code::kBadKey))
+      return fail(Code::kFenced, "generation {} took this key's right to write: {}", next, winner.error().message());
     if (!winner) return fail(winner.error());
     if (winner->header.parent != newest_.hash)
       return fail(Code::kCorrupt, "commit {} does not stand on commit {} as this writer knows it", next, newest_.header.generation);
     if (winner->body.epoch > who_.epoch || !is_guest(winner->body.kind))
       return fail(Code::kFenced, "another writer ({}) took the volume over with generation {}", winner->body.host, next);
+    if (winner->header.keys_generation != keys_after(newest_))
+      return fail(Code::kCorrupt, "commit {} does not stand on the keys in force", next);
     if (winner->keys) TRY(volume_.use_keys(next));
     advance(*winner);
     return {};
@@ -192,7 +196,7 @@ Result<CommitRef> Chain::append(CommitBody body) {
   };
   auto done = attempt();
   // After a commit whose outcome is not known nothing else may follow: it may land yet.
-  if (is(done, Code::kFenced) || is(done, Code::kCorrupt) || is(done, Code::kCancelled)) broken_ = done.error();
+  if (!done && !is_passing(done.error().code())) broken_ = done.error();
   return done;
 }
 

@@ -13,8 +13,9 @@ namespace {
 
 // A chain of more keys commits than this is no honest volume's.
 constexpr std::uint32_t kKeysCommitsMax = 4096;
-// Checkpoints come every 1,024 commits at the latest; guests between changes are bounded as well.
-constexpr std::uint32_t kChangeCommitsMax = 4096;
+// A checkpoint is begun every 1,024 commits; how many follow before it is stored depends on the store, so this is generous:
+// what goes beyond it cannot be mounted any more.
+constexpr std::uint32_t kChangeCommitsMax = 1 << 16;
 constexpr std::size_t kSlotsMax = 1000;
 
 Result<> check_trust(const Vid& vid, const std::optional<Vid>& expected, std::string_view where) {
@@ -59,7 +60,9 @@ Result<> Volume::unlock(const KeySource& keys) {
   for (const store::ObjectInfo& info : page.objects) {
     auto id = segment::parse_slot_name(info.name);
     if (!id) continue;
-    Bytes object = TRY(store_.get(info.name, kSlotObjectMax));
+    auto stored = store_.get(info.name, kSlotObjectMax);
+    if (is(stored, Code::kCorrupt) || is(stored, Code::kNotFound)) continue;
+    const Bytes object = TRY(std::move(stored));
     auto header = parse_slot(object);
     if (!header || header->vid != vid_ || header->slot != *id) continue;  // damaged or foreign: another slot may open
     any_slot = true;
@@ -99,8 +102,9 @@ Result<> Volume::verify_keys_chain(Generation newest) {
   std::vector<ParsedCommit> chain;
   for (Generation at = newest; !verified_keys_.contains(at.value);) {
     if (chain.size() >= kKeysCommitsMax) return fail(Code::kCorrupt, "too many keys commits");
-    Bytes object = TRY(store_.get(commit_name(at), kCommitBytesMax));
-    chain.push_back(TRY(parse_commit(std::move(object), vid_, at)));
+    auto object = store_.get(commit_name(at), kCommitBytesMax);
+    if (is(object, Code::kNotFound)) return fail(Code::kCorrupt, "keys commit {} is missing", at);
+    chain.push_back(TRY(parse_commit(TRY(std::move(object)), vid_, at)));
     const ParsedCommit& parsed = chain.back();
     if (!parsed.keys || parsed.header.writer != kAdminWriter) return fail(Code::kCorrupt, "commit {} is no keys commit", at);
     if (anchor_.generation == at && anchor_.hash != parsed.hash)
@@ -226,7 +230,9 @@ Result<View> Volume::load_view(const Commit& commit) {
   Commit stored;
   const Commit* checkpoint = &commit;
   if (view.checkpoint.commit != commit.header.generation) {
-    stored = TRY(load_commit(view.checkpoint.commit));
+    auto found = load_commit(view.checkpoint.commit);
+    if (is(found, Code::kNotFound)) return fail(Code::kCorrupt, "commit {}, a checkpoint, is missing", view.checkpoint.commit);
+    stored = TRY(std::move(found));
     checkpoint = &stored;
   }
   if (crypto::blake2b(encode_roots(checkpoint->body.roots)) != view.checkpoint.roots_hash)

@@ -163,7 +163,7 @@ done
 rm "$store/volume"
 damage "no volume object" 1 'no volume|unfinished|interrupted'
 rm "$slot"
-damage "no key slot" 5 'key|slot'
+damage "no key slot" 4 'no usable key slot'
 cp "${commits[1]}" "$T/swap"
 cp "$head" "${commits[1]}"
 cp "$T/swap" "$head"
@@ -191,7 +191,7 @@ restore
 rm -rf "$state"
 
 # cmp_range FILE MIB: that MiB of the disk is what FILE says.
-cmp_range() { dd if="$m/disk" bs=1M skip="$2" count=1 status=none 2>"$T/dd.err" | cmp -s - "$1"; }
+cmp_range() { dd if="$m/disk" bs=1M skip="$2" count=1 iflag=fullblock status=none 2>"$T/dd.err" | cmp -s - "$1"; }
 # segment_damage WHAT: exactly one of the three is lost to reads, with EIO, and writes go on.
 segment_damage() {
   local lost=0 i

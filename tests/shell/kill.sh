@@ -128,7 +128,7 @@ files() {
   : >"$T/counts"
   mount_volume
   dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
-  "mkfs.$type" -q "$dev" 2>"$T/mkfs.err" || fail "$(cat "$T/mkfs.err")"
+  "mkfs.$type" -q "$dev" >"$T/mkfs" 2>&1 || fail "$(cat "$T/mkfs")"
   losetup -d "$dev"
   mount_fs
   mkdir "$fs/files"

@@ -8,6 +8,10 @@ namespace s3crate::sim {
 
 using namespace std::chrono_literals;
 
+namespace {
+constexpr std::size_t kGenerationsKept = 5;
+}
+
 void StackRun::operation(Mount& mount) {
   const std::uint64_t what = dice_.below(1000);
   if (what < 250) return read(mount);
@@ -133,7 +137,8 @@ void StackRun::sync(Mount& mount) {
   model_.stored(through);
   if (model_.now() != through) return;
   generations_[synced->value] = std::make_shared<const Bytes>(model_.newest());
-  if (generations_.size() > 5) generations_.erase(std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(5))));
+  if (generations_.size() <= kGenerationsKept) return;
+  generations_.erase(std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(kGenerationsKept))));
 }
 
 void StackRun::seek(Mount& mount) {

@@ -3,13 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 namespace s3crate::sim {
 
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr std::size_t kGenerationsKept = 5;
 
 StackFormat throw_format(Dice dice) {
   StackFormat format;

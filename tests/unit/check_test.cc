@@ -34,7 +34,7 @@ std::vector<std::string> objects(const CheckReport& report) {
 
 std::string kind_of(const std::string& name) { return name.substr(0, name.find('/') + 1); }
 
-class CheckTest : public testing::Test {
+class VolumeCheckTest : public testing::Test {
  protected:
   // A check and a disk must agree about what can be read, and damage must have been found.
   void expect_found_exactly() {
@@ -73,7 +73,7 @@ class CheckTest : public testing::Test {
   DamageWorld world_{seed_};
 };
 
-TEST_F(CheckTest, SoundVolumeIsClean) {
+TEST_F(VolumeCheckTest, SoundVolumeIsClean) {
   auto report = world_.full_check();
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_TRUE(report->clean()) << text(*report);
@@ -96,7 +96,7 @@ TEST_F(CheckTest, SoundVolumeIsClean) {
   EXPECT_THAT(reads.failed, IsEmpty());
 }
 
-TEST_F(CheckTest, FindsEachObjectThatIsMissing) {
+TEST_F(VolumeCheckTest, FindsEachObjectThatIsMissing) {
   for (const std::string& name : world_.names()) {
     SCOPED_TRACE(name);
     world_.faults.lose(name);
@@ -105,7 +105,7 @@ TEST_F(CheckTest, FindsEachObjectThatIsMissing) {
   }
 }
 
-TEST_F(CheckTest, FindsEachObjectThatIsTruncated) {
+TEST_F(VolumeCheckTest, FindsEachObjectThatIsTruncated) {
   for (const std::string& name : world_.names()) {
     const Bytes whole = world_.stored(name);
     for (const std::size_t length : {std::size_t{0}, whole.size() / 2, whole.size() - 1}) {
@@ -118,7 +118,7 @@ TEST_F(CheckTest, FindsEachObjectThatIsTruncated) {
   }
 }
 
-TEST_F(CheckTest, FindsEachObjectThatIsTooLong) {
+TEST_F(VolumeCheckTest, FindsEachObjectThatIsTooLong) {
   for (const std::string& name : world_.names()) {
     SCOPED_TRACE(name);
     Bytes longer = world_.stored(name);
@@ -129,7 +129,7 @@ TEST_F(CheckTest, FindsEachObjectThatIsTooLong) {
   }
 }
 
-TEST_F(CheckTest, FindsOneWrongBitAnywhere) {
+TEST_F(VolumeCheckTest, FindsOneWrongBitAnywhere) {
   std::mt19937_64 random(seed_);
   for (const std::string& name : world_.names()) {
     const Bytes whole = world_.stored(name);
@@ -146,7 +146,7 @@ TEST_F(CheckTest, FindsOneWrongBitAnywhere) {
   }
 }
 
-TEST_F(CheckTest, FindsObjectsThatChangedPlaces) {
+TEST_F(VolumeCheckTest, FindsObjectsThatChangedPlaces) {
   const auto names = world_.names();
   for (std::size_t i = 0; i + 1 < names.size(); ++i) {
     if (kind_of(names[i]) != kind_of(names[i + 1])) continue;
@@ -159,7 +159,7 @@ TEST_F(CheckTest, FindsObjectsThatChangedPlaces) {
   }
 }
 
-TEST_F(CheckTest, FindsObjectsOfAnotherVolume) {
+TEST_F(VolumeCheckTest, FindsObjectsOfAnotherVolume) {
   DamageWorld other(seed_ + 1);
   for (const std::string& name : world_.names()) {
     const auto others = other.names(kind_of(name).empty() ? name : kind_of(name));
@@ -171,7 +171,7 @@ TEST_F(CheckTest, FindsObjectsOfAnotherVolume) {
   }
 }
 
-TEST_F(CheckTest, ManyDamagesAtOnceAreNamedExactly) {
+TEST_F(VolumeCheckTest, ManyDamagesAtOnceAreNamedExactly) {
   std::mt19937_64 random(seed_);
   const auto names = world_.names();
   for (int round = 0; round < 60; ++round) {
@@ -203,7 +203,7 @@ TEST_F(CheckTest, ManyDamagesAtOnceAreNamedExactly) {
 }
 
 // What nobody needs to read the newest generation is damage all the same.
-TEST_F(CheckTest, MissingCommitOfThePastCostsNoBlock) {
+TEST_F(VolumeCheckTest, MissingCommitOfThePastCostsNoBlock) {
   const auto names = world_.names("commits/");
   const std::string& old = names.at(names.size() - 3);
   world_.faults.lose(old);
@@ -214,7 +214,7 @@ TEST_F(CheckTest, MissingCommitOfThePastCostsNoBlock) {
   EXPECT_EQ(report->damages.at(0).generation, Generation(3));
 }
 
-TEST_F(CheckTest, LostNewestCommitIsFoundByWhatThisMachineHasSeen) {
+TEST_F(VolumeCheckTest, LostNewestCommitIsFoundByWhatThisMachineHasSeen) {
   world_.faults.lose(world_.names("commits/").front());
   auto unaware = world_.check({.read_data = true});
   ASSERT_TRUE(unaware);
@@ -227,7 +227,7 @@ TEST_F(CheckTest, LostNewestCommitIsFoundByWhatThisMachineHasSeen) {
 }
 
 // The same, whatever the size of the batches and however much of it is remembered.
-TEST_F(CheckTest, SmallBatchesFindTheSame) {
+TEST_F(VolumeCheckTest, SmallBatchesFindTheSame) {
   const auto segments = world_.names("segments/");
   Bytes bytes = world_.stored(segments.back());
   bytes.at(100) ^= 1;
@@ -241,7 +241,7 @@ TEST_F(CheckTest, SmallBatchesFindTheSame) {
   EXPECT_EQ(whole->runs, small->runs);
 }
 
-TEST_F(CheckTest, TooManyDamagesAreCounted) {
+TEST_F(VolumeCheckTest, TooManyDamagesAreCounted) {
   const auto segments = world_.names("segments/");
   ASSERT_GT(segments.size(), 4u);
   for (const std::string& name : segments) world_.faults.lose(name);
@@ -260,7 +260,7 @@ TEST_F(CheckTest, TooManyDamagesAreCounted) {
   EXPECT_FALSE(few_ranges->complete);
 }
 
-TEST_F(CheckTest, OrphansAndStrangersAreCountedAndNoDamage) {
+TEST_F(VolumeCheckTest, OrphansAndStrangersAreCountedAndNoDamage) {
   const std::string orphan =
       segment::object_name(segment::ObjectKind::segment, segment::ObjectId::of(1, 999), {1});
   DamageWorld::must(world_.faults.put(orphan, Bytes(77)));
@@ -275,7 +275,7 @@ TEST_F(CheckTest, OrphansAndStrangersAreCountedAndNoDamage) {
   EXPECT_EQ(report->strangers, 1u);
 }
 
-TEST_F(CheckTest, StoreThatIsAwayIsAnErrorAndNoDamage) {
+TEST_F(VolumeCheckTest, StoreThatIsAwayIsAnErrorAndNoDamage) {
   // At each call in turn: never a report, never a damage.
   std::size_t calls = 0;
   std::size_t away_from = ~std::size_t{0};
@@ -293,7 +293,7 @@ TEST_F(CheckTest, StoreThatIsAwayIsAnErrorAndNoDamage) {
   }
 }
 
-TEST_F(CheckTest, StopsWhenAskedTo) {
+TEST_F(VolumeCheckTest, StopsWhenAskedTo) {
   std::atomic<bool> stop = false;
   std::size_t steps = 0;
   auto report = world_.check({.read_data = true,
@@ -307,7 +307,7 @@ TEST_F(CheckTest, StopsWhenAskedTo) {
   EXPECT_EQ(steps, 30u);
 }
 
-TEST_F(CheckTest, SampleReadsAboutItsShare) {
+TEST_F(VolumeCheckTest, SampleReadsAboutItsShare) {
   auto all = world_.full_check();
   auto none = world_.check({.read_data = true, .percent = 0});
   auto half = world_.check({.read_data = true, .percent = 50, .sample_seed = seed_});
@@ -319,7 +319,7 @@ TEST_F(CheckTest, SampleReadsAboutItsShare) {
   EXPECT_LT(half->extents, all->extents * 4 / 5);
 }
 
-TEST_F(CheckTest, ReadsDataInLargeRanges) {
+TEST_F(VolumeCheckTest, ReadsDataInLargeRanges) {
   std::uint64_t gets = 0;
   world_.faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
     if (verb == store::Verb::get_range && name.starts_with("segments/")) gets++;
@@ -335,7 +335,7 @@ TEST_F(CheckTest, ReadsDataInLargeRanges) {
 }
 
 // A writer may be let in or refused, but it neither hangs nor falls, and gives no wrong bytes.
-TEST_F(CheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
+TEST_F(VolumeCheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
   std::size_t mounted = 0;
   for (const std::string& name : world_.names()) {
     SCOPED_TRACE(name);
