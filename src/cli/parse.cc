@@ -90,7 +90,7 @@ Result<std::uint64_t> parse_percent(std::string_view text) {
 Result<WallTime> parse_moment(std::string_view text, WallTime now) {
   std::string_view span = text;
   if (span.ends_with(" ago")) span.remove_suffix(4);
-  if (const auto ago = parse_duration(span); ago && span != "0") return now - *ago;
+  if (const auto ago = parse_duration(span); ago && !parse_count(span)) return now - *ago;
   static constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:ddZ";
   constexpr std::size_t kDateOnly = 10;
   bool fits = text.size() == kDateOnly || text.size() == kForm.size();

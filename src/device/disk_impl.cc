@@ -266,7 +266,7 @@ Result<> DiskImpl::write_close(Seq all) {
   body.committed = head_->stored_through();
   body.unsent_bytes = now.unsent_bytes;
   // Without a journal there is nothing that another mount could bring back.
-  if (writer_.journal && body.committed < all) body.pending = volume::PendingClose{now.unsent_bytes, body.committed.next()};
+  if ((journal_writes_ || recovered_ > 0) && body.committed < all) body.pending = volume::PendingClose{now.unsent_bytes, body.committed.next()};
   volume::CommitRef ref = TRY(writer_.chain->append(std::move(body)));
   if (seen_) TRY(seen_->note(ref, io::Sync::yes));
   return {};

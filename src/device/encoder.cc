@@ -59,12 +59,15 @@ Result<> Encoder::encode_through(Seq through) {
     auto encoding = TRY(head_.begin_encoding(through));
     if (!encoding) return {};
     EncodedBatch encoded;
+    // What is released from here on is room that a failed try has not seen.
+    const std::uint64_t used = journal_ != nullptr ? journal_->stats().used_bytes : 0;
     auto done = encode_one(*encoding, encoded);
-    sealer_close_pending_ = !done;
+    // Its numbers are used up, and it pins the records of a generation that may be stored meanwhile.
+    if (!done) sealer_.close_segment();
     head_.end_encoding(*encoding, done ? &encoded : nullptr);
     if (done) continue;
     if (!is(done, Code::kNoSpace) && !is(done, Code::kTransient)) return done;
-    TRY(wait_for_room(done.error()));
+    TRY(wait_for_room(done.error(), used));
   }
 }
 
@@ -141,8 +144,8 @@ Result<> Encoder::append(Seq seq, Draft& draft) {
 }
 
 Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) {
-  // A cut closed the segment together with its generation; a failed try may have.
-  if (sealer_generation_ != encoding.generation || sealer_close_pending_) sealer_.close_segment();
+  // A cut closed the segment together with its generation.
+  if (sealer_generation_ != encoding.generation) sealer_.close_segment();
   sealer_generation_ = encoding.generation;
   const Batch& batch = *encoding.batch;
   Draft draft;
@@ -154,14 +157,13 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
   return {};
 }
 
-Result<> Encoder::wait_for_room(const Error& why) {
+Result<> Encoder::wait_for_room(const Error& why, std::uint64_t used) {
   trouble_(why);
   ask_for_room_();
   if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
   MutexLock lock(head_.mutex());
   MonotonicTime deadline = env_.clock.monotonic_now() + kRoomPause;
-  Seq stored = head_.stored_through_locked();
-  while (!head_.stopped_locked() && stored == head_.stored_through_locked() && env_.clock.monotonic_now() < deadline)
+  while (!head_.stopped_locked() && journal_->stats().used_bytes >= used && env_.clock.monotonic_now() < deadline)
     head_.changed().wait_until(head_.mutex(), deadline);
   if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
   return {};

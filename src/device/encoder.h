@@ -94,7 +94,7 @@ class Encoder {
   [[nodiscard]] Result<> encode_blocks(const Batch& batch, Draft& draft);
   [[nodiscard]] Result<> append(Seq seq, Draft& draft);
   void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
-  [[nodiscard]] Result<> wait_for_room(const Error& why);
+  [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used);
 
   Env env_;
   Head& head_;
@@ -108,7 +108,6 @@ class Encoder {
   const std::uint64_t unsynced_max_;
   SegmentSealer sealer_;               // of whoever encodes
   std::uint64_t sealer_generation_ = 0;  // likewise
-  bool sealer_close_pending_ = false;    // likewise: the last batch failed
   std::unique_ptr<Task> task_;
 };
 

@@ -23,7 +23,10 @@ void Batch::write_block(BlockIndex block, const std::shared_ptr<std::uint8_t[]>&
   data.buffer = buffer;
   data.offset = buffer_offset;
   data.full = from == 0 && to == block_size_;
-  if (!data.full) data.present.add(from, to);
+  if (!data.full) {
+    data.present.add(from, to);
+    pieces_++;
+  }
   auto it = blocks_.lower_bound(block);
   if (it != blocks_.end() && it->first == block) {
     lay_over(it->second, data, block_size_);

@@ -35,7 +35,10 @@ class Batch {
   void discard(BlockIndex from, BlockIndex to);
 
   [[nodiscard]] bool empty() const { return blocks_.empty() && holes_.empty(); }
-  [[nodiscard]] std::uint64_t bytes() const { return blocks_.size() * std::uint64_t{block_size_} + holes_.size() * 64; }
+  // In memory, and about as much in the journal: a hole or a piece of a block costs some bytes to describe.
+  [[nodiscard]] std::uint64_t bytes() const {
+    return blocks_.size() * std::uint64_t{block_size_} + holes_.size() * 64 + pieces_ * 32;
+  }
   [[nodiscard]] const std::map<BlockIndex, BlockData>& blocks() const { return blocks_; }
   // Below the blocks: where a block is in both, the block counts.
   [[nodiscard]] const volume::RunMap& holes() const { return holes_; }
@@ -48,6 +51,7 @@ class Batch {
                    std::uint32_t from, std::uint32_t to);
   const std::uint32_t block_size_;
   std::map<BlockIndex, BlockData> blocks_;
+  std::uint64_t pieces_ = 0;  // partial writes, an upper bound of the ranges in all `present`
   volume::RunMap holes_;
 };
 

@@ -115,9 +115,15 @@ void Uploader::coordinate() {
     if (ready) done = commit(*ready);
     else if (next) done = start_generation(next);
     else if (must_free_journal()) done = commit_nothing();
+    const bool committing = ready != nullptr;
+    ready.reset();  // and with it what it pinned in the journal, which somebody may wait for
+    {
+      MutexLock lock(head_.mutex());
+      head_.changed().notify_all();
+    }
     if (done) continue;
     // Whoever waits for the store must not wait for ever. (Of a disk that stops this is no news.)
-    if (is(done, Code::kCancelled) || is(done, Code::kFenced) || (ready && is(done, Code::kCorrupt))) {
+    if (is(done, Code::kCancelled) || is(done, Code::kFenced) || (committing && is(done, Code::kCorrupt))) {
       parts_.trouble(done.error());
       head_.fail_writes(done.error());
       return;

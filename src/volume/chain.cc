@@ -12,6 +12,7 @@ using segment::commit_name;
 namespace {
 
 constexpr int kOpenTriesMax = 64;
+constexpr int kCorruptTriesMax = 5;  // a flipped bit on the way is not the commit's
 constexpr Duration kPauseFirst = std::chrono::milliseconds(100);
 constexpr Duration kPauseMax = std::chrono::seconds(10);
 
@@ -131,11 +132,13 @@ Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes&
   }
 }
 
-Result<> Chain::accept_next() {
+Result<bool> Chain::accept_next(const Commit* mine) {
   Generation next = newest_.header.generation.next();
+  int corrupt = 0;
   for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
     auto winner = volume_.load_commit(next);
-    if (!winner && (is_passing(winner.error().code()) || is(winner, Code::kNotFound))) {
+    bool maybe_on_the_way = is(winner, Code::kCorrupt) && ++corrupt < kCorruptTriesMax;
+    if (!winner && (is_passing(winner.error().code()) || is(winner, Code::kNotFound) || maybe_on_the_way)) {
       trouble_(winner.error());
       TRY(pause(wait));
       continue;
@@ -143,6 +146,10 @@ Result<> Chain::accept_next() {
     if (is(winner, Code::kBadKey))
       return fail(Code::kFenced, "generation {} took this key's right to write: {}", next, winner.error().message());
     if (!winner) return fail(winner.error());
+    if (mine != nullptr && winner->hash == mine->hash) {
+      advance(*mine);
+      return true;
+    }
     if (winner->header.parent != newest_.hash)
       return fail(Code::kCorrupt, "commit {} does not stand on commit {} as this writer knows it", next, newest_.header.generation);
     if (winner->body.epoch > who_.epoch || !is_guest(winner->body.kind))
@@ -151,7 +158,7 @@ Result<> Chain::accept_next() {
       return fail(Code::kCorrupt, "commit {} does not stand on the keys in force", next);
     if (winner->keys) TRY(volume_.use_keys(next));
     advance(*winner);
-    return {};
+    return false;
   }
 }
 
@@ -164,7 +171,7 @@ Result<> Chain::look_after_absence() {
     if (page && !page->objects.empty()) {
       auto newest = segment::parse_commit_name(page->objects[0].name);
       if (!newest) return fail(Code::kCorrupt, "{} is no commit's name", page->objects[0].name);
-      while (newest_.header.generation < *newest) TRY(accept_next());
+      while (newest_.header.generation < *newest) TRY(accept_next(nullptr));
       if (newest_.header.generation == *newest) {
         last_contact_ = env_.clock.boottime_now();
         return {};
@@ -191,7 +198,7 @@ Result<CommitRef> Chain::append(CommitBody body) {
         advance(commit);
         return CommitRef{commit.header.generation, commit.hash};
       }
-      TRY(accept_next());
+      if (TRY(accept_next(&commit))) return CommitRef{commit.header.generation, commit.hash};
     }
   };
   auto done = attempt();
@@ -226,6 +233,11 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
       return below;
     }
     Commit head = TRY(volume_.load_head());
+    if (head.hash == commit.hash) {  // ours after all
+      TRY(prove_conditions(commit, bytes));
+      advance(commit);
+      return below;
+    }
     TRY(head_moved(head));
     newest_ = std::move(head);
   }

@@ -61,8 +61,8 @@ class Chain {
   [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
   [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
   [[nodiscard]] Result<> prove_conditions(const Commit& commit, const Bytes& bytes);
-  // Somebody else has the next number: accepts a guest as the new head, else kFenced or kCorrupt.
-  [[nodiscard]] Result<> accept_next();
+  // The next number is taken: accepts a guest as the new head, else kFenced or kCorrupt. True if it was `mine` after all.
+  [[nodiscard]] Result<bool> accept_next(const Commit* mine);
   [[nodiscard]] Result<> look_after_absence();
   [[nodiscard]] Result<> pause(Duration how_long);
   void advance(const Commit& commit);

@@ -27,6 +27,7 @@ void run(ByteView input) {
   }
   if (const auto bytes = parse_size(text)) CHECK(parse_size(short_size(*bytes)) == *bytes);
   if (const auto time = parse_duration(text)) CHECK(*time >= Duration::zero());
+  // A number alone is a generation.
   if (const auto moment = parse_moment(text, WallTime())) CHECK(!parse_count(text));
   if (const auto percent = parse_percent(text)) CHECK(*percent >= 1 && *percent <= 100);
   (void)parse_flag(text);

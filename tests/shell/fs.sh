@@ -30,7 +30,7 @@ fs_attach() {
 
 fs_detach() {
   umount "$fs"
-  losetup -d "$dev"
+  detach_loop "$dev"
 }
 
 fs_check() {
@@ -140,6 +140,7 @@ fs_pass() {
   fs_verify "$pass, mounted again"
   fs_detach
   umount_volume
+  check_volume
 }
 
 fs_test() {

@@ -3,9 +3,10 @@
 # kill -9 at random moments, with unsent bytes and an fsync in flight: the next mount plays the
 # journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, on btrfs
 # and on ext4. With the state directory lost as well, the disk is an exact prefix of the writes.
+# make check runs it in three parts, side by side: kill_raw.sh, kill_btrfs.sh and kill_ext4.sh.
 #
 #   S3CRATE_KILLS   how many kills in all (60)
-#   S3CRATE_SEED    repeats a run as far as a kill at a random moment can be repeated
+#   S3CRATE_TEST_SEED    repeats a run as far as a kill at a random moment can be repeated
 #   S3CRATE_LOADS   which of: raw btrfs ext4 lost
 . "${0%/*}/lib.sh"
 requires_root
@@ -17,7 +18,7 @@ tmpdir
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
 kills=${S3CRATE_KILLS:-60}
-seed=${S3CRATE_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+seed=${S3CRATE_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((seed % 32768))
 say "seed $seed, $kills kills"
 loads=${S3CRATE_LOADS:-raw btrfs ext4 lost}
@@ -45,7 +46,7 @@ mount_again() {
     wait "$attempt" 2>"$T/wait.err" || true
     if grep -q " $m " /proc/self/mounts; then bury_volume; fi
   fi
-  mount_volume --upload-delay "$(some_delay)" "$@"
+  mount_volume --upload-delay "$(some_delay)"
 }
 
 # fsyncs_in LOG PATTERN: it has acknowledgements of this round.
@@ -56,7 +57,7 @@ fsyncs_in() { awk -v p="$2" '/^round/ { n = 0 } $0 ~ p { n++ } END { exit !n }' 
 kill_during() {
   local pattern=$1 log=$2
   wait_until 20 fsyncs_in "$log" "$pattern" || fail "the writer does not get on: $(tail -n 3 "$log")"
-  pause_ms $((RANDOM % 500))
+  pause_ms $((RANDOM % 300))
   kill -KILL "$daemon" || fail "the daemon ended by itself: $(tail -n 3 "$T/daemon.log")"
 }
 
@@ -73,6 +74,7 @@ raw_round() {
   track $writer
   kill_during '^f' "$T/raw.log"
   wait $writer || fail "the writer: status $?"
+  _pids=()  # it is gone: its number may be given to another
   bury_volume
 }
 
@@ -96,6 +98,7 @@ raw() {
   mount_volume
   "$support/stamp-writer" check "$m/disk" "$T/raw.base" "$T/raw.log" "$seed" >"$T/checked" || fail "in the store"
   umount_volume
+  check_volume
   say "raw: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill; $beyond times more was kept than acknowledged"
 }
 
@@ -109,9 +112,8 @@ mount_fs() {
 # The filesystem on a dead disk: everything gives EIO, and goes.
 bury_fs() {
   umount "$fs" 2>"$T/umount.err" || umount -l "$fs"
-  losetup -d "$dev" || true
+  detach_loop "$dev"
   bury_volume
-  wait_until 20 eval "! losetup -n -O BACK-FILE '$dev' 2>/dev/null | grep -q '$T'" || fail "$dev is not let go"
 }
 
 check_fs() {
@@ -129,7 +131,7 @@ files() {
   mount_volume
   dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
   "mkfs.$type" -q "$dev" >"$T/mkfs" 2>&1 || fail "$(cat "$T/mkfs")"
-  losetup -d "$dev"
+  detach_loop "$dev"
   mount_fs
   mkdir "$fs/files"
   sync -f "$fs"
@@ -140,6 +142,7 @@ files() {
     track $writer
     kill_during '^[da]' "$T/files.log"
     wait $writer || fail "the writer: status $?"
+    _pids=()  # it is gone: its number may be given to another
     bury_fs
     mount_again
     mount_fs
@@ -147,13 +150,14 @@ files() {
     if [ $((i % 6)) = 5 ] || [ $i = $((n - 1)) ]; then
       umount "$fs"
       check_fs "$type"
-      losetup -d "$dev"
+      detach_loop "$dev"
       mount_fs
     fi
   done
   umount "$fs"
-  losetup -d "$dev"
+  detach_loop "$dev"
   umount_volume
+  check_volume
   say "$type: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill"
 }
 
@@ -180,6 +184,7 @@ lost() {
     [ "$k" -ge "$acknowledged" ] || less=$((less + 1))
   done
   umount_volume
+  check_volume
   say "lost: $n kills, each an exact prefix of the writes; $less times less than was acknowledged"
   [ "$n" -lt 4 ] || [ $less -gt 0 ] || fail "no kill lost anything: the load is too light to show a prefix"
 }

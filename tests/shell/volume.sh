@@ -37,8 +37,20 @@ umount_volume() {
   ! grep -q " $m " /proc/self/mounts || fail "$m is still mounted"
 }
 
+# check_volume: all that the store holds is sound, content included.
+check_volume() {
+  "$S3CRATE" check "$url" --key-file "$T/key" --state-dir "$state" --read-data >"$T/check.out" 2>&1 ||
+    fail "check: status $? $(tail -n 20 "$T/check.out")"
+}
+
 # bury_volume: takes the mount of a daemon that was killed away.
 bury_volume() { umount -l "$m" || fail "cannot unmount what the dead process left"; }
+
+# detach_loop DEVICE: and it is gone; whoever looks at the device just then delays that.
+detach_loop() {
+  losetup -d "$1" || true
+  wait_until 20 eval "! _loops | grep -qx '$1'" || fail "$1 is not let go"
+}
 
 # stat_value GROUP NAME: a figure of stats.json.
 stat_value() {
@@ -48,9 +60,6 @@ stat_value() {
 
 # objects: the objects of the store, with their sizes.
 objects() { (cd "$store" && find . -path './.tmp+' -prune -o -type f -printf '%p %s\n' | sort); }
-
-# drop_caches: what is read next comes from the disk below.
-drop_caches() { { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null || true; }
 
 # expect_same FILE FILE WHAT
 expect_same() {

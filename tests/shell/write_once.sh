@@ -53,7 +53,7 @@ look
 before=$(seen) written=$(stat_value journal written_bytes)
 dev=$(attach_loop "$m/disk" --direct-io=on --sector-size 4096)
 blkdiscard "$dev"
-losetup -d "$dev"
+detach_loop "$dev"
 fallocate --punch-hole --offset 0 --length 1T "$m/disk" || true
 "$S3CRATE" sync "$m" >"$T/sync.out"
 [ "$(stat_value discards count)" -gt 0 ] || fail "no discard came"
@@ -82,7 +82,7 @@ for i in 1 2 3 4 5; do
   look
 done
 umount "$fs"
-losetup -d "$dev"
+detach_loop "$dev"
 "$S3CRATE" sync "$m" >"$T/sync.out"
 look
 [ "$(stat_value upload commits)" -ge 2 ] || fail "there were no commits"
@@ -119,6 +119,7 @@ look
 mount_volume --read-only
 dd if="$m/disk" of=/dev/null bs=1M count=16 status=none
 umount_volume
+check_volume
 look
 stop_watch 20
 say "$(seen) objects, none of them touched again"

@@ -84,18 +84,14 @@ void StackRun::write(Mount& mount) {
   const Bytes data = throw_data(range.length);
   log(fmt::format("write {}+{}", range.offset, range.length));
   auto written = mount.disk().write(range.offset, data);
-  if (!mount.alive() && range.length > batch) {
-    // Some pieces may be in.
+  // Of a long one that failed some pieces may be in.
+  if (written || range.length > batch) {
     for (std::uint64_t at = 0; at < range.length; at += batch)
       model_.write(range.offset + at, ByteView(data).subspan(at, std::min(batch, range.length - at)));
-    return;
   }
-  if (!written) {
-    poisoned_ |= faults_.lies;
-    return excuse(mount, written.error(), true, false, "write");
-  }
-  for (std::uint64_t at = 0; at < range.length; at += batch)
-    model_.write(range.offset + at, ByteView(data).subspan(at, std::min(batch, range.length - at)));
+  if (written) return;
+  poisoned_ |= faults_.lies;
+  excuse(mount, written.error(), true, false, "write");
 }
 
 void StackRun::zero(Mount& mount) {
