@@ -54,7 +54,11 @@ Result<> MountSession::open_disk() {
   volume_ = TRY(open_volume(env_, *stack_, plan_.url, arguments_, plan_.disk.map_cache_bytes));
   auto options = plan_.disk;
   options.home = stack_->home();
-  options.log = [](const std::string& line) { spdlog::info("{}", line); };
+  options.log = [this](const std::string& line) {
+    spdlog::info("{}", line);
+    MutexLock lock(mu_);
+    if (phase_ == Phase::kStarting) opening_notes_ += line + "\n";
+  };
   options.cancel_store = [this] { stack_->cancel(); };
   disk_ = TRY(device::Disk::open(env_, io::uring_file_io(), *volume_, options));
   MountFacts facts;
@@ -95,8 +99,9 @@ std::string MountSession::greeting() const {
   std::string out = fmt::format("{} is mounted on {}: {}, generation {}, volume {}\n{}\n", plan_.url.text(), plan_.mountpoint,
                                 format_bytes(stats.disk_bytes), stats.generation, stats.vid.substr(0, 16),
                                 guarantee(stats, reporter_->facts()));
-  if (stats.batches_recovered > 0) {
-    out += fmt::format("recovered {} batches from the journal: everything that was fsynced before is there\n", stats.batches_recovered);
+  {
+    MutexLock lock(mu_);
+    out += opening_notes_;  // what was played back, taken over, found missing
   }
   return out + losetup_line(stats, reporter_->facts());
 }

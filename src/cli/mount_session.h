@@ -71,9 +71,10 @@ class MountSession {
   std::atomic<bool> stop_waiting_ = false;  // for the store: the drain timeout is over
   std::string health_;                      // as last logged; of the signals' thread
 
-  Mutex mu_;
+  mutable Mutex mu_;
   const std::unique_ptr<CondVar> changed_;
   Phase phase_ GUARDED_BY(mu_) = Phase::kStarting;
+  std::string opening_notes_ GUARDED_BY(mu_);  // what the disk said while it was opened, for the terminal
   std::optional<MonotonicTime> drain_until_ GUARDED_BY(mu_);  // set by SIGTERM
   std::unique_ptr<Task> drainer_ GUARDED_BY(mu_);
   int calls_ GUARDED_BY(mu_) = 0;  // under way in while_serving()

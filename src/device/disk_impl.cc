@@ -159,15 +159,40 @@ Result<std::uint64_t> DiskImpl::seek(std::uint64_t offset, bool hole) {
   return size();
 }
 
-Result<std::uint64_t> DiskImpl::allocated_bytes() {
-  std::uint64_t total = 0;
-  for (std::uint64_t at = 0; at < size();) {
-    std::uint64_t data = TRY(seek(at, false));
-    if (data >= size()) break;
-    at = TRY(seek(data, true));
-    total += at - data;
+Result<std::uint64_t> DiskImpl::count_allocated() {
+  const BlockIndex end(size() / block_size());
+  std::uint64_t blocks = 0;
+  std::vector<std::pair<BlockIndex, BlockIndex>> for_tree;
+  for (BlockIndex at; at < end;) {
+    const BlockIndex until(std::min(end.value, at.value + kSeekWindow));
+    for_tree.clear();
+    volume::MaybeRoot root = head_->classify(at, until, [&](BlockIndex from, BlockIndex to, Head::Kind kind) {
+      if (kind == Head::Kind::data) blocks += to - from;
+      if (kind == Head::Kind::tree) for_tree.emplace_back(from, to);
+    });
+    auto count = [&](const volume::Run& run) { blocks += run.hole ? 0 : run.count; };
+    for (auto [from, to] : for_tree) TRY(volume::map_lookup(volume_.pages(), root, from, to, count));
+    at = until;
   }
-  return total;
+  return blocks * block_size();
+}
+
+// The walk may read pages of the map: one at a time, when something changed since the last; others get the last one's figure.
+Result<std::uint64_t> DiskImpl::allocated_bytes() {
+  const HeadCounters now = head_->counters();
+  const std::uint64_t state = now.batches + now.commits + now.checkpoints + now.dirty_bytes;
+  {
+    MutexLock lock(allocated_mu_);
+    if (allocated_ && (counting_ || allocated_state_ == state)) return *allocated_;
+    counting_ = true;
+  }
+  auto counted = count_allocated();
+  MutexLock lock(allocated_mu_);
+  counting_ = false;
+  if (!counted) return counted;
+  allocated_ = *counted;
+  allocated_state_ = state;
+  return *counted;
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------------

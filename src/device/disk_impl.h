@@ -63,6 +63,7 @@ class DiskImpl final : public Disk {
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
   [[nodiscard]] Result<> refuse_write() const;
+  [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);
   [[nodiscard]] Result<> write_close(Seq all);
@@ -85,6 +86,11 @@ class DiskImpl final : public Disk {
   std::unique_ptr<Seen> seen_;
 
   Meter reads_, writes_, discards_, flushes_;
+  Mutex allocated_mu_;
+  bool counting_ GUARDED_BY(allocated_mu_) = false;
+  std::optional<std::uint64_t> allocated_ GUARDED_BY(allocated_mu_);
+  std::uint64_t allocated_state_ GUARDED_BY(allocated_mu_) = 0;  // what the figure was counted at
+
   Mutex trouble_mu_;
   std::optional<Error> trouble_ GUARDED_BY(trouble_mu_);
   MonotonicTime trouble_at_ GUARDED_BY(trouble_mu_){};

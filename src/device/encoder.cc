@@ -50,7 +50,11 @@ void Encoder::run() {
       return;
     }
     if (journal_ != nullptr && !journal_failed_ && journal_->unsynced_bytes() > unsynced_max_)
-      if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
+      if (auto synced = journal_->sync(); !synced) {
+        trouble_(synced.error());
+        // What is not durable stays in memory: there must be an end to it.
+        if (journal_->unsynced_bytes() > 4 * unsynced_max_) journal_failed_ = true;
+      }
   }
 }
 
