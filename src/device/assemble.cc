@@ -82,17 +82,22 @@ Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceC
 }
 
 Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
-                                  const volume::KeyRing& keys, Random& random) {
+                                  const volume::KeyRing& keys, Random& random,
+                                  std::vector<Error>* damaged) {
   AssembledSegment out;
   out.object = segment::encode_segment_header(header);
   out.object.resize(placed.extents_end);
   for (const PlacedExtent& extent : placed.extents) {
     MutableByteView to = MutableByteView(out.object).subspan(extent.offset, extent.extent.length);
     const PendingExtent& from = extent.extent;
-    if (from.record) TRY(from.record->read_extent(from.offset, to));
+    Result<> got;
+    if (from.record) got = from.record->read_extent(from.offset, to);
     else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
-    if (crypto::digest(to) != from.digest)
-      return fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
+    if (got && crypto::digest(to) != from.digest)
+      got = fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
+    if (got) continue;
+    if (damaged == nullptr) return fail(got.error());
+    damaged->push_back(got.error());
   }
   out.finished = segment::finish_segment(header, placed.extents_end, placed.index, keys.index_sealing_key(), *keys.signer(),
                                          random);

@@ -22,6 +22,7 @@ constexpr std::uint64_t kGenerationSegmentsMax = 16;
 constexpr std::size_t kCutGenerationsMax = 64;
 constexpr std::uint64_t kCompletionBlocks = 64;
 constexpr int kDamagedTries = 5;
+constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
 constexpr Duration kTroublePause = std::chrono::seconds(1);
 }  // namespace
 
@@ -322,12 +323,15 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
   std::shared_ptr<const volume::KeyRing> keys = parts_.volume.keys();
   segment::SegmentHeader header{.vid = keys->vid(), .id = placed.segment->id, .ring = keys->ring(),
                                 .keys_generation = keys->keys_generation(), .writer = keys->writer(), .flags = 0};
-  for (;;) {
-    auto assembled = assemble(placed, header, *keys, env_.random);
+  for (int tries = 0;;) {
+    std::vector<Error> damaged;
+    auto assembled = assemble(placed, header, *keys, env_.random, tries < kJournalReadTries ? nullptr : &damaged);
     if (!assembled) {
+      tries++;
       TRY(pause(assembled.error()));
       continue;
     }
+    for (const Error& error : damaged) parts_.trouble(error.within("the blocks of an extent are lost"));
     ObjectInfo info;
     info.key = {0, header.id};
     info.kind = ObjectKind::segment;
