@@ -17,7 +17,6 @@ struct Encoder::Draft {
   EncodedBatch batch;
   journal::RecordBody body;
   Bytes stored;  // all extents, one behind the other
-  std::vector<std::shared_ptr<SegmentSealer::Open>> announcing;
 };
 
 Encoder::Encoder(Env env, Head& head, volume::PageLoader& pages, const volume::KeyRing& keys, volume::Chain& chain,
@@ -91,8 +90,9 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
       failed = fail(sealed.error());
       return;
     }
-    if (const auto& open = sealer_.open(); !open->announced && (draft.announcing.empty() || draft.announcing.back() != open)) {
-      draft.announcing.push_back(open);
+    // Every record names the segments it uses: one that a failed append left on the disk may be all that replay finds of its batch,
+    // after the batch that began the segment was stored and its record is gone.
+    if (const auto& open = sealer_.open(); draft.body.segments.empty() || draft.body.segments.back().ordinal != open->ordinal) {
       draft.body.segments.push_back({open->ordinal, open->segment->ring, open->segment->sealed_secret});
     }
     std::uint64_t blocks = raw.size() / options_.block_size;
@@ -156,7 +156,6 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
   for (const volume::Run& hole : batch.holes().runs()) add_hole(hole.block, hole.end(), draft);
   TRY(encode_blocks(batch, draft));
   TRY(append(batch.seq, draft));
-  for (const auto& open : draft.announcing) open->announced = true;
   out = std::move(draft.batch);
   return {};
 }

@@ -36,7 +36,6 @@ class SegmentSealer {
   struct Open {
     PendingSegmentPtr segment;
     std::uint32_t ordinal = 0;
-    bool announced = false;  // in the journal
     crypto::SealingKey key;
     std::uint32_t next_number = 0;
     std::uint64_t bytes = 0;

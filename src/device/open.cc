@@ -180,6 +180,7 @@ Result<> Opener::replay(Journal& journal, Seq committed) {
   std::uint64_t batches = 0;
   auto each = [&](Journal::Replayed found) -> Result<> {
     for (const journal::NewSegment& fresh : found.body.segments) {
+      if (segments.contains({found.incarnation, fresh.ordinal})) continue;
       auto segment = std::make_shared<PendingSegment>();
       segment->id = TRY(disk_->writer().chain->new_object_id());
       segment->ring = fresh.ring;

@@ -82,7 +82,7 @@ struct RecordHeader {
   friend bool operator==(const RecordHeader&, const RecordHeader&) = default;
 };
 
-struct NewSegment {           // from here on, extents under this ordinal belong to it
+struct NewSegment {           // one that extents of this record belong to
   std::uint32_t ordinal = 0;  // counts the segments of one incarnation: 1, 2, 3 ...
   std::uint32_t ring = 0;
   SealedSecret sealed_secret{};
