@@ -42,6 +42,9 @@ class Executor {
 // Threads. `clock` must be the one that deadlines come from (system_clock()).
 Executor& thread_executor();
 
+// Blocks the calling task for so long.
+void nap(Clock& clock, Executor& executor, Duration how_long);
+
 // The edges that everything above base gets handed (FileIo and ObjectStore are handed in by themselves).
 struct Env {
   Clock& clock;

@@ -54,6 +54,14 @@ Executor& thread_executor() {
   return executor;
 }
 
+void nap(Clock& clock, Executor& executor, Duration how_long) {
+  Mutex mutex;
+  const auto never = executor.cond_var();
+  const MonotonicTime until = clock.monotonic_now() + how_long;
+  MutexLock lock(mutex);
+  while (clock.monotonic_now() < until) never->wait_until(mutex, until);
+}
+
 Env system_env() { return {system_clock(), system_random(), thread_executor()}; }
 
 }  // namespace s3crate

@@ -81,7 +81,8 @@ std::vector<LoopDevice> loops_in(const std::string& directory) {
     auto file = sysfs(loop / "backing_file");
     const auto slash = file.rfind('/');
     if (slash == std::string::npos || file.substr(0, slash) != directory) continue;
-    loops.push_back({"/dev/" + block.path().filename().string(), std::move(file), sysfs(loop / "dio") == "1"});
+    loops.push_back({"/dev/" + block.path().filename().string(), std::move(file), sysfs(loop / "dio") == "1",
+                     sysfs(loop / "autoclear") == "1"});
   }
   std::sort(loops.begin(), loops.end(), [](const LoopDevice& a, const LoopDevice& b) { return a.device < b.device; });
   return loops;

@@ -25,6 +25,7 @@ struct LoopDevice {
   std::string device;  // "/dev/loop0"
   std::string file;
   bool direct_io = false;
+  bool going = false;  // it is detached as soon as the last who has it open closes it
 };
 // On files directly in `directory`.
 [[nodiscard]] std::vector<LoopDevice> loops_in(const std::string& directory);

@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/time_text.h"
@@ -16,6 +17,8 @@ namespace {
 
 // From the last word of the process behind the mount to its end.
 constexpr auto kExitTime = std::chrono::seconds(10);
+constexpr auto kLoopTime = std::chrono::seconds(5);
+constexpr auto kLoopPause = std::chrono::milliseconds(50);
 
 tl::unexpected<Error> busy(const std::string& mountpoint) {
   std::string who = "programs have files in it open (fuser -vm shows them)";
@@ -26,10 +29,21 @@ tl::unexpected<Error> busy(const std::string& mountpoint) {
   return fail(Code::kExists, "{} is in use: {}", mountpoint, who);
 }
 
-Result<> unmount(const std::string& mountpoint) {
+// After losetup -d: whoever looked at the device just then (udev does) delays its end.
+bool only_ending_loops(const std::string& mountpoint) {
+  const auto loops = loops_in(mountpoint);
+  return !loops.empty() && std::ranges::all_of(loops, &LoopDevice::going);
+}
+
+Result<> unmount(Env env, const std::string& mountpoint) {
+  const MonotonicTime give_up = env.clock.monotonic_now() + kLoopTime;
   if (::geteuid() == 0) {
-    if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
-    if (errno == EBUSY) return busy(mountpoint);
+    for (;;) {
+      if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
+      if (errno != EBUSY) break;
+      if (!only_ending_loops(mountpoint) || env.clock.monotonic_now() > give_up) return busy(mountpoint);
+      nap(env.clock, env.executor, kLoopPause);
+    }
     return fail(system_error(errno, "unmount", mountpoint));
   }
   const int status = run_quietly({"fusermount3", "-u", "--", mountpoint});
@@ -97,7 +111,7 @@ CommandResult run_umount(Context& context) {
   if (!mount && !connection) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
   // Before the unmount, so that its end is not missed.
   if (connection) TRY(connection->send({{"command", "wait"}}));
-  if (mount) TRY(unmount(mountpoint));
+  if (mount) TRY(unmount(context.env, mountpoint));
   if (!connection) return bury(context, mountpoint);
   return wait_for_end(context, mountpoint, socket, *connection);
 }

@@ -22,6 +22,9 @@ using volume::CommitRef;
 
 namespace {
 
+constexpr Duration kLockPatience = std::chrono::seconds(3);
+constexpr Duration kLockPause = std::chrono::milliseconds(50);
+
 class Opener {
  public:
   Opener(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options)
@@ -114,8 +117,14 @@ Result<> Opener::check_seen(const Commit& head) {
   return {};
 }
 
+// A process that was killed a moment ago holds its lock until the kernel has taken it apart.
 Result<std::unique_ptr<Journal>> Opener::open_journal() {
   auto journal = Journal::open(env_, files_, journal_options());
+  const MonotonicTime give_up = env_.clock.monotonic_now() + kLockPatience;
+  while (is(journal, Code::kExists) && env_.clock.monotonic_now() < give_up) {
+    nap(env_.clock, env_.executor, kLockPause);
+    journal = Journal::open(env_, files_, journal_options());
+  }
   if (is(journal, Code::kNotFound)) return std::unique_ptr<Journal>();
   if (is(journal, Code::kExists))
     return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);

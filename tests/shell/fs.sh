@@ -69,7 +69,7 @@ fs_stopped() {
   rm -f "$log"
   : >"$log"
   mkdir "$fs/stopped"
-  "$support/file-writer" run "$fs/stopped" "$log" 1 &
+  "$support/file-writer" run "$fs/stopped" "$log" 1 "$m" &
   local writer=$!
   track $writer
   wait_until 20 grep -q '^d' "$log" || fail "the writer does not get on"

@@ -137,7 +137,7 @@ files() {
   sync -f "$fs"
   for ((i = 0; i < n; i++)); do
     : >>"$T/files.log"
-    "$support/file-writer" run "$fs/files" "$T/files.log" "$seed" &
+    "$support/file-writer" run "$fs/files" "$T/files.log" "$seed" "$m" &
     writer=$!
     track $writer
     kill_during '^[da]' "$T/files.log"
