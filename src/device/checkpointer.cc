@@ -15,7 +15,23 @@ namespace {
 // Each try puts its pages anew, so one that keeps failing (over a damaged page, say) must not be tried often.
 constexpr Duration kTroublePauseFirst = std::chrono::seconds(5);
 constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
+// Changes that one checkpoint hands on to the next, over pages that cannot be read.
+constexpr std::size_t kCarriedMax = 1 << 16;
+
+// Moves those objects that `rows` are of out of `objects`.
+std::vector<ObjectInfo> take_rows(std::vector<ObjectInfo>& objects, const std::vector<TreeChange>& rows) {
+  std::vector<ObjectInfo> taken;
+  auto row = rows.begin();
+  std::erase_if(objects, [&](const ObjectInfo& info) {
+    if (row == rows.end() || volume::encode_object_info(info).key != row->key) return false;
+    taken.push_back(info);
+    ++row;
+    return true;
+  });
+  return taken;
 }
+
+}  // namespace
 
 Checkpointer::Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
                            const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
@@ -41,6 +57,7 @@ void Checkpointer::join() { task_.reset(); }
 bool Checkpointer::due() {
   if (head_.failure_locked()) return false;
   std::uint64_t runs = head_.committed_runs_locked();
+  runs -= std::min<std::uint64_t>(runs, head_.carried_runs_locked());
   // Writers that wait for runs get room by a checkpoint only once their generations are committed.
   return runs >= options_.runs || head_.commits_since_checkpoint_locked() >= options_.commits ||
          (head_.pressed_locked() && runs >= options_.delta_runs_max / 4);
@@ -74,13 +91,27 @@ void Checkpointer::run() {
   }
 }
 
+Result<> Checkpointer::check_carried(std::size_t runs, std::size_t rows) {
+  if (runs == 0 && rows == 0) return {};
+  Error damage(Code::kCorrupt, fmt::format("pages of the map are damaged or gone: {} changes to them stay beside it; what it alone "
+                                           "knew cannot be read (see check)", runs + rows));
+  trouble_(damage);
+  if (std::max(runs, rows) <= std::min<std::uint64_t>(kCarriedMax, options_.delta_runs_max / 4)) return {};
+  // What is carried is in memory, and in every checkpoint: there must be an end to it.
+  damage = Error(Code::kCorrupt, "too much was written over damaged pages of the map: no more writes (see check)");
+  head_.fail_writes(damage);
+  return fail(damage);
+}
+
 Result<> Checkpointer::store(const Head::Changes& changes) {
   std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
   volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
                              .ring = keys->ring(), .page_key = keys->page_sealing_key(),
                              .new_id = [this] { return chain_.new_object_id(); },
                              .page_bytes = options_.page_bytes});
-  volume::MaybeRoot map = TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs()));
+  std::vector<volume::Run> carried;
+  volume::MaybeRoot map =
+      TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs(), &carried));
 
   std::vector<ObjectInfo> objects = changes.objects;
   std::ranges::sort(objects, {}, &ObjectInfo::key);
@@ -89,7 +120,11 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
     volume::PageEntry entry = volume::encode_object_info(info);
     rows.push_back({std::move(entry.key), std::move(entry.value)});
   }
-  volume::MaybeRoot table = TRY(volume::tree_update(volume_.pages(), writer, TreeId::objects, objects_root_, rows));
+  std::vector<TreeChange> rows_left;
+  volume::MaybeRoot table =
+      TRY(volume::tree_update(volume_.pages(), writer, TreeId::objects, objects_root_, rows, &rows_left));
+  TRY(check_carried(carried.size(), rows_left.size()));
+  const std::vector<ObjectInfo> objects_left = take_rows(objects, rows_left);
 
   CommitBody body;
   body.kind = CommitKind::checkpoint;
@@ -100,11 +135,14 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   if (table) body.roots.push_back(*table);
   body.objects = TRY(writer.finish());
   std::vector<ObjectInfo> own = body.objects;
+  body.objects.insert(body.objects.end(), objects_left.begin(), objects_left.end());
+  body.runs = carried;
   volume::CommitRef ref = TRY(uploader_.append(std::move(body)));
   for (ObjectInfo& info : own) info.born = ref.generation;
-  objects_.rebase(table, changes.objects);
+  own.insert(own.end(), objects_left.begin(), objects_left.end());
+  objects_.rebase(table, objects);
   objects_root_ = table;
-  head_.end_checkpoint(map, own);
+  head_.end_checkpoint(map, carried, own);
   return {};
 }
 

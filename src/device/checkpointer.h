@@ -31,6 +31,7 @@ class Checkpointer {
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
   [[nodiscard]] Result<> store(const Head::Changes& changes);
+  [[nodiscard]] Result<> check_carried(std::size_t runs, std::size_t rows);
   [[nodiscard]] Result<> pause(Duration how_long);
 
   Env env_;

@@ -9,6 +9,9 @@ using volume::CommitBody;
 using volume::CommitKind;
 
 namespace {
+// A generation that waits for its turn ends, and another begins, with so many runs (well within what a commit holds) or segments.
+constexpr std::uint64_t kGenerationRunsMax = 65'536;
+constexpr std::uint64_t kGenerationSegments = 16;
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
 constexpr std::uint64_t kSeekWindow = 1 << 18;  // blocks looked at under one lock
 }  // namespace
@@ -65,8 +68,14 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes);
   source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size());
-  HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max};
+  HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max,
+                    std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),
+                    kGenerationSegments * segment_bytes()};
   head_ = std::make_unique<Head>(env_, volume_.object().block_size(), limits, std::move(view), last_seq);
+}
+
+std::uint32_t DiskImpl::segment_bytes() const {
+  return options_.segment_bytes != 0 ? options_.segment_bytes : volume_.object().segment_bytes;
 }
 
 void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
@@ -76,9 +85,8 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   w.chain = std::move(chain);
   journal_writes_ = journal_writes;
   const volume::VolumeObject& object = volume_.object();
-  std::uint32_t segment_bytes = options_.segment_bytes != 0 ? options_.segment_bytes : object.segment_bytes;
   w.encoder_options = std::make_unique<EncoderOptions>(
-      EncoderOptions{object.block_size(), object.extent_bytes, segment_bytes, options_.compression_level, options_.batch_delay});
+      EncoderOptions{object.block_size(), object.extent_bytes, segment_bytes(), options_.compression_level, options_.batch_delay});
   w.completion_counters = std::make_unique<EncoderCounters>();
   w.completion_sealer = std::make_unique<SegmentSealer>(env_, *volume_.keys(), *w.chain, *w.encoder_options,
                                                         *w.completion_counters);
@@ -90,7 +98,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         // Lost in a crash it is only an older notice.
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
                       }},
-      UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes,
+      UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
                       continues_epoch});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,

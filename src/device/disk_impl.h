@@ -63,6 +63,7 @@ class DiskImpl final : public Disk {
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
   [[nodiscard]] Result<> refuse_write() const;
+  [[nodiscard]] std::uint32_t segment_bytes() const;
   [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);

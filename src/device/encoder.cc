@@ -114,7 +114,7 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
     if (content.full) continue;
     counters_.patches++;
     BlockData patch;
-    patch.buffer.reset(new std::uint8_t[options_.block_size]());
+    patch.buffer = std::make_shared<Buffer>(options_.block_size, true);
     patch.present = content.present;
     for (const ByteSet::Range& range : content.present.ranges()) {
       std::memcpy(patch.data() + range.from, content.data() + range.from, range.to - range.from);

@@ -35,6 +35,13 @@ void Head::open_generation() {
   generations_.push_back(std::move(generation));
 }
 
+bool Head::end_if_full() {
+  const PendingGeneration& open = *generations_.back();
+  if (open.runs.size() < limits_.generation_runs && open.bytes < limits_.generation_bytes) return false;
+  open_generation();
+  return true;
+}
+
 Batch& Head::current() {
   if (!current_) {
     current_ = std::make_unique<Batch>(block_size_);
@@ -84,16 +91,15 @@ Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
   std::uint64_t blocks = (offset + data.size() - 1) / block_size_ - first + 1;
   std::size_t skew = offset - first * block_size_;
   bool aligned = skew == 0 && data.size() % block_size_ == 0;
-  // Value-initialised only where bytes around the write must be zeros.
-  std::shared_ptr<std::uint8_t[]> buffer(aligned ? new std::uint8_t[blocks * block_size_]
-                                                 : new std::uint8_t[blocks * block_size_]());
-  std::memcpy(buffer.get() + skew, data.data(), data.size());
+  // Zeroed only where bytes around the write must be.
+  auto buffer = std::make_shared<Buffer>(blocks * block_size_, !aligned);
+  std::memcpy(buffer->bytes.get() + skew, data.data(), data.size());
 
   MutexLock lock(mu_);
   TRY(wait_for_room(data.size(), stop));
   if (current_ && current_->bytes() + blocks * block_size_ > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
-  current().write(offset, data.size(), buffer);
+  current().write(offset, data.size(), std::move(buffer));
   // The background encoder sets its alarm by the first change of a batch.
   if (was_empty) changed_->notify_all();
   return {};
@@ -108,8 +114,7 @@ Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop
   std::uint64_t to = end / block_size_;
   auto zeros = [&](std::uint64_t at, std::uint64_t until) REQUIRES(mu_) {
     if (at >= until) return;
-    std::shared_ptr<std::uint8_t[]> buffer(new std::uint8_t[block_size_]());
-    current().write(at, until - at, buffer);
+    current().write(at, until - at, std::make_shared<Buffer>(block_size_, true));
   };
   MutexLock lock(mu_);
   TRY(wait_for_room(2 * block_size_, stop));
@@ -238,6 +243,7 @@ void Head::end_encoding(const Encoding& encoding, EncodedBatch* encoded) {
     if (open.first == Seq(0)) open.first = encoded_through_.next();
     if (open.oldest == MonotonicTime{}) open.oldest = batch.first_change;
     open.last = encoded_through_ = batch.seq;
+    (void)end_if_full();
     counters_.batches++;
     dirty_bytes_ -= batch.bytes();
     frozen_.pop_front();
@@ -319,12 +325,13 @@ bool Head::wait_for_batch(Duration delay) {
   return false;
 }
 
-void Head::restore(Seq seq, EncodedBatch& encoded, MonotonicTime when) {
+bool Head::restore(Seq seq, EncodedBatch& encoded, MonotonicTime when) {
   MutexLock lock(mu_);
   PendingGeneration& open = *generations_.back();
   publish(open, encoded);
   if (open.first == Seq(0)) open.first = seq, open.oldest = when;
   open.last = encoded_through_ = last_frozen_ = seq;
+  return end_if_full();
 }
 
 // --- the uploader --------------------------------------------------------------------------------------------------------------
@@ -389,14 +396,23 @@ Head::Changes Head::begin_checkpoint() {
   CHECK(!checkpointing_);
   checkpointing_ = std::make_shared<const volume::RunMap>(std::move(committed_));
   committed_ = {};
-  commits_since_checkpoint_ = 0;
+  commits_in_checkpoint_ = std::exchange(commits_since_checkpoint_, 0);
   return {committed_generation_, checkpointing_, std::exchange(new_objects_, {}), root_};
 }
 
-void Head::end_checkpoint(const MaybeRoot& root, std::span<const segment::ObjectInfo> objects) {
+void Head::end_checkpoint(const MaybeRoot& root, std::span<const Run> carried,
+                          std::span<const segment::ObjectInfo> objects) {
   MutexLock lock(mu_);
   root_ = root;
+  carried_ = carried.size();
+  if (!carried.empty()) {
+    volume::RunMap changes;
+    for (const Run& run : carried) changes.put(run);
+    for (const Run& run : committed_.runs()) changes.put(run);
+    committed_ = std::move(changes);
+  }
   checkpointing_.reset();
+  commits_in_checkpoint_ = 0;
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   counters_.checkpoints++;
   room_->notify_all();

@@ -26,6 +26,9 @@ struct HeadLimits {
   std::uint64_t dirty_max = 64 << 20;
   std::uint64_t batch_bytes = 4 << 20;
   std::uint64_t delta_runs_max = 400'000;
+  // A generation that waits for its turn takes batches until it has so many.
+  std::uint64_t generation_runs = 65'536;
+  std::uint64_t generation_bytes = 128 << 20;
 };
 
 struct HeadCounters {
@@ -78,8 +81,8 @@ class Head {
   // For the background encoder: waits until there is a frozen batch; freezes the current one when it is older than `delay`.
   // False when stopped.
   [[nodiscard]] bool wait_for_batch(Duration delay);
-  // Puts what a journal held back into the open generation.
-  void restore(Seq seq, EncodedBatch& encoded, MonotonicTime when);
+  // Puts what a journal held back into the open generation. Whether that ended it.
+  [[nodiscard]] bool restore(Seq seq, EncodedBatch& encoded, MonotonicTime when);
 
   // --- the uploader ----------------------------------------------------------------------------------------------------------
   // Cuts the open generation off if it holds anything and `wanted` says so; waits while a batch is being encoded. nullptr if not.
@@ -105,8 +108,10 @@ class Head {
     volume::MaybeRoot root;                    // what the runs lie over
   };
   [[nodiscard]] Changes begin_checkpoint();
-  // `objects`: those of the checkpoint itself, for the table that the next one stores.
-  void end_checkpoint(const volume::MaybeRoot& root, std::span<const segment::ObjectInfo> objects);
+  // `carried`: those of the changes that stay over the new root, because a page of it cannot be read. `objects`: those that the
+  // next one's table has to take: the checkpoint's own, and what this one's could not.
+  void end_checkpoint(const volume::MaybeRoot& root, std::span<const volume::Run> carried,
+                      std::span<const segment::ObjectInfo> objects);
 
   // --- state ---------------------------------------------------------------------------------------------------------------
   // From now on writes fail with this. The first one counts.
@@ -131,7 +136,13 @@ class Head {
   [[nodiscard]] const std::optional<Error>& failure_locked() const REQUIRES(mu_) { return failure_; }
   [[nodiscard]] const std::deque<GenerationPtr>& generations_locked() const REQUIRES(mu_) { return generations_; }
   [[nodiscard]] std::size_t committed_runs_locked() const REQUIRES(mu_) { return committed_.size(); }
+  // Of those, what the last checkpoint carried: another one would too.
+  [[nodiscard]] std::size_t carried_runs_locked() const REQUIRES(mu_) { return carried_; }
   [[nodiscard]] std::uint64_t commits_since_checkpoint_locked() const REQUIRES(mu_) { return commits_since_checkpoint_; }
+  // What a mount would have to read, were it now.
+  [[nodiscard]] std::uint64_t change_commits_locked() const REQUIRES(mu_) {
+    return commits_since_checkpoint_ + commits_in_checkpoint_;
+  }
   [[nodiscard]] bool checkpointing_locked() const REQUIRES(mu_) { return checkpointing_ != nullptr; }
   // Writers wait for room that only uploads or a checkpoint can make.
   [[nodiscard]] bool pressed_locked() const REQUIRES(mu_) {
@@ -149,6 +160,7 @@ class Head {
   void forget_memory(PendingGeneration& generation) REQUIRES(mu_);
   [[nodiscard]] std::uint64_t runs_locked() const REQUIRES(mu_);
   void open_generation() REQUIRES(mu_);
+  bool end_if_full() REQUIRES(mu_);
 
   Env env_;
   const std::uint32_t block_size_;
@@ -168,6 +180,8 @@ class Head {
   s3crate::Generation committed_generation_ GUARDED_BY(mu_);  // what committed_ and all below it hold
   std::vector<segment::ObjectInfo> new_objects_ GUARDED_BY(mu_);
   std::uint64_t commits_since_checkpoint_ GUARDED_BY(mu_) = 0;
+  std::uint64_t commits_in_checkpoint_ GUARDED_BY(mu_) = 0;  // the one that is under way
+  std::size_t carried_ GUARDED_BY(mu_) = 0;
 
   bool encoding_ GUARDED_BY(mu_) = false;
   bool stopped_ GUARDED_BY(mu_) = false;

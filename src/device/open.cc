@@ -39,7 +39,10 @@ class Opener {
       return fail(Code::kUnsupported, "{} uses features ({:#x}) that this program does not know: it can mount it with --read-only; "
                   "to write, a newer version of it is needed", options_.url, unknown);
     TRY(make_state_directory());
-    TRY(check_seen(head));
+    auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
+    TRY(check_seen(head, seen->newest()));
+    TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
+    disk_->keep_seen(std::move(seen));
     auto done = open_writer(std::move(head));
     if (!done) return fail(done.error());
     return std::move(disk_);
@@ -47,6 +50,7 @@ class Opener {
 
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
+    TRY(check_seen(head, TRY(Seen::look(files_, state_dir_ + "/seen", volume_.vid()))));
     volume::View view = TRY(volume_.load_view(head));
     if (files_.identity(journal_options().path))
       log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
@@ -55,7 +59,7 @@ class Opener {
   }
 
   Result<> make_state_directory();
-  Result<> check_seen(const Commit& head);
+  Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
@@ -95,10 +99,9 @@ Result<> Opener::make_state_directory() {
   return {};
 }
 
-Result<> Opener::check_seen(const Commit& head) {
-  auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
-  if (seen->newest() && !options_.accept_rollback) {
-    const CommitRef& known = *seen->newest();
+Result<> Opener::check_seen(const Commit& head, const std::optional<CommitRef>& seen) {
+  if (seen && !options_.accept_rollback) {
+    const CommitRef& known = *seen;
     auto refuse = [&](std::string_view what) {
       return fail(Code::kCorrupt, "{}: {} (this machine has seen generation {}). If you put an older copy there on purpose, "
                   "add --accept-rollback: what came after it is lost", options_.url, what, known.generation);
@@ -112,8 +115,6 @@ Result<> Opener::check_seen(const Commit& head) {
       if (!again && !is(again, Code::kNotFound)) return fail(again.error());
     }
   }
-  TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
-  disk_->keep_seen(std::move(seen));
   return {};
 }
 
@@ -220,13 +221,14 @@ Result<> Opener::replay(Journal& journal, Seq committed) {
     }
     for (const journal::RecordPatch& patch : found.body.patches) {
       BlockData data;
-      data.buffer.reset(new std::uint8_t[disk_->block_size()]());
+      data.buffer = std::make_shared<Buffer>(disk_->block_size(), true);
       std::ranges::copy(patch.data, data.data() + patch.offset);
       data.present.add(patch.offset, patch.offset + static_cast<std::uint32_t>(patch.data.size()));
       data.full = data.present.covers(disk_->block_size());
       batch.patches.emplace_back(patch.block, std::move(data));
     }
-    disk_->head().restore(found.seq, batch, env_.clock.monotonic_now());
+    // A segment belongs to one generation: what is left of it goes on under another name.
+    if (disk_->head().restore(found.seq, batch, env_.clock.monotonic_now())) segments.clear();
     batches++;
     return {};
   };

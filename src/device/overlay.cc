@@ -17,8 +17,13 @@ void lay_over(BlockData& older, const BlockData& newer, std::uint32_t block_size
   older.full = older.present.covers(block_size);
 }
 
-void Batch::write_block(BlockIndex block, const std::shared_ptr<std::uint8_t[]>& buffer, std::uint32_t buffer_offset,
-                        std::uint32_t from, std::uint32_t to) {
+// One of its blocks counts no more.
+void Batch::let_go(const BufferPtr& buffer) {
+  if (buffer.use_count() == 1) held_ -= buffer->size;
+}
+
+bool Batch::write_block(BlockIndex block, const BufferPtr& buffer, std::uint32_t buffer_offset, std::uint32_t from,
+                        std::uint32_t to) {
   BlockData data;
   data.buffer = buffer;
   data.offset = buffer_offset;
@@ -29,30 +34,35 @@ void Batch::write_block(BlockIndex block, const std::shared_ptr<std::uint8_t[]>&
   }
   auto it = blocks_.lower_bound(block);
   if (it != blocks_.end() && it->first == block) {
+    if (data.full) let_go(it->second.buffer);
     lay_over(it->second, data, block_size_);
-    return;
+    return data.full;
   }
   if (!data.full) {
     // Around a write into a fresh hole there are zeros, and so there are in the buffer.
     holes_.visit(block, block.next(), [&](const volume::Run&) { data.full = true; });
   }
   blocks_.emplace_hint(it, block, std::move(data));
+  return true;
 }
 
-void Batch::write(std::uint64_t offset, std::uint64_t length, const std::shared_ptr<std::uint8_t[]>& buffer) {
+void Batch::write(std::uint64_t offset, std::uint64_t length, BufferPtr buffer) {
+  bool kept = false;
   std::uint64_t end = offset + length;
   std::uint64_t first = offset / block_size_;
   for (std::uint64_t block = first; block * block_size_ < end; ++block) {
     std::uint64_t start = block * block_size_;
-    write_block(BlockIndex(block), buffer, static_cast<std::uint32_t>((block - first) * block_size_),
-                static_cast<std::uint32_t>(std::max(offset, start) - start),
-                static_cast<std::uint32_t>(std::min<std::uint64_t>(end - start, block_size_)));
+    kept |= write_block(BlockIndex(block), buffer, static_cast<std::uint32_t>((block - first) * block_size_),
+                        static_cast<std::uint32_t>(std::max(offset, start) - start),
+                        static_cast<std::uint32_t>(std::min<std::uint64_t>(end - start, block_size_)));
   }
+  if (kept) held_ += buffer->size;
 }
 
 void Batch::discard(BlockIndex from, BlockIndex to) {
   if (from >= to) return;
-  blocks_.erase(blocks_.lower_bound(from), blocks_.lower_bound(to));
+  const auto end = blocks_.lower_bound(to);
+  for (auto it = blocks_.lower_bound(from); it != end; it = blocks_.erase(it)) let_go(it->second.buffer);
   holes_.put({.block = from, .count = to - from, .hole = true, .first = 0, .extent = {}});
 }
 

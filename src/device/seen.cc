@@ -25,16 +25,29 @@ segment::Hash check_of(const WireSeen& wire) { return crypto::blake2b(wire_bytes
 Result<std::unique_ptr<Seen>> Seen::open(io::FileIo& files, const std::string& path, const segment::Vid& vid) {
   auto file = TRY(files.open(path, io::OpenMode::create_or_open));
   std::unique_ptr<Seen> seen(new Seen(std::move(file), vid));
-  std::uint64_t size = TRY(seen->file_->size());
+  TRY(seen->read());
+  return seen;
+}
+
+Result<std::optional<volume::CommitRef>> Seen::look(io::FileIo& files, const std::string& path, const segment::Vid& vid) {
+  auto file = files.open(path, io::OpenMode::read_only);
+  if (is(file, Code::kNotFound)) return std::nullopt;
+  Seen seen(TRY(std::move(file)), vid);
+  TRY(seen.read());
+  return seen.newest_;
+}
+
+Result<> Seen::read() {
+  std::uint64_t size = TRY(file_->size());
   for (std::uint64_t at = 0; at + kSector <= size && at < 2 * kSector; at += kSector) {
     Bytes sector(kSector);
-    TRY(seen->file_->read_at(at, sector));
+    TRY(file_->read_at(at, sector));
     auto wire = ByteReader(sector).wire<WireSeen>();
-    if (wire.magic != kMagic || wire.vid != vid || wire.check != check_of(wire) || wire.version < seen->version_) continue;
-    seen->version_ = wire.version;
-    seen->newest_ = volume::CommitRef{Generation(wire.generation), wire.hash};
+    if (wire.magic != kMagic || wire.vid != vid_ || wire.check != check_of(wire) || wire.version < version_) continue;
+    version_ = wire.version;
+    newest_ = volume::CommitRef{Generation(wire.generation), wire.hash};
   }
-  return seen;
+  return {};
 }
 
 Result<> Seen::note(const volume::CommitRef& ref, io::Sync sync) {

@@ -16,6 +16,9 @@ namespace s3crate::device {
 
 class Seen {
  public:
+  // What the file says, if it is there.
+  [[nodiscard]] static Result<std::optional<volume::CommitRef>> look(io::FileIo& files, const std::string& path,
+                                                                     const segment::Vid& vid);
   // Opens or makes the file.
   [[nodiscard]] static Result<std::unique_ptr<Seen>> open(io::FileIo& files, const std::string& path, const segment::Vid& vid);
   [[nodiscard]] const std::optional<volume::CommitRef>& newest() const { return newest_; }
@@ -23,6 +26,7 @@ class Seen {
 
  private:
   Seen(std::unique_ptr<io::File> file, const segment::Vid& vid) : file_(std::move(file)), vid_(vid) {}
+  [[nodiscard]] Result<> read();
   std::unique_ptr<io::File> file_;
   const segment::Vid vid_;
   std::uint64_t version_ = 0;

@@ -15,11 +15,8 @@ using volume::CommitKind;
 using volume::CommitRef;
 
 namespace {
-// Runs in one generation: well within what a commit holds.
-constexpr std::size_t kGenerationRunsMax = 65536;
-// A generation that waits for its turn grows up to so many segments.
-constexpr std::uint64_t kGenerationSegmentsMax = 16;
-constexpr std::size_t kCutGenerationsMax = 64;
+// Since the last checkpoint: with 65,536 no mount would read them any more.
+constexpr std::uint64_t kChangeCommitsMax = 16384;
 constexpr std::uint64_t kCompletionBlocks = 64;
 constexpr int kDamagedTries = 5;
 constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
@@ -64,9 +61,6 @@ Result<> Uploader::pause(const Error& why) {
 
 bool Uploader::wants_cut(const PendingGeneration& open) {
   std::size_t waiting = head_.generations_locked().size() - 1;
-  if (waiting >= kCutGenerationsMax) return false;
-  bool huge = open.runs.size() >= kGenerationRunsMax || open.bytes >= kGenerationSegmentsMax * options_.segment_bytes;
-  if (huge) return true;
   if (waiting >= options_.generations_in_flight) return false;
   return open.bytes >= options_.segment_bytes || demanded_ >= open.first || head_.pressed_locked() ||
          env_.clock.monotonic_now() >= open.oldest + options_.upload_delay;
@@ -76,6 +70,7 @@ GenerationPtr Uploader::next_to_start() {
   const auto& generations = head_.generations_locked();
   std::size_t started = active_.size();
   if (started >= options_.generations_in_flight || started + 1 >= generations.size()) return nullptr;
+  if (head_.change_commits_locked() >= kChangeCommitsMax) return nullptr;
   return generations[started];
 }
 
@@ -174,8 +169,8 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
     while (end < patches.size() && end - begin < stretch_max && patches[end].first == patches[end - 1].first.next()) ++end;
     BlockIndex from = patches[begin].first;
     std::uint64_t count = end - begin;
-    std::shared_ptr<std::uint8_t[]> buffer(new std::uint8_t[count * block_size]);
-    Gather gather(from, from + count, block_size, {buffer.get(), count * block_size});
+    auto buffer = std::make_shared<Buffer>(count * block_size, false);
+    Gather gather(from, from + count, block_size, {buffer->bytes.get(), buffer->size});
     volume::MaybeRoot root = head_.gather_below(generation, gather);
     auto below = gather.add_tree(parts_.volume.pages(), root);
     if (below) below = gather.finish(parts_.cache, parts_.source);

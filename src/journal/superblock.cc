@@ -217,6 +217,10 @@ Result<std::uint64_t> JournalFile::pending_bytes(Seq committed) {
   const Geometry geometry = this->geometry(TRY(file_->size()));
   auto slots = TRY(find_slots(geometry));
   std::uint64_t bytes = 0;
+  if (!superblock_.incarnations.empty()) {
+    const auto unreadable = std::ranges::count_if(slots, [](const auto& s) { return !s.header; });
+    bytes += static_cast<std::uint64_t>(unreadable) * superblock_.slot_bytes;
+  }
   for (const Incarnation& incarnation : superblock_.incarnations) {
     // From the newest slot back: what a later slot wrote again does not count twice.
     Seq before =

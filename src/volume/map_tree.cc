@@ -87,7 +87,8 @@ bool surely_hole_below(PageLoader& loader, const Place& place, BlockIndex from, 
 // done_.
 class RunEdit final : public TreeEdit {
  public:
-  explicit RunEdit(std::span<const Run> changes) : left_(changes) {}
+  RunEdit(std::span<const Run> changes, std::vector<Run>* carried)
+      : left_(changes), carried_(carried) {}
 
   bool touches(std::optional<ByteView> upper) const override {
     return !left_.empty() && (!upper || next_block() < block_of(*upper));
@@ -121,14 +122,25 @@ class RunEdit final : public TreeEdit {
     return {};
   }
 
+  bool carry(std::optional<ByteView> upper) override {
+    if (carried_ == nullptr) return false;
+    while (touches(upper)) carried_->push_back(take_next(block_or_end(upper)));
+    return true;
+  }
+
  private:
   BlockIndex next_block() const { return std::max(left_.front().block, done_); }
 
   // The next change, up to `end`: what is beyond waits for the next leaf.
-  Result<> add_next(BlockIndex end, TreeBuilder& builder) {
+  Run take_next(BlockIndex end) {
     const Run change = clip(left_.front(), next_block(), end);
     done_ = change.end();
     if (done_ == left_.front().end()) left_ = left_.subspan(1);
+    return change;
+  }
+
+  Result<> add_next(BlockIndex end, TreeBuilder& builder) {
+    const Run change = take_next(end);
     if (change.hole) return {};
     return add(change, builder);
   }
@@ -145,6 +157,7 @@ class RunEdit final : public TreeEdit {
   }
 
   std::span<const Run> left_;
+  std::vector<Run>* carried_;
   BlockIndex done_;
   Run last_;  // the one added last
 };
@@ -191,11 +204,11 @@ Result<BlockIndex> map_seek(PageLoader& loader, const MaybeRoot& root, BlockInde
 }
 
 Result<MaybeRoot> map_update(PageLoader& loader, PageWriter& writer, const MaybeRoot& root,
-                             std::span<const Run> changes) {
+                             std::span<const Run> changes, std::vector<Run>* carried) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     CHECK(changes[i].count > 0 && (i == 0 || changes[i - 1].end() <= changes[i].block));
   }
-  RunEdit edit(changes);
+  RunEdit edit(changes, carried);
   return edit_tree(loader, writer, TreeId::map, root, edit);
 }
 

@@ -8,7 +8,8 @@ namespace {
 
 class KeyEdit final : public TreeEdit {
  public:
-  explicit KeyEdit(std::span<const TreeChange> changes) : left_(changes) {}
+  KeyEdit(std::span<const TreeChange> changes, std::vector<TreeChange>* carried)
+      : left_(changes), carried_(carried) {}
 
   bool touches(std::optional<ByteView> upper) const override {
     return !left_.empty() && (!upper || compare(left_.front().key, *upper) < 0);
@@ -28,6 +29,12 @@ class KeyEdit final : public TreeEdit {
     return {};
   }
 
+  bool carry(std::optional<ByteView> upper) override {
+    if (carried_ == nullptr) return false;
+    for (; touches(upper); left_ = left_.subspan(1)) carried_->push_back(left_.front());
+    return true;
+  }
+
  private:
   Result<> add_front(TreeBuilder& builder) {
     const TreeChange& change = left_.front();
@@ -37,6 +44,7 @@ class KeyEdit final : public TreeEdit {
   }
 
   std::span<const TreeChange> left_;
+  std::vector<TreeChange>* carried_;
 };
 
 }  // namespace
@@ -68,12 +76,13 @@ Result<> tree_scan(PageLoader& loader, const MaybeRoot& root, ByteView from,
 }
 
 Result<MaybeRoot> tree_update(PageLoader& loader, PageWriter& writer, TreeId tree,
-                              const MaybeRoot& root, std::span<const TreeChange> changes) {
+                              const MaybeRoot& root, std::span<const TreeChange> changes,
+                              std::vector<TreeChange>* carried) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     CHECK(i == 0 || compare(changes[i - 1].key, changes[i].key) < 0);
     CHECK(changes[i].key.size() <= kPageKeyMax);
   }
-  KeyEdit edit(changes);
+  KeyEdit edit(changes, carried);
   return edit_tree(loader, writer, tree, root, edit);
 }
 

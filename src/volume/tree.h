@@ -94,9 +94,11 @@ struct TreeChange {
   Bytes key;
   std::optional<Bytes> value;  // nullopt: take it out
 };
-// The tree with the changes (ascending, distinct keys); unchanged pages are shared with the old one.
+// The tree with the changes (ascending, distinct keys); unchanged pages are shared with the old one. Over a page that is damaged
+// or gone nothing can be laid: it stays, and the changes to it are appended to `carried` in order. Without one that is an error.
 [[nodiscard]] Result<MaybeRoot> tree_update(PageLoader& loader, PageWriter& writer, TreeId tree, const MaybeRoot& root,
-                                            std::span<const TreeChange> changes);
+                                            std::span<const TreeChange> changes,
+                                            std::vector<TreeChange>* carried = nullptr);
 
 // --- the map: runs -------------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,8 @@ struct TreeChange {
 // The first block >= from that is data (or, with `hole`, that is a hole), or `to`: skips whole subtrees; memory: a page a level.
 [[nodiscard]] Result<BlockIndex> map_seek(PageLoader& loader, const MaybeRoot& root, BlockIndex from, BlockIndex to, bool hole);
 // The map with the changes laid over it (sorted, no overlaps; holes take out). A subtree that a hole covers is dropped unread.
+// `carried` as in tree_update.
 [[nodiscard]] Result<MaybeRoot> map_update(PageLoader& loader, PageWriter& writer, const MaybeRoot& root,
-                                           std::span<const Run> changes);
+                                           std::span<const Run> changes, std::vector<Run>* carried = nullptr);
 
 }  // namespace s3crate::volume

@@ -8,7 +8,12 @@ namespace {
 
 // The depth is that of the tree: at most kTreeLevelMax.
 Result<> edit_page(PageLoader& loader, const Place& place, TreeEdit& edit, TreeBuilder& builder) {
-  const PagePtr page = TRY(load_page(loader, place));
+  const auto loaded = load_page(loader, place);
+  const bool lost = is(loaded, Code::kCorrupt) || is(loaded, Code::kNotFound);
+  if (lost && edit.carry(place.upper)) {
+    return builder.keep(place.level, place.first_key.value_or(ByteView()), place.page);
+  }
+  const PagePtr page = TRY(loaded);
   builder.page_begins(place, page);
   if (place.level == 0) TRY(edit.apply(page->entries, place.upper, builder));
   for (std::size_t i = 0; place.level > 0 && i < page->entries.size(); ++i) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One pass over a tree that lays changes over it. Subtrees that no change touches are kept unread,
 // subtrees that the changes replace altogether are left out unread; all else streams through a
-// TreeBuilder.
+// TreeBuilder. A subtree whose page is damaged or gone is kept as it is, and the changes to it are
+// carried: the caller has to lay them over whatever it reads there.
 #pragma once
 
 #include "volume/tree_builder.h"
@@ -20,6 +21,8 @@ class TreeEdit {
   // Adds what the changes below `upper` make of these entries of a leaf, and uses those changes up.
   [[nodiscard]] virtual Result<> apply(std::span<const PageEntry> entries,
                                        std::optional<ByteView> upper, TreeBuilder& builder) = 0;
+  // Uses up the changes below `upper` by keeping them for the caller; false if he wants none.
+  [[nodiscard]] virtual bool carry(std::optional<ByteView> upper) = 0;
 };
 
 [[nodiscard]] Result<MaybeRoot> edit_tree(PageLoader& loader, PageWriter& writer, TreeId tree,

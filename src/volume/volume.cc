@@ -206,10 +206,10 @@ Result<View> Volume::load_view(const Commit& commit) {
 
   std::vector<std::vector<Run>> changes;  // newest first
   auto take = [&](const Commit& c) {
-    if (!c.body.runs.empty() || !c.body.objects.empty()) changes.push_back(c.body.runs);
-    if (c.body.kind != CommitKind::checkpoint)
-      view.new_objects.insert(view.new_objects.end(), c.body.objects.begin(), c.body.objects.end());
     view.change_commits++;
+    if (c.body.kind == CommitKind::checkpoint) return;  // as of P, whatever its number: see below
+    if (!c.body.runs.empty() || !c.body.objects.empty()) changes.push_back(c.body.runs);
+    view.new_objects.insert(view.new_objects.end(), c.body.objects.begin(), c.body.objects.end());
   };
   if (commit.header.generation > as_of) take(commit);
   CommitRef next = commit.body.delta_base;
@@ -222,10 +222,14 @@ Result<View> Volume::load_view(const Commit& commit) {
     below = next.generation;
     next = base.body.delta_base;
   }
+  if (view.checkpoint.commit != Generation(0)) TRY(load_checkpoint(commit, view));
   for (auto it = changes.rbegin(); it != changes.rend(); ++it)
     for (const Run& run : *it) view.changes.put(run);
+  return view;
+}
 
-  if (view.checkpoint.commit == Generation(0)) return view;
+// The roots, and what lies over them because a page could not be read when they were made.
+Result<> Volume::load_checkpoint(const Commit& commit, View& view) {
   if (view.checkpoint.commit > commit.header.generation) return fail(Code::kCorrupt, "a checkpoint of the future");
   Commit stored;
   const Commit* checkpoint = &commit;
@@ -242,8 +246,9 @@ Result<View> Volume::load_view(const Commit& commit) {
     if (root.tree == TreeId::map) view.map = root;
     if (root.tree == TreeId::objects) view.objects = root;
   }
+  for (const Run& run : checkpoint->body.runs) view.changes.put(run);
   view.new_objects.insert(view.new_objects.end(), checkpoint->body.objects.begin(), checkpoint->body.objects.end());
-  return view;
+  return {};
 }
 
 }  // namespace s3crate::volume

@@ -74,6 +74,7 @@ class Volume {
   Volume(Env env, store::ObjectStore& store) : env_(env), store_(store) {}
   [[nodiscard]] Result<> unlock(const KeySource& keys);
   [[nodiscard]] Result<> verify_keys_chain(Generation newest);
+  [[nodiscard]] Result<> load_checkpoint(const Commit& commit, View& view);
 
   Env env_;
   store::ObjectStore& store_;

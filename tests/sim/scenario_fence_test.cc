@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Named scenarios of several writers, copies, and commits whose outcome is not what it seems.
 #include "segment/object_names.h"
+#include "journal/format.h"
 #include "tests/sim/scenario.h"
 
 namespace s3crate::sim {
@@ -316,6 +317,61 @@ TEST(Fencing, CopyOfTheStoreIsNotWrittenToBesideAWaitingJournal) {
     ASSERT_OK(mount.open());
     EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 1));
     ASSERT_OK(mount.close());
+  });
+}
+
+// Its writes may be all that is left of what was acknowledged, readable or not.
+TEST(Fencing, ForeignJournalWithAnUnreadableSlotIsNotTakenForEmpty) {
+  StackWorld w(9);
+  w.run([&] {
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+      ASSERT_OK(mount.disk().flush());
+      mount.kill();
+    }
+    {
+      Mount other(w, w.world.add_disk(), taking_over());
+      ASSERT_OK(other.open());
+      ASSERT_OK(other.close());
+    }
+    const std::string path = fmt::format("/state/{}/journal", to_hex(w.vid));
+    auto journal = w.world.disk().find(path);
+    ASSERT_OK(journal);
+    (*journal)->cached.at(journal::kSlotsOffset + 20) ^= 1;  // the header of the first slot
+    const Bytes before = (*journal)->cached;
+    Mount mount(w, w.world.disk(), lazy_options());
+    EXPECT_CODE(Code::kBadArgument, mount.open());
+    EXPECT_TRUE((*journal)->cached == before) << "the journal was touched";
+  });
+}
+
+TEST(Fencing, ReaderNoticesARollback) {
+  StackWorld w(10);
+  w.run([&] {
+    std::vector<std::string> newer;
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+      ASSERT_OK(mount.disk().sync());
+      newer = w.bucket().names();
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 2)));
+      ASSERT_OK(mount.close());
+    }
+    for (const std::string& name : w.bucket().names())
+      if (is_commit(name) && std::ranges::find(newer, name) == newer.end()) w.bucket().lose(name);
+    device::DiskOptions options = lazy_options();
+    options.read_only = true;
+    {
+      Mount mount(w, w.world.disk(), options);
+      EXPECT_CODE(Code::kCorrupt, mount.open());
+    }
+    options.accept_rollback = true;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 1));
   });
 }
 

@@ -282,6 +282,51 @@ TEST(Scenario, OpeningMayCrashAtEveryStep) {
   }
 }
 
+// What a long outage left in the journal goes to the store piece by piece, so that each crash on the way finds less to do.
+TEST(Scenario, RecoveryUploadsInPieces) {
+  StackWorld w(8);
+  w.run([&] {
+    Bytes model(512 << 10);
+    device::DiskOptions options = lazy_options();
+    options.segment_bytes = 8 << 10;
+    options.journal_bytes = (1 << 20) + 64 * options.journal_slot_bytes;
+    {
+      Mount mount(w, w.world.disk(), options);
+      ASSERT_OK(mount.open());
+      mount.hooks.before = [](store::Verb, const std::string&) -> Result<> { return fail(Code::kTransient, "the line is down"); };
+      for (std::uint64_t i = 0; i < 100; ++i) {
+        const Bytes data = pattern(4096, i);
+        ASSERT_OK(mount.disk().write(i * 4096, data));
+        std::ranges::copy(data, model.begin() + static_cast<std::ptrdiff_t>(i * 4096));
+        ASSERT_OK(mount.disk().flush());
+      }
+      mount.kill();
+    }
+    std::uint64_t left = 100;
+    int mounts = 0;
+    for (; left > 0 && mounts < 50; ++mounts) {
+      Mount mount(w, w.world.disk(), options);
+      ASSERT_OK(mount.open());
+      const std::uint64_t found = mount.disk().stats().batches_recovered;
+      EXPECT_LE(found, left) << "a crash undid what was stored";
+      left = found;
+      EXPECT_EQ(*mount.read(0, model.size()), model);
+      // The process dies when one more commit is there.
+      const std::uint64_t commits = w.objects("commits/");
+      mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+        if (verb != store::Verb::put || !is_commit(name) || w.objects("commits/") == commits) return {};
+        return fail(Code::kTransient, "the line is down");
+      };
+      mount.disk().upload_now();
+      for (int i = 0; i < 1000 && left > 0 && w.objects("commits/") == commits; ++i) w.sleep(1ms);
+      mount.kill();
+    }
+    EXPECT_EQ(left, 0u);
+    EXPECT_GE(mounts, 3);
+  });
+  EXPECT_TRUE(w.was_written_once());
+}
+
 TEST(Scenario, BudgetAsSmallAsABatchWithReadersRacingPublication) {
   StackWorld w(6);
   w.run([&] {

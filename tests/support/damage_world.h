@@ -104,6 +104,7 @@ class DamageWorld {
     if (!volume) return out;
     device::DiskOptions options = world_.options;
     options.read_only = true;
+    options.accept_rollback = true;  // what is there to be read, though it be older
     auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options);
     if (!disk) return out;
     out.opened = true;

@@ -371,5 +371,73 @@ TEST_F(VolumeCheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
   EXPECT_GT(mounted, world_.names("segments/").size());
 }
 
+// Checkpoints go on around pages that are gone, and what is written meanwhile outlives the next mount.
+TEST_F(VolumeCheckTest, LostMapPagesStopNeitherWritesNorCheckpoints) {
+  SEEDED_TEST(seed);
+  std::mt19937_64 random(seed);
+  for (const std::string& name : world_.names("map/")) {
+    SCOPED_TRACE(name);
+    store::MemoryStore copy;
+    world_.copy_to(copy);
+    ASSERT_TRUE(copy.remove(name));
+    Bytes expected = world_.model;
+    std::vector<bool> written(DamageWorld::kBlocks);
+    device::DiskOptions options = world_.world().options;
+    options.checkpoint_runs = 24;
+    options.delta_runs_max = 100'000;
+    test::TempDir state;
+    options.state_dir = state / "state";
+    const auto verify = [&](device::Disk& disk) {
+      Bytes block(4096);
+      for (std::uint64_t i = 0; i < DamageWorld::kBlocks; ++i) {
+        const auto read = disk.read(i * block.size(), block);
+        ASSERT_TRUE(read || !written[i]) << "block " << i << ": " << read.error().message();
+        if (read) {
+          ASSERT_TRUE(equal(block, ByteView(expected).subspan(i * block.size(), block.size()))) << i;
+        }
+      }
+    };
+    for (int mounts = 0; mounts < 3; ++mounts) {
+      auto volume = Volume::open(system_env(), copy, world_.world().keys(), {});
+      ASSERT_TRUE(volume);
+      auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options);
+      ASSERT_TRUE(disk) << disk.error().message();
+      verify(**disk);
+      for (int i = 0; i < 200; ++i) {
+        const std::uint64_t at = random() % DamageWorld::kBlocks;
+        const Bytes fresh(4096, static_cast<std::uint8_t>(random() | 1));
+        const auto done = (*disk)->write(at * 4096, fresh);
+        ASSERT_TRUE(done) << done.error().message();
+        std::ranges::copy(fresh, expected.begin() + static_cast<std::ptrdiff_t>(at * 4096));
+        written[at] = true;
+        if (i % 10 != 9) continue;
+        const auto synced = (*disk)->sync();
+        ASSERT_TRUE(synced) << synced.error().message();
+      }
+      verify(**disk);
+      EXPECT_GE((*disk)->stats().checkpoints, 1u);
+      ASSERT_TRUE((*disk)->close(std::chrono::minutes(1)));
+    }
+  }
+}
+
+TEST_F(VolumeCheckTest, WhatIsWrittenOverLostMapPagesHasABound) {
+  for (const std::string& name : world_.names("map/")) world_.faults.lose(name);
+  auto volume = world_.open_volume();
+  ASSERT_TRUE(volume);
+  device::DiskOptions options = world_.world().options;
+  options.checkpoint_runs = 24;
+  test::TempDir state;
+  options.state_dir = state / "state";
+  auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options);
+  ASSERT_TRUE(disk) << disk.error().message();
+  Result<> done;
+  for (std::uint64_t i = 0; done && i < DamageWorld::kBlocks; i += 2)
+    done = (*disk)->write(i * 4096, Bytes(4096, static_cast<std::uint8_t>(1 + i % 251)));
+  for (int i = 0; done && i < 1000; ++i) done = (*disk)->write(0, Bytes(4096, 1)), (void)(*disk)->sync();
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message(), testing::HasSubstr("damaged pages of the map"));
+}
+
 }  // namespace
 }  // namespace s3crate::volume

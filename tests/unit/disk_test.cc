@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "device/overlay.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/seed.h"
 
@@ -30,6 +31,27 @@ Bytes read_all(device::Disk& disk) {
   auto read = disk.read(0, out);
   EXPECT_TRUE(read) << read.error().message();
   return out;
+}
+
+// Writes that slide over each other leave one block of each: what they keep in memory is what counts.
+TEST(BatchTest, MemoryIsCountedByBuffers) {
+  constexpr std::uint64_t kBlock = 4096, kWrite = 64 * kBlock;
+  device::Batch batch(kBlock);
+  const auto write = [&](std::uint64_t block, std::uint64_t bytes) {
+    batch.write(block * kBlock, bytes, std::make_shared<device::Buffer>(bytes, true));
+  };
+  for (std::uint64_t i = 0; i < 100; ++i) write(i, kWrite);
+  EXPECT_EQ(batch.bytes(), 100 * kWrite);
+  for (std::uint64_t i = 0; i < 50; ++i) write(i, kBlock);
+  EXPECT_EQ(batch.bytes(), 50 * kWrite + 50 * kBlock);
+  batch.discard(BlockIndex(0), BlockIndex(99));
+  EXPECT_GE(batch.bytes(), kWrite);
+  EXPECT_LT(batch.bytes(), kWrite + kBlock);
+  batch.discard(BlockIndex(0), BlockIndex(1000));
+  EXPECT_LT(batch.bytes(), kBlock);
+  write(2000, kWrite);
+  batch.write(2000 * kBlock + 10, 20, std::make_shared<device::Buffer>(kBlock, true));
+  EXPECT_LT(batch.bytes(), kWrite + kBlock) << "a partial write into a block that is there keeps nothing";
 }
 
 TEST(Disk, FreshDiskReadsZeros) {

@@ -6,6 +6,8 @@
 
 #include "segment/object_names.h"
 #include "tests/support/map_trees.h"
+#include "tests/support/seed.h"
+#include "volume/run_map.h"
 #include "volume/tree.h"
 
 namespace s3crate::test {
@@ -16,6 +18,119 @@ using volume::Page;
 using volume::PageKind;
 using volume::TreeId;
 using volume::TreeRoot;
+
+// ---- Pages that are lost -------------------------------------------------------------------------
+
+// What a block is: the number of its run's extent, 0 for a hole; nullopt: it cannot be read.
+using Blocks = std::vector<std::optional<std::uint32_t>>;
+
+Blocks blocks_of(TreeWorld& world, const MaybeRoot& root, const std::vector<MapRun>& over,
+                 std::uint64_t size) {
+  Blocks out(size);
+  for (std::uint64_t block = 0; block < size; ++block) {
+    (void)map_lookup(world.loader(), root, BlockIndex(block), BlockIndex(block + 1),
+                     [&](const MapRun& run) { out[block] = run.hole ? 0 : run.extent.number; });
+  }
+  for (const MapRun& run : over) {
+    for (BlockIndex at = run.block; at < run.end(); at = at.next())
+      out[at.value] = run.hole ? 0 : run.extent.number;
+  }
+  return out;
+}
+
+std::vector<MapRun> random_changes(SeededRandom& random, std::uint64_t blocks) {
+  std::vector<MapRun> out;
+  for (std::uint64_t at = random.u64() % 40; at < blocks; at += random.u64() % 60) {
+    const std::uint64_t count = std::min(blocks - at, 1 + random.u64() % 16);
+    out.push_back(random.u64() % 3 == 0
+                      ? hole_run(at, count)
+                      : data_run(at, count, 1 + static_cast<std::uint32_t>(random.u64() % 100'000)));
+    at += count;
+  }
+  return out;
+}
+
+// Changes over pages that cannot be read stay beside the tree; nothing that could be read, or was
+// written since, is lost by it, however often it happens; and once the pages are back, all is.
+TEST(LostPageTest, ChangesOverItAreCarried) {
+  constexpr std::uint64_t kBlocks = 2000;
+  SEEDED_TEST(seed);
+  std::size_t carried_ever = 0, roots_lost = 0;
+  for (std::uint64_t round = 0; round < 30; ++round) {
+    TreeWorld world(seed + round);
+    MaybeRoot root = sparse_map(world, kBlocks / 2);
+    Blocks model = blocks_of(world, root, {}, kBlocks);
+    std::vector<MapRun> carried;
+    std::vector<std::string> lost;
+    for (int step = 0; step < 4; ++step) {
+      const auto pages = pages_of(world, root);
+      world.make_cold();
+      for (int i = 0; i < 2; ++i) {
+        const PageRef& page = pages[world.random.u64() % pages.size()];
+        lost.push_back(segment::object_name(segment::ObjectKind::map, page.object.id, page.nonce));
+        world.faults.lose(lost.back());
+        roots_lost += page == root->page ? 1 : 0;
+      }
+      volume::RunMap changes;
+      for (const MapRun& one : carried) changes.put(one);
+      Blocks expected = blocks_of(world, root, carried, kBlocks);
+      for (const MapRun& one : random_changes(world.random, kBlocks)) {
+        changes.put(one);
+        for (BlockIndex at = one.block; at < one.end(); at = at.next())
+          expected[at.value] = model[at.value] = one.hole ? 0 : one.extent.number;
+      }
+      carried.clear();
+      auto writer = world.writer();
+      const auto updated = map_update(world.loader(), writer, root, changes.runs(), &carried);
+      ASSERT_TRUE(updated) << updated.error().message();
+      ASSERT_TRUE(writer.finish());
+      root = *updated;
+      carried_ever += carried.size();
+      const Blocks found = blocks_of(world, root, carried, kBlocks);
+      for (std::uint64_t i = 0; i < kBlocks; ++i) {
+        // Where a leaf became empty, the one before answers for its blocks: perhaps one that is lost.
+        if (expected[i] == 0u && !found[i]) continue;
+        ASSERT_EQ(expected[i], found[i]) << "round " << round << ", block " << i;
+      }
+      for (const std::string& name : lost) world.faults.restore(name);
+      ASSERT_EQ(model, blocks_of(world, root, carried, kBlocks)) << "round " << round;
+      lost.clear();
+    }
+  }
+  EXPECT_GT(carried_ever, 100u);
+  EXPECT_GT(roots_lost, 0u);
+}
+
+TEST(LostPageTest, RowsOfOtherTreesAreCarriedToo) {
+  TreeWorld world(1);
+  world.object_bytes = 1;  // each page in its own
+  const auto row = [](int i, std::string_view value) {
+    return volume::TreeChange{Bytes{static_cast<std::uint8_t>(i)}, Bytes(value.begin(), value.end())};
+  };
+  std::vector<volume::TreeChange> rows;
+  for (int i = 0; i < 200; i += 2) rows.push_back(row(i, "old"));
+  auto writer = world.writer();
+  const auto root = tree_update(world.loader(), writer, TreeId::tags, {}, rows);
+  ASSERT_TRUE(root && writer.finish());
+  const auto pages = pages_of(world, *root);
+  world.make_cold();
+  world.faults.lose(segment::object_name(segment::ObjectKind::map, pages.back().object.id,
+                                         pages.back().nonce));
+  std::vector<volume::TreeChange> changes = {row(0, "new"), row(199, "new"), row(201, "new")};
+  std::vector<volume::TreeChange> carried;
+  auto again = world.writer();
+  EXPECT_FALSE(tree_update(world.loader(), again, TreeId::tags, *root, changes));
+  auto third = world.writer();
+  const auto updated = tree_update(world.loader(), third, TreeId::tags, *root, changes, &carried);
+  ASSERT_TRUE(updated) << updated.error().message();
+  ASSERT_TRUE(third.finish());
+  ASSERT_EQ(carried.size(), 2u);
+  EXPECT_EQ(carried[0].key, changes[1].key);
+  EXPECT_EQ(carried[1].value, changes[2].value);
+  const auto found = tree_find(world.loader(), *updated, changes[0].key);
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ(**found, *changes[0].value);
+}
 
 // ---- The writer ---------------------------------------------------------------------------------
 
