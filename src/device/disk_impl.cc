@@ -241,7 +241,7 @@ Result<> DiskImpl::flush(StopFlag stop) {
   if (head_->stored_through() >= all) return {};
   // Of a fenced writer the journal keeps what it has, but nothing brings it to the volume any more.
   if (auto failure = head_->failure()) return fail(*failure);
-  TRY(writer_.encoder->encode_through(all));
+  TRY(writer_.encoder->encode_through(all, stop));
   if (journal_answers()) {
     if (writer_.journal->durable_through() >= all) return {};
     auto synced = writer_.journal->sync();
@@ -274,7 +274,7 @@ Result<> DiskImpl::wait_stored(Seq through, StopFlag stop, std::optional<Monoton
 Result<Generation> DiskImpl::sync(StopFlag stop) {
   if (options_.read_only) return opened_;
   Seq all = head_->freeze();
-  TRY(writer_.encoder->encode_through(all));
+  TRY(writer_.encoder->encode_through(all, stop));
   writer_.uploader->demand(all);
   TRY(wait_stored(all, stop, std::nullopt));
   return writer_.chain->head();
@@ -310,7 +310,7 @@ Result<> DiskImpl::close(Duration drain) {
   closed_ = true;
   MonotonicTime deadline = env_.clock.monotonic_now() + drain;
   Seq all = head_->freeze();
-  auto encoded = writer_.encoder->encode_through(all);
+  auto encoded = writer_.encoder->encode_through(all, nullptr, deadline);
   // The store may still get all of it.
   if (encoded && journal_answers())
     if (auto synced = writer_.journal->sync(); !synced) trouble_reporter()(synced.error());

@@ -42,7 +42,7 @@ void Encoder::join() { task_.reset(); }
 
 void Encoder::run() {
   while (head_.wait_for_batch(options_.batch_delay)) {
-    auto encoded = encode_through(head_.freeze());
+    auto encoded = encode_through(head_.freeze(), nullptr);
     if (!encoded && encoded.error().code() == Code::kCancelled) return;
     if (!encoded) {
       head_.fail_writes(encoded.error());
@@ -57,7 +57,7 @@ void Encoder::run() {
   }
 }
 
-Result<> Encoder::encode_through(Seq through) {
+Result<> Encoder::encode_through(Seq through, StopFlag stop, MonotonicTime deadline) {
   for (;;) {
     auto encoding = TRY(head_.begin_encoding(through));
     if (!encoding) return {};
@@ -70,7 +70,7 @@ Result<> Encoder::encode_through(Seq through) {
     head_.end_encoding(*encoding, done ? &encoded : nullptr);
     if (done) continue;
     if (!is(done, Code::kNoSpace) && !is(done, Code::kTransient)) return done;
-    TRY(wait_for_room(done.error(), used));
+    TRY(wait_for_room(done.error(), used, stop, deadline));
   }
 }
 
@@ -160,16 +160,20 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
   return {};
 }
 
-Result<> Encoder::wait_for_room(const Error& why, std::uint64_t used) {
+Result<> Encoder::wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline) {
   trouble_(why);
   ask_for_room_();
   if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
   MutexLock lock(head_.mutex());
-  MonotonicTime deadline = env_.clock.monotonic_now() + kRoomPause;
-  while (!head_.stopped_locked() && journal_->stats().used_bytes >= used && env_.clock.monotonic_now() < deadline)
-    head_.changed().wait_until(head_.mutex(), deadline);
-  if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
-  return {};
+  const MonotonicTime enough = env_.clock.monotonic_now() + kRoomPause;
+  for (;;) {
+    if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+    if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for room in the journal");
+    const MonotonicTime now = env_.clock.monotonic_now();
+    if (now >= deadline) return fail(Code::kCancelled, "the journal is full and the store is away: what was never fsynced is lost");
+    if (journal_->stats().used_bytes < used || now >= enough) return {};
+    head_.changed().wait_until(head_.mutex(), std::min({enough, deadline, stop == nullptr ? enough : now + kStopPoll}));
+  }
 }
 
 }  // namespace s3crate::device

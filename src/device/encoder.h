@@ -80,8 +80,9 @@ class Encoder {
   void start();
   void join();  // of the task; the head must be stopped before
 
-  // Returns when all batches up to `through` are encoded.
-  [[nodiscard]] Result<> encode_through(Seq through);
+  // Returns when all batches up to `through` are encoded. While the journal is full that may take as long as an outage: then
+  // `stop` or the deadline ends it, kCancelled.
+  [[nodiscard]] Result<> encode_through(Seq through, StopFlag stop, MonotonicTime deadline = MonotonicTime::max());
   // After the journal could not be written to: nothing goes there any more, and fsync must wait for the store.
   [[nodiscard]] bool journal_failed() const { return journal_failed_; }
   [[nodiscard]] const EncoderCounters& counters() const { return counters_; }
@@ -93,7 +94,7 @@ class Encoder {
   [[nodiscard]] Result<> encode_blocks(const Batch& batch, Draft& draft);
   [[nodiscard]] Result<> append(Seq seq, Draft& draft);
   void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
-  [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used);
+  [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline);
 
   Env env_;
   Head& head_;

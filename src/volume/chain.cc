@@ -167,20 +167,18 @@ Result<bool> Chain::accept_next(const Commit* mine) {
 Result<> Chain::look_after_absence() {
   if (env_.clock.boottime_now() - last_contact_ <= away_limit_) return {};
   for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
-    auto page = volume_.store().list(std::string(segment::kCommitsPrefix), "", 1);
-    if (page && !page->objects.empty()) {
-      auto newest = segment::parse_commit_name(page->objects[0].name);
-      if (!newest) return fail(Code::kCorrupt, "{} is no commit's name", page->objects[0].name);
-      while (newest_.header.generation < *newest) TRY(accept_next(nullptr));
-      if (newest_.header.generation == *newest) {
+    auto newest = volume_.newest_commit();
+    if (newest && *newest) {
+      while (newest_.header.generation < **newest) TRY(accept_next(nullptr));
+      if (newest_.header.generation == **newest) {
         last_contact_ = env_.clock.boottime_now();
         return {};
       }
-      trouble_(Error(Code::kTransient, fmt::format("the store shows generation {} as the newest, after {} was stored", *newest,
+      trouble_(Error(Code::kTransient, fmt::format("the store shows generation {} as the newest, after {} was stored", **newest,
                                                    newest_.header.generation)));
     } else {
-      trouble_(page ? Error(Code::kTransient, "the store shows no commits") : page.error());
-      if (!page && !is_passing(page.error().code())) return fail(page.error());
+      trouble_(newest ? Error(Code::kTransient, "the store shows no commits") : newest.error());
+      if (!newest && !is_passing(newest.error().code())) return fail(newest.error());
     }
     TRY(pause(wait));
   }

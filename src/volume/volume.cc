@@ -17,6 +17,8 @@ constexpr std::uint32_t kKeysCommitsMax = 4096;
 // what goes beyond it cannot be mounted any more.
 constexpr std::uint32_t kChangeCommitsMax = 1 << 16;
 constexpr std::size_t kSlotsMax = 1000;
+// What other programs leave behind (.DS_Store) must not hide the volume.
+constexpr std::size_t kStrangersMax = 16;
 
 Result<> check_trust(const Vid& vid, const std::optional<Vid>& expected, std::string_view where) {
   if (!expected || *expected == vid) return {};
@@ -181,11 +183,21 @@ Result<> Volume::use_keys(Generation in_force) {
   return {};
 }
 
-Result<Commit> Volume::load_head() {
+Result<std::optional<Generation>> Volume::newest_commit() {
   auto page = TRY(store_.list(std::string(segment::kCommitsPrefix), "", 1));
-  if (page.objects.empty()) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
-  auto generation = segment::parse_commit_name(page.objects[0].name);
-  if (!generation) return fail(Code::kCorrupt, "{} is no commit's name", page.objects[0].name);
+  for (std::size_t strangers = 0;; ++strangers) {
+    if (page.objects.empty()) return std::nullopt;
+    const std::string& name = page.objects[0].name;
+    if (auto generation = segment::parse_commit_name(name)) return generation;
+    if (strangers == kStrangersMax) return fail(Code::kCorrupt, "{}: too many names below {} are not commits': {} for one",
+                                                store_.describe(), segment::kCommitsPrefix, name);
+    page = TRY(store_.list(std::string(segment::kCommitsPrefix), name, 1));
+  }
+}
+
+Result<Commit> Volume::load_head() {
+  const auto generation = TRY(newest_commit());
+  if (!generation) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
   Commit head = TRY(load_commit(*generation));
   TRY(use_keys(keys_after(head)));
   if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_);

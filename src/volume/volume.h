@@ -54,6 +54,8 @@ class Volume {
   [[nodiscard]] PageLoader& pages() const { return *pages_; }
   [[nodiscard]] const CommitRef& anchor() const { return anchor_; }
 
+  // The highest number of a commit that LIST shows; what is below their prefix and has no commit's name is passed over.
+  [[nodiscard]] Result<std::optional<Generation>> newest_commit();
   // The newest commit, found by LIST and verified; the keys in force follow it. One LIST and the commits not yet known.
   [[nodiscard]] Result<Commit> load_head();
   // A commit by number, verified against the keys commit it names. kNotFound.

@@ -327,6 +327,36 @@ TEST(Scenario, RecoveryUploadsInPieces) {
   EXPECT_TRUE(w.was_written_once());
 }
 
+// With the store away and the journal full there is nowhere to put the rest: whoever ends the disk must not wait for ever, nor
+// whoever waits in an fsync and is killed.
+TEST(Scenario, FullJournalInAnOutageHoldsNobodyWhoWantsToGo) {
+  StackWorld w(11);
+  w.run([&] {
+    const std::atomic<bool> at_once = true;
+    std::uint64_t flushed = 0;
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      mount.hooks.before = [](store::Verb, const std::string&) -> Result<> { return fail(Code::kTransient, "the line is down"); };
+      for (;; ++flushed) {
+        ASSERT_LT(flushed, 100u) << "the journal does not get full";
+        ASSERT_OK(mount.disk().write(flushed * 4096, pattern(4096, flushed)));
+        if (const auto done = mount.disk().flush(&at_once); !done) {
+          EXPECT_EQ(done.error().code(), Code::kCancelled);
+          break;
+        }
+      }
+      const MonotonicTime before = w.world.executor().monotonic_now();
+      EXPECT_FALSE(mount.close(10s));
+      EXPECT_LE(w.world.executor().monotonic_now() - before, 20s);
+    }
+    Mount mount(w, w.world.disk(), lazy_options());
+    ASSERT_OK(mount.open());
+    for (std::uint64_t i = 0; i < flushed; ++i) EXPECT_EQ(*mount.read(i * 4096, 4096), pattern(4096, i)) << i;
+    ASSERT_OK(mount.close());
+  });
+}
+
 TEST(Scenario, BudgetAsSmallAsABatchWithReadersRacingPublication) {
   StackWorld w(6);
   w.run([&] {

@@ -371,6 +371,24 @@ TEST_F(VolumeCheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
   EXPECT_GT(mounted, world_.names("segments/").size());
 }
 
+TEST_F(VolumeCheckTest, WhatOtherProgramsLeaveBesideTheCommitsDoesNotHideThem) {
+  store::MemoryStore copy;
+  world_.copy_to(copy);
+  const auto head = [&]() -> Result<Commit> {
+    auto volume = TRY(Volume::open(system_env(), copy, world_.world().keys(), {}));
+    return volume->load_head();
+  };
+  ASSERT_TRUE(copy.put("commits/.DS_Store", as_bytes("x")));
+  ASSERT_TRUE(copy.put("commits/0.tmp", as_bytes("x")));
+  auto found = head();
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_EQ(found->hash, world_.seen().hash);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(copy.put(fmt::format("commits/.{}", i), as_bytes("x")));
+  found = head();
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code(), Code::kCorrupt);
+}
+
 // Checkpoints go on around pages that are gone, and what is written meanwhile outlives the next mount.
 TEST_F(VolumeCheckTest, LostMapPagesStopNeitherWritesNorCheckpoints) {
   SEEDED_TEST(seed);
