@@ -18,7 +18,10 @@ namespace {
 // Since the last checkpoint: with 65,536 no mount would read them any more.
 constexpr std::uint64_t kChangeCommitsMax = 16384;
 constexpr std::uint64_t kCompletionBlocks = 64;
-constexpr int kDamagedTries = 5;
+// A second apart: what is dropped then was acknowledged, and a store may show for a while what was before. Once a generation has
+// waited so long, each further block gets the few tries that a line that flips bits calls for.
+constexpr int kDamagedTries = 60;
+constexpr int kDamagedTriesMin = 5;
 constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
 constexpr Duration kTroublePause = std::chrono::seconds(1);
 }  // namespace
@@ -163,7 +166,7 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
   }
   std::uint32_t block_size = head_.block_size();
   std::uint64_t stretch_max = kCompletionBlocks;
-  int tries = 0;
+  int tries = 0, waited = 0;
   for (std::size_t begin = 0; begin < patches.size();) {
     std::size_t end = begin + 1;
     while (end < patches.size() && end - begin < stretch_max && patches[end].first == patches[end - 1].first.next()) ++end;
@@ -179,12 +182,12 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
       stretch_max = 1;
       continue;
     }
-    if (damaged && ++tries < kDamagedTries) {
+    if (damaged && ++tries < std::max(kDamagedTriesMin, kDamagedTries - waited)) {
       // What came damaged once may come sound the next time; and what is dropped was acknowledged.
       TRY(pause(below.error()));
       continue;
     }
-    tries = 0;
+    waited += std::exchange(tries, 0);
     if (damaged) {
       // The rest of the block is lost, so the block is: it stays what it was, and reads of it fail.
       parts_.trouble(below.error().within(fmt::format("block {} is damaged: a write to a part of it is dropped", from)));

@@ -54,6 +54,12 @@ TEST(StackSeed, RecordOfAFailedAppendIsWholeByItself) {
   run.run();
 }
 
+// A store that showed an object late, for five seconds, had an acknowledged partial write dropped as lost with it.
+TEST(StackSeed, PartialWriteOutlivesAStaleMiss) {
+  StackRun run(1462807276);
+  run.run();
+}
+
 TEST(StackSeed, GivesTheSameRunTwice) {
   SEEDED_TEST(base);
   for (std::uint64_t seed = base; seed < base + 5; ++seed) {
