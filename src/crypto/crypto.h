@@ -4,7 +4,7 @@
 // Sources: BLAKE2b RFC 7693; XChaCha20-Poly1305 draft-irtf-cfrg-xchacha-03 (HChaCha20 by libsodium, then
 // ChaCha20-Poly1305 RFC 8439 by OpenSSL, which is some three times as fast); Argon2id RFC 9106; X25519 RFC 7748;
 // crypto_box_seal as in libsodium's documentation (ephemeral X25519, BLAKE2b nonce, XSalsa20-Poly1305);
-// Ed25519 RFC 8032; SHA-256 FIPS 180-4.
+// Ed25519 RFC 8032; SHA-256 FIPS 180-4; HMAC RFC 2104 and MD5 RFC 1321, which only S3's own protocol asks for.
 //
 // All functions are thread-safe. Errors: kCorrupt when authentication fails, kNoSpace when Argon2id gets no memory.
 #pragma once
@@ -19,6 +19,8 @@ namespace s3crate::crypto {
 
 using Hash = std::array<std::uint8_t, 32>;     // BLAKE2b-256
 using Digest = std::array<std::uint8_t, 16>;   // first half of a SHA-256
+using Sha256 = std::array<std::uint8_t, 32>;
+using Md5 = std::array<std::uint8_t, 16>;
 using Salt = std::array<std::uint8_t, 16>;
 using PublicKey = std::array<std::uint8_t, 32>;     // X25519
 using VerifyKey = std::array<std::uint8_t, 32>;     // Ed25519
@@ -27,6 +29,11 @@ using Signature = std::array<std::uint8_t, 64>;     // Ed25519
 [[nodiscard]] Hash blake2b(std::span<const ByteView> parts);
 [[nodiscard]] inline Hash blake2b(ByteView data) { return blake2b({&data, 1}); }
 [[nodiscard]] Digest digest(ByteView data);  // first 16 bytes of SHA-256
+// What S3 wants to see. MD5 finds accidents, not forgeries.
+[[nodiscard]] Sha256 sha256(std::span<const ByteView> parts);
+[[nodiscard]] inline Sha256 sha256(ByteView data) { return sha256({&data, 1}); }
+[[nodiscard]] Md5 md5(std::span<const ByteView> parts);
+[[nodiscard]] Sha256 hmac_sha256(ByteView key, ByteView data);
 // Constant time.
 [[nodiscard]] bool same(ByteView a, ByteView b);
 

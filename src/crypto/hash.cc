@@ -42,6 +42,24 @@ class Blake2b {
 struct FreeContext {
   void operator()(EVP_MD_CTX* c) const { EVP_MD_CTX_free(c); }
 };
+using Context = std::unique_ptr<EVP_MD_CTX, FreeContext>;
+
+// To be kept for the thread, because looking an algorithm up costs OpenSSL more than hashing a block.
+Context context_of(const EVP_MD* algorithm) {
+  Context c(EVP_MD_CTX_new());
+  CHECK(c != nullptr && EVP_DigestInit_ex(c.get(), algorithm, nullptr) == 1);
+  return c;
+}
+
+template <std::size_t N>
+std::array<std::uint8_t, N> hash(EVP_MD_CTX* context, std::span<const ByteView> parts) {
+  CHECK(EVP_MD_CTX_get_size(context) == static_cast<int>(N));
+  CHECK(EVP_DigestInit_ex(context, nullptr, nullptr) == 1);
+  for (ByteView part : parts) CHECK(EVP_DigestUpdate(context, part.data(), part.size()) == 1);
+  std::array<std::uint8_t, N> out;
+  CHECK(EVP_DigestFinal_ex(context, out.data(), nullptr) == 1);
+  return out;
+}
 
 }  // namespace
 
@@ -53,19 +71,29 @@ Hash blake2b(std::span<const ByteView> parts) {
   return hash;
 }
 
+Sha256 sha256(std::span<const ByteView> parts) {
+  thread_local const Context context = context_of(EVP_sha256());
+  return hash<32>(context.get(), parts);
+}
+
+Md5 md5(std::span<const ByteView> parts) {
+  thread_local const Context context = context_of(EVP_md5());
+  return hash<16>(context.get(), parts);
+}
+
+Sha256 hmac_sha256(ByteView key, ByteView data) {
+  Sha256 out;
+  std::size_t size = 0;
+  CHECK(EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, key.data(), key.size(), data.data(), data.size(),
+                  out.data(), out.size(), &size) != nullptr &&
+        size == out.size());
+  return out;
+}
+
 Digest digest(ByteView data) {
-  // Kept for the thread, because looking an algorithm up costs OpenSSL more than hashing a block.
-  thread_local std::unique_ptr<EVP_MD_CTX, FreeContext> context = [] {
-    std::unique_ptr<EVP_MD_CTX, FreeContext> c(EVP_MD_CTX_new());
-    CHECK(c != nullptr && EVP_DigestInit_ex(c.get(), EVP_sha256(), nullptr) == 1);
-    return c;
-  }();
-  std::uint8_t sha256[32];
-  CHECK(EVP_DigestInit_ex(context.get(), nullptr, nullptr) == 1 &&
-        EVP_DigestUpdate(context.get(), data.data(), data.size()) == 1 &&
-        EVP_DigestFinal_ex(context.get(), sha256, nullptr) == 1);
+  const Sha256 whole = sha256(data);
   Digest half;
-  std::copy_n(sha256, half.size(), half.begin());
+  std::copy_n(whole.begin(), half.size(), half.begin());
   return half;
 }
 

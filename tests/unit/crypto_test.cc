@@ -98,6 +98,21 @@ TEST_F(HashTest, DigestIsTheFirstHalfOfSha256) {
             "248d6a61d20638b8e5c026930c3e6039");
 }
 
+// FIPS 180-4, RFC 1321 and RFC 4231.
+TEST_F(HashTest, WhatS3AsksForMatchesKnownValues) {
+  const std::vector<ByteView> abc = {as_bytes("a"), as_bytes(""), as_bytes("bc")};
+  EXPECT_EQ(to_hex(sha256(abc)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(to_hex(sha256(ByteView{})),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(to_hex(md5(abc)), "900150983cd24fb0d6963f7d28e17f72");
+  EXPECT_EQ(to_hex(md5({})), "d41d8cd98f00b204e9800998ecf8427e");
+  EXPECT_EQ(to_hex(hmac_sha256(as_bytes("Jefe"), as_bytes("what do ya want for nothing?"))),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(to_hex(hmac_sha256(Bytes(131, 0xaa),
+                               as_bytes("Test Using Larger Than Block-Size Key - Hash Key First"))),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 TEST_F(HashTest, DerivationIsKeyedBlake2bOverPrefixedParts) {
   Bytes key(32);
   for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::uint8_t>(i);
