@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Each connection is a curl multi handle with one easy handle, instead of curl_easy_perform(): only
+// a multi handle can be woken from another thread, which is what makes cancelling immediate.
+#include "s3/connection.h"
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+
+namespace s3crate::s3 {
+namespace {
+
+constexpr std::size_t kHeadersMax = 100;
+constexpr std::size_t kHeaderBytesMax = 8192;
+constexpr long kUploadBuffer = 256 * 1024;
+constexpr long kReadBuffer = 128 * 1024;
+// What may wait unsent in the kernel. More would hide from the stall timeout whether anything
+// moves.
+constexpr int kUnsentMax = 256 * 1024;
+// A rate limit is applied to pieces of at most this share of a second.
+constexpr std::uint64_t kPiecesPerSecond = 20;
+constexpr std::size_t kPieceMin = 4096;
+
+constexpr std::string_view kTooLong = "the answer is longer than it may be";
+
+std::size_t piece(const RateLimiter& limiter, std::size_t wanted) {
+  if (limiter.rate() == 0) return wanted;
+  return std::min(wanted, std::max<std::size_t>(limiter.rate() / kPiecesPerSecond, kPieceMin));
+}
+
+struct FreeSlist {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+struct CleanEasy {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct CleanMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+
+template <typename Value>
+void set(CURL* easy, CURLoption option, Value value) {
+  CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK);
+}
+
+long milliseconds(Duration duration) {
+  return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+// The results of X509_verify_cert() that deserve their own words.
+std::string certificate_trouble(long verify_result, const std::string& fallback) {
+  switch (verify_result) {
+    case 9:
+      return "its certificate is not valid yet (is this machine's clock right?)";
+    case 10:
+      return "its certificate has expired";
+    case 18:
+      return "its certificate is self-signed; give it with --ca-file if you trust it";
+    case 19:
+    case 20:
+    case 21:
+      return "its certificate comes from an unknown authority; give that one's with --ca-file";
+    case 23:
+      return "its certificate was revoked";
+    case 0:
+      return "its certificate is for another host (" + fallback + ")";
+    default:
+      return "its certificate is not accepted (" + fallback + ")";
+  }
+}
+
+int on_socket(void*, curl_socket_t socket, curlsocktype) {
+  int unsent = kUnsentMax;
+  // Where it cannot be had, stalls are noticed later.
+  static_cast<void>(setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent));
+  return CURL_SOCKOPT_OK;
+}
+
+}  // namespace
+
+class Connection::Impl {
+ public:
+  Impl() : multi_(curl_multi_init()), easy_(curl_easy_init()) {
+    CHECK(multi_ != nullptr && easy_ != nullptr);
+  }
+
+  void arm() { cancelled_ = false; }
+  void cancel() {
+    cancelled_ = true;
+    curl_multi_wakeup(multi_.get());
+  }
+
+  Result<HttpAnswer> perform(const HttpOptions& options, const HttpRequest& request,
+                             RateLimiter& up, RateLimiter& down, bool& timed_out);
+  [[nodiscard]] long connects() const {
+    long count = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_NUM_CONNECTS, &count);
+    return count;
+  }
+
+ private:
+  void set_up(const HttpOptions& options);
+  void set_up_method();
+  CURLcode run();
+  Error error(CURLcode code, bool& timed_out);
+  bool store(ByteView data);
+  std::size_t send(char* to, std::size_t size);
+  void rewind(std::uint64_t to);
+  void note_header(std::string_view line);
+
+  static std::size_t on_header(char* data, std::size_t one, std::size_t size, void* self) {
+    static_cast<Impl*>(self)->note_header({data, one * size});
+    return one * size;
+  }
+  static std::size_t on_body(char* data, std::size_t one, std::size_t size, void* self) {
+    return static_cast<Impl*>(self)->store(as_bytes({data, one * size})) ? one * size : 0;
+  }
+  static std::size_t on_send(char* to, std::size_t one, std::size_t size, void* self) {
+    return static_cast<Impl*>(self)->send(to, one * size);
+  }
+  static int on_seek(void* self, curl_off_t offset, int origin) {
+    if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+    static_cast<Impl*>(self)->rewind(static_cast<std::uint64_t>(offset));
+    return CURL_SEEKFUNC_OK;
+  }
+
+  const std::unique_ptr<CURLM, CleanMulti> multi_;
+  const std::unique_ptr<CURL, CleanEasy> easy_;
+  std::atomic<bool> cancelled_ = false;
+
+  // Of the request under way.
+  const HttpRequest* request_ = nullptr;
+  RateLimiter* up_ = nullptr;
+  RateLimiter* down_ = nullptr;
+  std::unique_ptr<curl_slist, FreeSlist> headers_;
+  char error_[CURL_ERROR_SIZE] = "";
+  HttpAnswer answer_;
+  bool too_long_ = false;
+  bool enough_ = false;        // of what the store has to say on its refusal
+  std::size_t part_ = 0;       // what is sent next: this part of the body,
+  std::size_t part_done_ = 0;  // from here on
+};
+
+void Connection::Impl::set_up(const HttpOptions& options) {
+  CURL* easy = easy_.get();
+  curl_easy_reset(easy);
+  set(easy, CURLOPT_ERRORBUFFER, error_);
+  set(easy, CURLOPT_URL, request_->url.c_str());
+  set(easy, CURLOPT_PATH_AS_IS, 1L);
+  set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
+  set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (request_->loopback) set(easy, CURLOPT_NOPROXY, "*");
+  set(easy, CURLOPT_NOSIGNAL, 1L);
+  set(easy, CURLOPT_QUICK_EXIT, 1L);
+  set(easy, CURLOPT_TCP_NODELAY, 1L);
+  set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(easy, CURLOPT_TCP_KEEPIDLE, 30L);
+  set(easy, CURLOPT_TCP_KEEPINTVL, 10L);
+  set(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+  set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  set(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!options.ca_file.empty()) {
+    set(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
+
+  std::uint64_t bytes = request_->into.size() + request_->body_max;
+  for (ByteView part : request_->body) bytes += part.size();
+  double rate = static_cast<double>(options.slowest_rate);
+  // All lanes together may share the limited rate.
+  for (const RateLimiter* limiter : {up_, down_}) {
+    if (limiter->rate() != 0) rate = std::min(rate, static_cast<double>(limiter->rate()) / 64);
+  }
+  double seconds = std::min(static_cast<double>(bytes) / rate, 86400.0);
+  set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
+  set(easy, CURLOPT_TIMEOUT_MS,
+      milliseconds(options.connect_timeout + 2 * options.stall_timeout) +
+          static_cast<long>(seconds * 1000));
+  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(easy, CURLOPT_LOW_SPEED_TIME, milliseconds(options.stall_timeout) / 1000);
+
+  headers_.reset();
+  auto add = [this](const std::string& line) {
+    curl_slist* longer = curl_slist_append(headers_.get(), line.c_str());
+    CHECK(longer != nullptr);
+    static_cast<void>(headers_.release());
+    headers_.reset(longer);
+  };
+  add("Expect:");  // a body is sent without asking first
+  for (const Header& header : request_->headers) add(header.name + ": " + header.value);
+  set(easy, CURLOPT_HTTPHEADER, headers_.get());
+  set(easy, CURLOPT_HEADERFUNCTION, on_header);
+  set(easy, CURLOPT_HEADERDATA, this);
+  set(easy, CURLOPT_WRITEFUNCTION, on_body);
+  set(easy, CURLOPT_WRITEDATA, this);
+  set_up_method();
+}
+
+void Connection::Impl::set_up_method() {
+  CURL* easy = easy_.get();
+  if (request_->method == "PUT") {
+    std::uint64_t size = 0;
+    for (ByteView part : request_->body) size += part.size();
+    set(easy, CURLOPT_UPLOAD, 1L);
+    set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
+    set(easy, CURLOPT_READFUNCTION, on_send);
+    set(easy, CURLOPT_READDATA, this);
+    set(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    set(easy, CURLOPT_SEEKDATA, this);
+    if (size > 65536) set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
+  } else if (request_->method == "HEAD") {
+    set(easy, CURLOPT_NOBODY, 1L);
+  } else if (request_->method == "GET") {
+    set(easy, CURLOPT_HTTPGET, 1L);
+    if (request_->lane == Lane::read) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
+  } else {
+    set(easy, CURLOPT_CUSTOMREQUEST, request_->method.c_str());
+  }
+}
+
+void Connection::Impl::note_header(std::string_view line) {
+  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+  if (line.starts_with("HTTP/")) {  // a new answer: what came before it was "100 Continue"
+    answer_.headers.clear();
+    answer_.date.reset();
+    return;
+  }
+  std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos || line.size() > kHeaderBytesMax ||
+      answer_.headers.size() >= kHeadersMax) {
+    return;
+  }
+  Header header{std::string(line.substr(0, colon)), {}};
+  for (char& c : header.name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  line.remove_prefix(colon + 1);
+  while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+  while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+  header.value = line;
+  if (header.name == "date") {
+    std::time_t seconds = curl_getdate(header.value.c_str(), nullptr);
+    if (seconds > 0 && seconds < (1LL << 33)) {
+      answer_.date = WallTime(std::chrono::seconds(seconds));
+    }
+  }
+  answer_.headers.push_back(std::move(header));
+}
+
+bool Connection::Impl::store(ByteView data) {
+  if (cancelled_) return false;
+  if (answer_.status == 0) {
+    long status = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+    answer_.status = static_cast<int>(status);
+    curl_off_t announced = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    if (answer_.status == request_->stored_status && request_->into.empty()) {
+      too_long_ = announced > 0 && static_cast<std::uint64_t>(announced) > request_->body_max;
+      if (too_long_) return false;
+      answer_.body.reserve(announced > 0 ? static_cast<std::size_t>(announced) : 0);
+    }
+  }
+  if (answer_.status != request_->stored_status) {
+    std::size_t room = kErrorBodyMax - answer_.body.size();
+    append(answer_.body, data.first(std::min(room, data.size())));
+    enough_ = data.size() > room;
+    return !enough_;
+  }
+  bool direct = !request_->into.empty();
+  std::uint64_t max = direct ? request_->into.size() : request_->body_max;
+  too_long_ = data.size() > max - answer_.body_size;
+  if (too_long_) return false;
+  if (direct) {
+    std::ranges::copy(data,
+                      request_->into.begin() + static_cast<std::ptrdiff_t>(answer_.body_size));
+  } else {
+    append(answer_.body, data);
+  }
+  answer_.body_size += data.size();
+  for (std::size_t taken = 0; taken < data.size();) {
+    std::size_t next = piece(*down_, data.size() - taken);
+    if (!down_->take(next)) return false;
+    taken += next;
+  }
+  return true;
+}
+
+std::size_t Connection::Impl::send(char* to, std::size_t size) {
+  if (cancelled_) return CURL_READFUNC_ABORT;
+  while (part_ < request_->body.size() && part_done_ == request_->body[part_].size()) {
+    ++part_;
+    part_done_ = 0;
+  }
+  if (part_ == request_->body.size()) return 0;
+  ByteView rest = request_->body[part_].subspan(part_done_);
+  rest = rest.first(piece(*up_, std::min(rest.size(), size)));
+  if (!up_->take(rest.size())) return CURL_READFUNC_ABORT;
+  std::ranges::copy(rest, to);
+  part_done_ += rest.size();
+  return rest.size();
+}
+
+void Connection::Impl::rewind(std::uint64_t to) {
+  part_ = 0;
+  while (part_ < request_->body.size() && to >= request_->body[part_].size()) {
+    to -= request_->body[part_++].size();
+  }
+  part_done_ = static_cast<std::size_t>(to);
+}
+
+CURLcode Connection::Impl::run() {
+  CHECK(curl_multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK);
+  CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+  for (int running = 1; !cancelled_;) {
+    if (curl_multi_perform(multi_.get(), &running) != CURLM_OK) break;
+    if (running == 0) {
+      int left = 0;
+      const CURLMsg* message = curl_multi_info_read(multi_.get(), &left);
+      if (message != nullptr && message->msg == CURLMSG_DONE) code = message->data.result;
+      break;
+    }
+    if (curl_multi_poll(multi_.get(), nullptr, 0, 1000, nullptr) != CURLM_OK) break;
+  }
+  CHECK(curl_multi_remove_handle(multi_.get(), easy_.get()) == CURLM_OK);
+  return code;
+}
+
+Error Connection::Impl::error(CURLcode code, bool& timed_out) {
+  if (cancelled_) return {Code::kCancelled, "stopped"};
+  std::string text = *error_ != '\0' ? error_ : curl_easy_strerror(code);
+  switch (code) {
+    case CURLE_WRITE_ERROR:
+      return {too_long_ ? Code::kCorrupt : Code::kTransient,
+              too_long_ ? std::string(kTooLong) : text};
+    case CURLE_OPERATION_TIMEDOUT:
+      timed_out = true;
+      return {Code::kTransient, text};
+    case CURLE_PARTIAL_FILE:
+      return {Code::kTransient, "the answer broke off: " + text};
+    case CURLE_PEER_FAILED_VERIFICATION: {
+      long result = 0;
+      curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &result);
+      return {Code::kDenied, certificate_trouble(result, text)};
+    }
+    case CURLE_SSL_CACERT_BADFILE:
+      return {Code::kBadArgument, "the CA file cannot be used: " + text};
+    case CURLE_SSL_CONNECT_ERROR:
+      if (text.find("wrong version number") == std::string::npos) return {Code::kTransient, text};
+      return {Code::kDenied, "it does not speak TLS; is its endpoint http://?"};
+    default:
+      return {Code::kTransient, text};
+  }
+}
+
+Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const HttpRequest& request,
+                                             RateLimiter& up, RateLimiter& down, bool& timed_out) {
+  request_ = &request;
+  up_ = &up;
+  down_ = &down;
+  answer_ = {};
+  too_long_ = false;
+  enough_ = false;
+  *error_ = '\0';
+  rewind(0);
+  set_up(options);
+  CURLcode code = run();
+  if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && enough_))
+    return fail(error(code, timed_out));
+  long status = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  answer_.status = static_cast<int>(status);
+  return std::move(answer_);
+}
+
+Connection::Connection() : impl_(std::make_unique<Impl>()) {}
+Connection::~Connection() = default;
+
+void Connection::begin() {
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  CHECK(ready == CURLE_OK);
+}
+void Connection::arm() { impl_->arm(); }
+void Connection::cancel() { impl_->cancel(); }
+std::uint64_t Connection::connects() const { return static_cast<std::uint64_t>(impl_->connects()); }
+
+Result<HttpAnswer> Connection::perform(const HttpOptions& options, const HttpRequest& request,
+                                       RateLimiter& up, RateLimiter& down, bool& timed_out) {
+  return impl_->perform(options, request, up, down, timed_out);
+}
+
+}  // namespace s3crate::s3

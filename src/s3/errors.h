@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The one table from what S3 answers to what our callers do about it (store/object_store.h), and to
+// a sentence that says what happened and what helps.
+#pragma once
+
+#include <string>
+
+#include "s3/xml.h"
+#include "store/metered_store.h"
+
+namespace s3crate::s3 {
+
+// What was asked.
+struct Asked {
+  store::Verb verb = store::Verb::get;
+  std::string place;  // "s3://bucket/prefix/name"
+  std::string bucket;
+  std::string region;    // as configured
+  std::string endpoint;  // as configured
+  bool is_signed = true;
+};
+
+// "PUT s3://bucket/prefix/name", for messages.
+[[nodiscard]] std::string asked_text(store::Verb verb, std::string_view place);
+// Never of an answer that was the one wanted.
+[[nodiscard]] Error error_of(const Asked& asked, const Refusal& refusal);
+
+}  // namespace s3crate::s3

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "s3/http.h"
+
+#include <algorithm>
+
+#include "s3/connection.h"
+
+namespace s3crate::s3 {
+namespace {
+
+bool is_header_text(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c == '\t' || (c >= ' ' && c != 0x7f); });
+}
+
+}  // namespace
+
+std::string_view HttpAnswer::header(std::string_view name) const {
+  auto at = std::ranges::find(headers, name, &Header::name);
+  return at == headers.end() ? std::string_view() : std::string_view(at->value);
+}
+
+Http::Http(HttpOptions options, RateLimiter& up, RateLimiter& down)
+    : options_(std::move(options)), up_(up), down_(down) {
+  Connection::begin();
+  CHECK(options_.stall_timeout >= std::chrono::seconds(1) && options_.slowest_rate > 0);
+}
+
+Http::~Http() {
+  MutexLock lock(mu_);
+  CHECK(busy_.empty());
+}
+
+Result<HttpAnswer> Http::perform(const HttpRequest& request, bool& timed_out) {
+  timed_out = false;
+  for (const Header& header : request.headers) {
+    if (!is_header_text(header.name) || !is_header_text(header.value)) {
+      return fail(Code::kBadArgument, "the header {} has characters that none may have",
+                  header.name);
+    }
+  }
+  auto lane = static_cast<std::size_t>(request.lane);
+  Connections mine;
+  {
+    MutexLock lock(mu_);
+    if (!idle_.at(lane).empty()) mine.splice(mine.begin(), idle_.at(lane), idle_.at(lane).begin());
+  }
+  if (mine.empty()) mine.push_back(std::make_unique<Connection>());
+  const auto at = mine.begin();
+  Connection& connection = **at;
+  {
+    MutexLock lock(mu_);
+    connection.arm();
+    busy_.splice(busy_.begin(), mine);
+  }
+  auto answer = connection.perform(options_, request, up_, down_, timed_out);
+  Counters& counters = counters_.at(lane);
+  ++counters.requests;
+  counters.connects += connection.connects();
+  if (answer) {
+    for (ByteView part : request.body) counters.bytes_up += part.size();
+    counters.bytes_down += answer->body_size;
+  }
+  MutexLock lock(mu_);
+  idle_.at(lane).splice(idle_.at(lane).begin(), busy_, at);
+  return answer;
+}
+
+void Http::cancel() {
+  {
+    MutexLock lock(mu_);
+    for (const auto& connection : busy_) connection->cancel();
+  }
+  up_.cancel();
+  down_.cancel();
+}
+
+LaneCounters Http::counters(Lane lane) const {
+  const Counters& counters = counters_.at(static_cast<std::size_t>(lane));
+  return {counters.requests, counters.connects, counters.bytes_up, counters.bytes_down};
+}
+
+}  // namespace s3crate::s3

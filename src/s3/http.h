@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Http: blocking HTTP/1.1 requests to one server over connections that are kept and reused.
+//
+// A lane has its own connections, the one used last is used first. Redirects are not followed, and
+// answers of a connection are not believed before its certificate is verified. A body that came is
+// bounded before it is stored; one that is shorter than announced is no answer.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <optional>
+
+#include "s3/limits.h"
+#include "s3/sigv4.h"
+
+namespace s3crate::s3 {
+
+struct HttpOptions {
+  std::string ca_file;  // PEM; empty: the system's
+  std::string user_agent;
+  Duration connect_timeout = std::chrono::seconds(10);
+  // A request that moves less than a byte a second for so long has failed. At least 1 s.
+  Duration stall_timeout = std::chrono::seconds(30);
+  // A request may take connect_timeout + 2 * stall_timeout, and its bytes at this rate (per
+  // second).
+  std::uint64_t slowest_rate = 16 * 1024;
+};
+
+// Of an answer that was not wanted, so much is kept to say why.
+inline constexpr std::size_t kErrorBodyMax = 64 * 1024;
+
+struct HttpRequest {
+  Lane lane = Lane::meta;
+  std::string method;
+  std::string url;
+  bool loopback = false;                // then no proxy of the environment is asked
+  Headers headers;                      // with Host
+  std::span<const ByteView> body = {};  // sent with Content-Length by PUT
+  // Where the body of an answer with status `stored_status` goes: straight into `into` if that is
+  // not empty, else into HttpAnswer::body, of at most body_max bytes. Other bodies are cut at
+  // kErrorBodyMax.
+  int stored_status = 200;
+  MutableByteView into = {};
+  std::uint64_t body_max = 0;
+};
+
+struct HttpAnswer {
+  int status = 0;
+  Headers headers;  // names in lower case
+  Bytes body;       // if it did not go into `into`
+  std::size_t body_size = 0;
+  std::optional<WallTime> date;  // the Date header
+
+  // Empty if there is none.
+  [[nodiscard]] std::string_view header(std::string_view name) const;
+};
+
+struct LaneCounters {
+  std::uint64_t requests = 0;
+  std::uint64_t connects = 0;
+  std::uint64_t bytes_up = 0;  // of bodies
+  std::uint64_t bytes_down = 0;
+};
+
+class Connection;
+
+class Http {
+ public:
+  // The rate limiters must outlive this.
+  Http(HttpOptions options, RateLimiter& up, RateLimiter& down);
+  ~Http();
+
+  // Thread-safe. kTransient: no answer, or not all of it; kCorrupt: a body of more than body_max
+  // bytes (into.size() if that is used); kDenied: the server is not whom its certificate should
+  // say; kCancelled. `timed_out` says whether it took too long.
+  [[nodiscard]] Result<HttpAnswer> perform(const HttpRequest& request, bool& timed_out);
+
+  // Ends the requests under way; those that begin later are not touched.
+  void cancel();
+
+  [[nodiscard]] LaneCounters counters(Lane lane) const;
+
+ private:
+  struct Counters {
+    std::atomic<std::uint64_t> requests = 0, connects = 0, bytes_up = 0, bytes_down = 0;
+  };
+  using Connections = std::list<std::unique_ptr<Connection>>;
+
+  const HttpOptions options_;
+  RateLimiter& up_;
+  RateLimiter& down_;
+  std::array<Counters, kLanes> counters_;
+
+  Mutex mu_;
+  std::array<Connections, kLanes> idle_ GUARDED_BY(mu_);  // the one used last in front
+  Connections busy_ GUARDED_BY(mu_);
+};
+
+}  // namespace s3crate::s3

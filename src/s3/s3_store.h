@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// S3Store: objects in a bucket of S3 or of what speaks like it. Each call is one try
+// (store/retry_store.h makes it patient), signed anew with the store's own time, which every answer
+// tells.
+//
+// Without conditional_puts a put looks first whether the name is free and then hopes, which is
+// enough for a volume with a single writer only.
+//
+// A request is signed and sent a second time at once only if the answer that denied it shows that
+// its time was wrong.
+#pragma once
+
+#include <optional>
+
+#include "s3/endpoint.h"
+#include "s3/errors.h"
+#include "s3/http.h"
+#include "store/object_store.h"
+
+namespace s3crate::s3 {
+
+// What the store verifies of a body that it gets.
+enum class PutCheck {
+  sha256,  // x-amz-content-sha256, signed
+  md5,     // Content-MD5, the body itself unsigned; https only
+};
+
+struct S3Options {
+  EndpointOptions endpoint;  // with the bucket
+  std::string prefix;        // of all names; without slashes around it; at most 500 bytes
+  std::string ca_file;       // PEM, of the authorities to trust; empty: the system's
+  std::string user_agent = "s3crate-blk";
+
+  bool conditional_puts = true;
+  PutCheck put_check = PutCheck::sha256;
+  // Sent as they are with each put if not empty: x-amz-storage-class, x-amz-server-side-encryption,
+  // x-amz-server-side-encryption-aws-kms-key-id.
+  std::string storage_class;
+  std::string sse;
+  std::string sse_key_id;
+
+  std::uint64_t upload_rate = 0;  // bytes per second, all threads together; 0: no limit
+  std::uint64_t download_rate = 0;
+  // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE).
+  std::array<LaneLimits, kLanes> lanes = {LaneLimits{4, 64, 16}, LaneLimits{2, 32, 8},
+                                          LaneLimits{2, 16, 4}};
+  Duration connect_timeout = std::chrono::seconds(10);  // over 0
+  Duration stall_timeout = std::chrono::seconds(30);    // without a byte; at least 1 s
+};
+
+class S3Store final : public store::ObjectStore {
+ public:
+  // kBadArgument. `credentials` must outlive the store.
+  [[nodiscard]] static Result<std::unique_ptr<S3Store>> make(Env env, S3Options options,
+                                                             CredentialSource& credentials);
+
+  using ObjectStore::put;
+  [[nodiscard]] Result<> put(const std::string& name, std::span<const ByteView> parts) override;
+  [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
+  [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
+                                   MutableByteView out) override;
+  [[nodiscard]] Result<store::ObjectInfo> head(const std::string& name) override;
+  [[nodiscard]] Result<store::ListPage> list(const std::string& prefix,
+                                             const std::string& start_after,
+                                             std::size_t max_keys) override;
+  [[nodiscard]] Result<> remove(const std::string& name) override;
+  [[nodiscard]] std::optional<WallTime> store_time() override;
+  [[nodiscard]] store::StoreCaps caps() const override;
+  [[nodiscard]] std::string describe() const override;  // "s3://bucket/prefix"
+
+  // Ends what is under way or waits, as kCancelled. Calls that begin later are not touched.
+  void cancel();
+  [[nodiscard]] LaneCounters counters(Lane lane) const { return http_.counters(lane); }
+  [[nodiscard]] int limit(Lane lane) const { return limiter_.limit(lane); }
+
+ private:
+  struct Call;
+  // How a request was signed.
+  struct Signed {
+    bool at_all = false;
+    WallTime time{};
+  };
+  struct Date {
+    WallTime date;
+    BootTime at;
+  };
+  S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource& credentials);
+
+  [[nodiscard]] std::string key(std::string_view name) const;
+  [[nodiscard]] std::string place(std::string_view name) const;
+  // An answer with a status that the call wants.
+  [[nodiscard]] Result<HttpAnswer> ask(const Call& call);
+  [[nodiscard]] Result<HttpAnswer> try_once(const Call& call, Signed& how);
+  [[nodiscard]] Result<HttpRequest> sign(const Call& call, Signed& how);
+  void heed(const HttpAnswer& answer);
+  [[nodiscard]] Error refusal(const Call& call, const HttpAnswer& answer, bool is_signed) const;
+  [[nodiscard]] Error nonsense(const Call& call, std::string_view what) const;
+  [[nodiscard]] Result<> take_page(const Call& call, const HttpAnswer& answer,
+                                   const std::string& below, std::string& after, std::string& token,
+                                   std::size_t max_keys, store::ListPage& page) const;
+  [[nodiscard]] WallTime now();
+
+  Clock& clock_;
+  const S3Options options_;
+  const Endpoint endpoint_;
+  CredentialSource& credentials_;
+  LaneLimiter limiter_;
+  RateLimiter up_;
+  RateLimiter down_;
+  Http http_;
+
+  Mutex mu_;
+  std::optional<Date> date_ GUARDED_BY(mu_);  // as of the newest answer
+};
+
+}  // namespace s3crate::s3

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// S3Store against a server that says what the test wants; and the contract against a real one, if
+// the environment names it:
+//
+//   S3CRATE_TEST_S3_ENDPOINT    http://127.0.0.1:PORT
+//   S3CRATE_TEST_S3_BUCKET      an existing bucket; every test works below a fresh prefix in it
+//   S3CRATE_TEST_S3_ACCESS_KEY, S3CRATE_TEST_S3_SECRET_KEY
+
+#include "s3/s3_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/http_server.h"
+#include "tests/support/seeded_random.h"
+#include "tests/unit/store_contract.h"
+
+namespace s3crate::test {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// ---- A server that says what the test wants -----------------------------------------------------
+
+class FixedKeys final : public s3::CredentialSource {
+ public:
+  Result<std::shared_ptr<const s3::Credentials>> get() override {
+    if (error) return fail(*error);
+    return keys;
+  }
+  std::shared_ptr<const s3::Credentials> keys =
+      std::make_shared<s3::Credentials>("access", Bytes{'s', 'e', 'c', 'r', 'e', 't'}, "token");
+  std::optional<Error> error;
+};
+
+class S3StoreTest : public ::testing::Test {
+ protected:
+  void serve(HttpServer::Handler handler) {
+    server_ = std::make_unique<HttpServer>(std::move(handler));
+    options_.endpoint.url = server_->url();
+    options_.endpoint.bucket = "bkt";
+    auto made = s3::S3Store::make(env_, options_, keys_);
+    ASSERT_TRUE(made) << made.error().message();
+    store_ = std::move(*made);
+  }
+  SeenRequest seen(std::size_t index) { return server_->seen().at(index); }
+
+  FakeClock clock_;
+  SeededRandom random_{1};
+  FakeExecutor executor_{clock_};
+  Env env_{clock_, random_, executor_};
+  s3::S3Options options_;
+  FixedKeys keys_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<s3::S3Store> store_;
+};
+
+TEST_F(S3StoreTest, APutSaysAllThatTheStoreHasToCheck) {
+  options_.prefix = "my vol";
+  options_.storage_class = "STANDARD_IA";
+  options_.sse = "aws:kms";
+  options_.sse_key_id = "key-1";
+  serve([](const SeenRequest&) { return reply(200); });
+  std::vector<ByteView> parts = {as_bytes("a"), as_bytes("bc")};
+  ASSERT_TRUE(store_->put("x/y", parts));
+  SeenRequest put = seen(0);
+  EXPECT_EQ(put.method, "PUT");
+  EXPECT_EQ(put.target, "/bkt/my%20vol/x/y");
+  EXPECT_EQ(put.body, "abc");
+  EXPECT_EQ(put.headers["if-none-match"], "*");
+  EXPECT_EQ(put.headers["x-amz-content-sha256"],
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(put.headers["x-amz-storage-class"], "STANDARD_IA");
+  EXPECT_EQ(put.headers["x-amz-server-side-encryption"], "aws:kms");
+  EXPECT_EQ(put.headers["x-amz-server-side-encryption-aws-kms-key-id"], "key-1");
+  EXPECT_EQ(put.headers["x-amz-security-token"], "token");
+  EXPECT_THAT(put.headers["authorization"],
+              HasSubstr("SignedHeaders=host;if-none-match;x-amz-content-sha256;x-amz-date;"
+                        "x-amz-security-token;x-amz-server-side-encryption;"
+                        "x-amz-server-side-encryption-aws-kms-key-id;x-amz-storage-class,"));
+  EXPECT_EQ(store_->describe(), "s3://bkt/my vol");
+  EXPECT_TRUE(store_->caps().put_if_absent);
+  EXPECT_TRUE(store_->caps().verifies_puts);
+  EXPECT_FALSE(store_->caps().local);
+}
+
+TEST_F(S3StoreTest, NobodySignsNothingAndAChecksumGoesWithAPut) {
+  serve([](const SeenRequest&) { return reply(200); });
+  keys_.keys.reset();
+  ASSERT_TRUE(store_->put("x", as_bytes("abc")));
+  EXPECT_EQ(seen(0).headers.count("authorization"), 0u);
+  EXPECT_EQ(seen(0).headers.count("x-amz-date"), 0u);
+  EXPECT_EQ(seen(0).headers["content-md5"], "kAFQmDzST7DWlj99KOF/cg==");
+}
+
+TEST_F(S3StoreTest, WithoutCredentialsNothingIsSent) {
+  serve([](const SeenRequest&) { return reply(200); });
+  keys_.error = Error(Code::kDenied, "no keys");
+  EXPECT_TRUE(is(store_->put("x", as_bytes("abc")), Code::kDenied));
+  EXPECT_TRUE(server_->seen().empty());
+}
+
+TEST_F(S3StoreTest, AnUnconditionalPutLooksFirst) {
+  options_.conditional_puts = false;
+  serve([](const SeenRequest& r) {
+    if (r.method == "PUT") return reply(200);
+    return r.target == "/bkt/taken"  ? Reply{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"}
+           : r.target == "/bkt/free" ? Reply{"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"}
+                                     : Reply{"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"};
+  });
+  EXPECT_FALSE(store_->caps().put_if_absent);
+  EXPECT_TRUE(is(store_->put("taken", as_bytes("x")), Code::kExists));
+  EXPECT_TRUE(is(store_->put("unknown", as_bytes("x")), Code::kTransient));
+  EXPECT_EQ(server_->seen().size(), 2u);
+  EXPECT_TRUE(store_->put("free", as_bytes("x")));
+  EXPECT_EQ(seen(3).method, "PUT");
+  EXPECT_EQ(seen(3).headers.count("if-none-match"), 0u);
+}
+
+TEST_F(S3StoreTest, BodiesGoUnsignedOnlyOverTls) {
+  options_.put_check = s3::PutCheck::md5;
+  options_.endpoint = {.url = "http://127.0.0.1:1", .region = {}, .bucket = "bkt"};
+  EXPECT_TRUE(is(s3::S3Store::make(env_, options_, keys_), Code::kBadArgument));
+  options_.endpoint.url = "https://127.0.0.1:1";
+  EXPECT_TRUE(s3::S3Store::make(env_, options_, keys_));
+}
+
+TEST_F(S3StoreTest, BadPrefixesAreRefused) {
+  options_.endpoint = {.url = "http://127.0.0.1:1", .region = {}, .bucket = "bkt"};
+  for (const std::string& prefix :
+       {std::string("/a"), std::string("a/"), std::string("a//b"), std::string("a\nb"),
+        std::string("\x7f"), std::string(501, 'a')}) {
+    options_.prefix = prefix;
+    EXPECT_TRUE(is(s3::S3Store::make(env_, options_, keys_), Code::kBadArgument)) << prefix;
+  }
+}
+
+std::string range_reply(int status, const std::string& range, const std::string& body) {
+  return reply(status, body, range.empty() ? "" : "Content-Range: " + range + "\r\n").bytes;
+}
+
+TEST_F(S3StoreTest, ARangeIsExactlyTheOneAskedForOrNoAnswer) {
+  serve([](const SeenRequest& r) {
+    const std::string name = r.target.substr(5);
+    if (name == "good") return Reply{range_reply(206, "bytes 10-13/100", "abcd")};
+    if (name == "star") return Reply{range_reply(206, "bytes 10-13/*", "abcd")};
+    if (name == "whole") return Reply{range_reply(200, "", std::string(100000, 'x'))};
+    if (name == "elsewhere") return Reply{range_reply(206, "bytes 0-3/100", "abcd")};
+    if (name == "silent") return Reply{range_reply(206, "", "abcd")};
+    if (name == "short") return Reply{range_reply(206, "bytes 10-11/12", "ab")};
+    if (name == "liar") return Reply{range_reply(206, "bytes 10-13/100", "ab")};
+    if (name == "long") return Reply{range_reply(206, "bytes 10-13/100", "abcdef")};
+    return Reply{range_reply(416, "bytes */5", "")};
+  });
+  for (const char* name : {"good", "star"}) {
+    Bytes out(4);
+    EXPECT_TRUE(store_->get_range(name, 10, out)) << name;
+    EXPECT_EQ(as_chars(out), "abcd");
+  }
+  EXPECT_EQ(seen(0).headers["range"], "bytes=10-13");
+  for (const char* name : {"whole", "elsewhere", "silent", "short", "liar", "long", "beyond"}) {
+    Bytes out(4);
+    EXPECT_TRUE(is(store_->get_range(name, 10, out), Code::kCorrupt)) << name;
+  }
+}
+
+TEST_F(S3StoreTest, AnObjectWithoutALengthIsCorrupt) {
+  serve([](const SeenRequest& r) {
+    if (r.method == "HEAD") return Reply{"HTTP/1.1 200 OK\r\n\r\n"};
+    return Reply{"HTTP/1.1 200 OK\r\n\r\nabc", true};
+  });
+  EXPECT_TRUE(is(store_->get("x", 100), Code::kCorrupt));
+  EXPECT_TRUE(is(store_->head("x"), Code::kCorrupt));
+}
+
+TEST_F(S3StoreTest, RefusalsSayWhatWasAskedAndWhatIsMissing) {
+  serve([](const SeenRequest&) {
+    return reply(403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>");
+  });
+  auto put = store_->put("x", as_bytes("abc"));
+  EXPECT_TRUE(is(put, Code::kDenied));
+  EXPECT_THAT(put.error().message(), StartsWith("PUT s3://bkt/x: access is denied"));
+  EXPECT_THAT(put.error().message(), HasSubstr("s3:PutObject on bkt"));
+  EXPECT_THAT(store_->list("", "", 1).error().message(), HasSubstr("s3:ListBucket on bkt"));
+  EXPECT_THAT(store_->remove("x").error().message(), HasSubstr("s3:DeleteObject on bkt"));
+  EXPECT_EQ(server_->seen().size(), 3u);
+}
+
+TEST_F(S3StoreTest, TheRegionOfABucketElsewhereIsTakenFromTheHeaderToo) {
+  serve([](const SeenRequest&) {
+    return Reply{"HTTP/1.1 301 X\r\nContent-Length: 0\r\nx-amz-bucket-region: eu-west-1\r\n\r\n"};
+  });
+  auto head = store_->head("x");
+  EXPECT_TRUE(is(head, Code::kDenied));
+  EXPECT_THAT(head.error().message(), HasSubstr("--region eu-west-1"));
+}
+
+// ---- Time ---------------------------------------------------------------------------------------
+
+constexpr const char* kDate = "Date: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
+constexpr WallTime kDateTime{std::chrono::seconds(1795176000)};
+
+TEST_F(S3StoreTest, TheStoresTimeIsLearnedKeptForAWhileAndSignedWith) {
+  serve([](const SeenRequest&) { return reply(404, "", kDate); });
+  EXPECT_EQ(store_->store_time(), std::nullopt);
+  static_cast<void>(store_->get("x", 1));
+  EXPECT_THAT(seen(0).headers["x-amz-date"], Not(StartsWith("20261120")));
+  clock_.advance(90s);
+  EXPECT_EQ(store_->store_time(), kDateTime + 90s);
+  static_cast<void>(store_->get("x", 1));
+  EXPECT_EQ(seen(1).headers["x-amz-date"], "20261120T120130Z");
+  clock_.advance(16min);
+  EXPECT_EQ(store_->store_time(), std::nullopt);
+}
+
+TEST_F(S3StoreTest, AWrongClockCostsOneMoreRequestAndOnlyOne) {
+  serve([](const SeenRequest& r) {
+    bool right = r.headers.at("x-amz-date") == "20261120T120000Z";
+    return r.method == "HEAD" && right ? reply(200, "", kDate) : reply(403, "", kDate);
+  });
+  EXPECT_TRUE(store_->head("x"));
+  EXPECT_EQ(server_->seen().size(), 2u);
+  clock_.advance(20min);
+  EXPECT_TRUE(is(store_->get("x", 1), Code::kDenied));
+  EXPECT_EQ(server_->seen().size(), 4u);
+  EXPECT_TRUE(is(store_->get("x", 1), Code::kDenied));
+  EXPECT_EQ(server_->seen().size(), 5u);
+}
+
+TEST_F(S3StoreTest, WhoIsAskedToWaitWaitsWithEveryRequest) {
+  serve([](const SeenRequest& r) {
+    return r.target == "/bkt/busy" ? reply(503, "", "Retry-After: 7\r\n") : reply(404);
+  });
+  EXPECT_TRUE(is(store_->get("busy", 1), Code::kTransient));
+  Duration before = clock_.now();
+  EXPECT_TRUE(is(store_->head("other"), Code::kNotFound));
+  EXPECT_EQ(clock_.now() - before, 7s);
+}
+
+TEST_F(S3StoreTest, AStoreThatTurnsAwayIsAskedLessAtOnce) {
+  serve([](const SeenRequest&) { return reply(503); });
+  int before = store_->limit(s3::Lane::upload);
+  for (int i = 0; i < 2 * before; ++i) EXPECT_FALSE(store_->put("x", as_bytes("y")));
+  EXPECT_LE(store_->limit(s3::Lane::upload), before / 2);
+}
+
+// ---- Lists --------------------------------------------------------------------------------------
+
+std::string list_page(const std::vector<std::string>& keys, bool truncated,
+                      const std::string& token = "") {
+  std::string body = "<ListBucketResult><EncodingType>url</EncodingType>";
+  body += fmt::format("<IsTruncated>{}</IsTruncated>", truncated);
+  if (!token.empty()) body += "<NextContinuationToken>" + token + "</NextContinuationToken>";
+  for (const std::string& key : keys)
+    body += "<Contents><Key>" + key + "</Key><Size>3</Size></Contents>";
+  return body + "</ListBucketResult>";
+}
+
+TEST_F(S3StoreTest, AListAsksForItsNamesInSortedAndEncodedForm) {
+  options_.prefix = "p q";
+  serve([](const SeenRequest&) {
+    return reply(200, list_page({"p+q/a/b", "p%20q/a/c"}, true, "t"));
+  });
+  auto page = store_->list("a/", "a/a", 2);
+  ASSERT_TRUE(page) << page.error().message();
+  EXPECT_EQ(seen(0).target,
+            "/bkt?encoding-type=url&list-type=2&max-keys=2&prefix=p%20q%2Fa%2F&start-after=p%20q%"
+            "2Fa%2Fa");
+  ASSERT_EQ(page->objects.size(), 2u);
+  EXPECT_EQ(page->objects[0].name, "a/b");
+  EXPECT_EQ(page->objects[1].name, "a/c");
+  EXPECT_EQ(page->objects[1].size, 3u);
+  EXPECT_TRUE(page->more);
+}
+
+TEST_F(S3StoreTest, PagesOfForeignNamesAreSkipped) {
+  serve([](const SeenRequest& r) {
+    if (r.target.find("continuation-token=t%2B1") != std::string::npos) {
+      return reply(200, list_page({}, true, "t2"));
+    }
+    if (r.target.find("continuation-token=t2") != std::string::npos) {
+      return reply(200, list_page({"a%2F", "b"}, false));
+    }
+    return reply(200, list_page({"a%20b", "a%21"}, true, "t+1"));
+  });
+  auto page = store_->list("", "", 2);
+  ASSERT_TRUE(page) << page.error().message();
+  ASSERT_EQ(page->objects.size(), 1u);
+  EXPECT_EQ(page->objects[0].name, "b");
+  EXPECT_FALSE(page->more);
+  EXPECT_EQ(server_->seen().size(), 3u);
+}
+
+TEST_F(S3StoreTest, ListsThatMakeNoSenseAreCorrupt) {
+  for (const std::string& body : {list_page({"b", "a"}, false), list_page({"a", "a"}, false),
+                                  list_page({"x"}, false), list_page({"a", "b", "c"}, false),
+                                  list_page({}, true), std::string("<html/>"), std::string()}) {
+    serve([body](const SeenRequest&) { return reply(200, body); });
+    EXPECT_TRUE(is(store_->list("", "x", 2), Code::kCorrupt)) << body;
+  }
+  // A token that leads back to itself.
+  serve([](const SeenRequest&) { return reply(200, list_page({}, true, "t")); });
+  EXPECT_TRUE(is(store_->list("", "", 2), Code::kCorrupt));
+  EXPECT_EQ(server_->seen().size(), 2u);
+}
+
+// ---- A real server ------------------------------------------------------------------------------
+
+std::string from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+bool has_server() { return !from_environment("S3CRATE_TEST_S3_ENDPOINT").empty(); }
+
+class EnvironmentKeys final : public s3::CredentialSource {
+ public:
+  EnvironmentKeys() {
+    std::string secret = from_environment("S3CRATE_TEST_S3_SECRET_KEY");
+    keys_ = std::make_shared<s3::Credentials>(from_environment("S3CRATE_TEST_S3_ACCESS_KEY"),
+                                              Bytes(secret.begin(), secret.end()), "");
+  }
+  Result<std::shared_ptr<const s3::Credentials>> get() override { return keys_; }
+
+ private:
+  std::shared_ptr<const s3::Credentials> keys_;
+};
+
+struct ServerUnderTest : StoreUnderTest {
+  explicit ServerUnderTest(std::uint64_t rate = 0) {
+    s3::S3Options options;
+    options.endpoint.url = from_environment("S3CRATE_TEST_S3_ENDPOINT");
+    options.endpoint.bucket = from_environment("S3CRATE_TEST_S3_BUCKET");
+    options.prefix = "test " + to_hex(system_random().array<8>()) + "/+%\xc3\xa4";
+    options.upload_rate = rate;
+    options.download_rate = rate;
+    auto made = s3::S3Store::make(system_env(), std::move(options), keys_);
+    EXPECT_TRUE(made) << made.error().message();
+    store_ = std::move(*made);
+  }
+  store::ObjectStore& store() override { return *store_; }
+
+  EnvironmentKeys keys_;
+  std::unique_ptr<s3::S3Store> store_;
+};
+
+std::vector<StoreFactory> servers() {
+  if (!has_server()) return {};
+  return {[] { return std::make_unique<ServerUnderTest>(); }};
+}
+INSTANTIATE_TEST_SUITE_P(S3Server, StoreContract, ::testing::ValuesIn(servers()));
+
+class S3ServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_server()) GTEST_SKIP() << "S3CRATE_TEST_S3_ENDPOINT is not set";
+    server_ = std::make_unique<ServerUnderTest>();
+  }
+  s3::S3Store& store() { return *server_->store_; }
+
+  std::unique_ptr<ServerUnderTest> server_;
+};
+
+TEST_F(S3ServerTest, ConnectionsAreReused) {
+  constexpr int kThreads = 4, kCalls = 50;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kCalls; ++i) {
+        std::string name = fmt::format("segments/{}-{}", t, i);
+        EXPECT_TRUE(store().put(name, Bytes(100000, 7)));
+        EXPECT_TRUE(is(store().put(name, Bytes(100000, 7)), Code::kExists));
+        EXPECT_EQ(store().get(name, 100000)->size(), 100000u);
+        EXPECT_TRUE(is(store().get(name + "x", 100000), Code::kNotFound));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (s3::Lane lane : {s3::Lane::read, s3::Lane::upload}) {
+    EXPECT_EQ(store().counters(lane).requests, 2u * kThreads * kCalls);
+    EXPECT_LE(store().counters(lane).connects, static_cast<unsigned>(kThreads));
+  }
+  EXPECT_EQ(store().counters(s3::Lane::read).bytes_down, 100000u * kThreads * kCalls);
+}
+
+}  // namespace
+}  // namespace s3crate::test
