@@ -53,7 +53,7 @@ long milliseconds(Duration duration) {
 }
 
 // The results of X509_verify_cert() that deserve their own words.
-std::string certificate_trouble(long verify_result, const std::string& fallback) {
+std::string certificate_trouble(long verify_result, const std::string& text) {
   switch (verify_result) {
     case 9:
       return "its certificate is not valid yet (is this machine's clock right?)";
@@ -67,11 +67,13 @@ std::string certificate_trouble(long verify_result, const std::string& fallback)
       return "its certificate comes from an unknown authority; give that one's with --ca-file";
     case 23:
       return "its certificate was revoked";
-    case 0:
-      return "its certificate is for another host (" + fallback + ")";
     default:
-      return "its certificate is not accepted (" + fallback + ")";
+      break;
   }
+  // curl compares the host itself, and says so in words only.
+  bool other_host = text.find("match") != std::string::npos;
+  return fmt::format("its certificate is {} ({})", other_host ? "for another host" : "not accepted",
+                     text);
 }
 
 int on_socket(void*, curl_socket_t socket, curlsocktype) {
@@ -85,8 +87,9 @@ int on_socket(void*, curl_socket_t socket, curlsocktype) {
 
 class Connection::Impl {
  public:
-  Impl() : multi_(curl_multi_init()), easy_(curl_easy_init()) {
+  Impl(const HttpOptions& options, Lane lane) : multi_(curl_multi_init()), easy_(curl_easy_init()) {
     CHECK(multi_ != nullptr && easy_ != nullptr);
+    set_constants(options, lane);
   }
 
   void arm() { cancelled_ = false; }
@@ -104,8 +107,10 @@ class Connection::Impl {
   }
 
  private:
+  void set_constants(const HttpOptions& options, Lane lane);
   void set_up(const HttpOptions& options);
-  void set_up_method();
+  [[nodiscard]] std::uint64_t body_size() const;
+  [[nodiscard]] Duration time_limit(const HttpOptions& options) const;
   CURLcode run();
   Error error(CURLcode code, bool& timed_out);
   bool store(ByteView data);
@@ -146,18 +151,18 @@ class Connection::Impl {
   std::size_t part_done_ = 0;  // from here on
 };
 
-void Connection::Impl::set_up(const HttpOptions& options) {
+// What never changes. The handle is not reset between requests: a reset handle may keep a buffer of
+// the old size, and then refuses another.
+void Connection::Impl::set_constants(const HttpOptions& options, Lane lane) {
   CURL* easy = easy_.get();
-  curl_easy_reset(easy);
   set(easy, CURLOPT_ERRORBUFFER, error_);
-  set(easy, CURLOPT_URL, request_->url.c_str());
   set(easy, CURLOPT_PATH_AS_IS, 1L);
   set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   set(easy, CURLOPT_FOLLOWLOCATION, 0L);
   set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
   set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  if (request_->loopback) set(easy, CURLOPT_NOPROXY, "*");
+  if (options.loopback) set(easy, CURLOPT_NOPROXY, "*");
   set(easy, CURLOPT_NOSIGNAL, 1L);
   set(easy, CURLOPT_QUICK_EXIT, 1L);
   set(easy, CURLOPT_TCP_NODELAY, 1L);
@@ -165,6 +170,11 @@ void Connection::Impl::set_up(const HttpOptions& options) {
   set(easy, CURLOPT_TCP_KEEPIDLE, 30L);
   set(easy, CURLOPT_TCP_KEEPINTVL, 10L);
   set(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+  if (lane == Lane::upload) set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
+  if (lane == Lane::read) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
+  set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
+  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(easy, CURLOPT_LOW_SPEED_TIME, milliseconds(options.stall_timeout) / 1000);
   set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
   set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
   set(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -172,21 +182,20 @@ void Connection::Impl::set_up(const HttpOptions& options) {
     set(easy, CURLOPT_CAINFO, options.ca_file.c_str());
     set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
+  set(easy, CURLOPT_HEADERFUNCTION, on_header);
+  set(easy, CURLOPT_HEADERDATA, this);
+  set(easy, CURLOPT_WRITEFUNCTION, on_body);
+  set(easy, CURLOPT_WRITEDATA, this);
+  set(easy, CURLOPT_READFUNCTION, on_send);
+  set(easy, CURLOPT_READDATA, this);
+  set(easy, CURLOPT_SEEKFUNCTION, on_seek);
+  set(easy, CURLOPT_SEEKDATA, this);
+}
 
-  std::uint64_t bytes = request_->into.size() + request_->body_max;
-  for (ByteView part : request_->body) bytes += part.size();
-  double rate = static_cast<double>(options.slowest_rate);
-  // All lanes together may share the limited rate.
-  for (const RateLimiter* limiter : {up_, down_}) {
-    if (limiter->rate() != 0) rate = std::min(rate, static_cast<double>(limiter->rate()) / 64);
-  }
-  double seconds = std::min(static_cast<double>(bytes) / rate, 86400.0);
-  set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
-  set(easy, CURLOPT_TIMEOUT_MS,
-      milliseconds(options.connect_timeout + 2 * options.stall_timeout) +
-          static_cast<long>(seconds * 1000));
-  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(easy, CURLOPT_LOW_SPEED_TIME, milliseconds(options.stall_timeout) / 1000);
+void Connection::Impl::set_up(const HttpOptions& options) {
+  CURL* easy = easy_.get();
+  set(easy, CURLOPT_URL, request_->url.c_str());
+  set(easy, CURLOPT_TIMEOUT_MS, milliseconds(time_limit(options)));
 
   headers_.reset();
   auto add = [this](const std::string& line) {
@@ -198,33 +207,35 @@ void Connection::Impl::set_up(const HttpOptions& options) {
   add("Expect:");  // a body is sent without asking first
   for (const Header& header : request_->headers) add(header.name + ": " + header.value);
   set(easy, CURLOPT_HTTPHEADER, headers_.get());
-  set(easy, CURLOPT_HEADERFUNCTION, on_header);
-  set(easy, CURLOPT_HEADERDATA, this);
-  set(easy, CURLOPT_WRITEFUNCTION, on_body);
-  set(easy, CURLOPT_WRITEDATA, this);
-  set_up_method();
-}
 
-void Connection::Impl::set_up_method() {
-  CURL* easy = easy_.get();
+  set(easy, CURLOPT_CUSTOMREQUEST, static_cast<const char*>(nullptr));
+  set(easy, CURLOPT_HTTPGET, 1L);  // ends what an earlier PUT or HEAD had set
   if (request_->method == "PUT") {
-    std::uint64_t size = 0;
-    for (ByteView part : request_->body) size += part.size();
     set(easy, CURLOPT_UPLOAD, 1L);
-    set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
-    set(easy, CURLOPT_READFUNCTION, on_send);
-    set(easy, CURLOPT_READDATA, this);
-    set(easy, CURLOPT_SEEKFUNCTION, on_seek);
-    set(easy, CURLOPT_SEEKDATA, this);
-    if (size > 65536) set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
+    set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body_size()));
   } else if (request_->method == "HEAD") {
     set(easy, CURLOPT_NOBODY, 1L);
-  } else if (request_->method == "GET") {
-    set(easy, CURLOPT_HTTPGET, 1L);
-    if (request_->lane == Lane::read) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
-  } else {
+  } else if (request_->method != "GET") {
     set(easy, CURLOPT_CUSTOMREQUEST, request_->method.c_str());
   }
+}
+
+std::uint64_t Connection::Impl::body_size() const {
+  std::uint64_t size = 0;
+  for (ByteView part : request_->body) size += part.size();
+  return size;
+}
+
+Duration Connection::Impl::time_limit(const HttpOptions& options) const {
+  double bytes = static_cast<double>(body_size()) + static_cast<double>(request_->into.size()) +
+                 static_cast<double>(request_->body_max);
+  double rate = static_cast<double>(options.slowest_rate);
+  // All that goes at once may have to share a limited rate.
+  for (const RateLimiter* limiter : {up_, down_}) {
+    if (limiter->rate() != 0) rate = std::min(rate, static_cast<double>(limiter->rate()) / 64);
+  }
+  return options.connect_timeout + 2 * options.stall_timeout +
+         std::chrono::seconds(static_cast<std::int64_t>(std::min(bytes / rate, 86400.0)));
 }
 
 void Connection::Impl::note_header(std::string_view line) {
@@ -382,7 +393,8 @@ Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const H
   return std::move(answer_);
 }
 
-Connection::Connection() : impl_(std::make_unique<Impl>()) {}
+Connection::Connection(const HttpOptions& options, Lane lane)
+    : impl_(std::make_unique<Impl>(options, lane)) {}
 Connection::~Connection() = default;
 
 void Connection::begin() {

@@ -14,7 +14,7 @@ class Connection {
   // Once before the first one is made; any number of times.
   static void begin();
 
-  Connection();
+  Connection(const HttpOptions& options, Lane lane);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

@@ -44,7 +44,7 @@ Result<HttpAnswer> Http::perform(const HttpRequest& request, bool& timed_out) {
     MutexLock lock(mu_);
     if (!idle_.at(lane).empty()) mine.splice(mine.begin(), idle_.at(lane), idle_.at(lane).begin());
   }
-  if (mine.empty()) mine.push_back(std::make_unique<Connection>());
+  if (mine.empty()) mine.push_back(std::make_unique<Connection>(options_, request.lane));
   const auto at = mine.begin();
   Connection& connection = **at;
   {

@@ -18,6 +18,7 @@ namespace s3crate::s3 {
 struct HttpOptions {
   std::string ca_file;  // PEM; empty: the system's
   std::string user_agent;
+  bool loopback = false;  // the server is this machine: no proxy of the environment is asked
   Duration connect_timeout = std::chrono::seconds(10);
   // A request that moves less than a byte a second for so long has failed. At least 1 s.
   Duration stall_timeout = std::chrono::seconds(30);
@@ -33,7 +34,6 @@ struct HttpRequest {
   Lane lane = Lane::meta;
   std::string method;
   std::string url;
-  bool loopback = false;                // then no proxy of the environment is asked
   Headers headers;                      // with Host
   std::span<const ByteView> body = {};  // sent with Content-Length by PUT
   // Where the body of an answer with status `stored_status` goes: straight into `into` if that is

@@ -90,6 +90,7 @@ S3Store::S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource
       down_(env, options_.download_rate),
       http_({.ca_file = options_.ca_file,
              .user_agent = options_.user_agent,
+             .loopback = endpoint_.loopback(),
              .connect_timeout = options_.connect_timeout,
              .stall_timeout = options_.stall_timeout},
             up_, down_) {}
@@ -140,7 +141,6 @@ Result<HttpRequest> S3Store::sign(const Call& call, Signed& how) {
   HttpRequest request{.lane = call.lane,
                       .method = std::string(call.method),
                       .url = {},
-                      .loopback = endpoint_.loopback(),
                       .headers = call.headers,
                       .body = call.body,
                       .stored_status = call.wanted,

@@ -26,7 +26,6 @@ class HttpTest : public ::testing::Test {
     HttpRequest request;
     request.method = std::move(method);
     request.url = server_->url() + path;
-    request.loopback = true;
     request.headers = {{"Host", "test"}};
     request.body_max = 1000;
     return request;
@@ -38,7 +37,11 @@ class HttpTest : public ::testing::Test {
 
   std::unique_ptr<HttpServer> server_;
   s3::RateLimiter up_{system_env(), 0}, down_{system_env(), 0};
-  Http http_{{.ca_file = {}, .user_agent = "test", .connect_timeout = 1s, .stall_timeout = 1s},
+  Http http_{{.ca_file = {},
+              .user_agent = "test",
+              .loopback = true,
+              .connect_timeout = 1s,
+              .stall_timeout = 1s},
              up_,
              down_};
   bool timed_out_ = false;
@@ -178,6 +181,42 @@ TEST_F(HttpTest, NoServerIsTransient) {
   EXPECT_TRUE(is(perform(r), Code::kTransient));
 }
 
+TEST_F(HttpTest, AHostThatDoesNotExistIsTransientEveryTime) {
+  serve([](const SeenRequest&) { return reply(200); });
+  for (Lane lane : {Lane::read, Lane::upload}) {
+    HttpRequest r = request("GET");
+    r.lane = lane;
+    r.url = "http://nowhere.invalid/";
+    EXPECT_TRUE(is(perform(r), Code::kTransient));
+    EXPECT_TRUE(is(perform(r), Code::kTransient));
+    r.url = server_->url();
+    EXPECT_TRUE(perform(r));
+  }
+}
+
+TEST_F(HttpTest, OneConnectionTakesTurnsWithEveryMethod) {
+  serve([](const SeenRequest& r) {
+    return r.method == "HEAD" ? Reply{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"}
+                              : reply(200, "text");
+  });
+  std::vector<ByteView> parts = {as_bytes("body")};
+  for (const char* before : {"GET", "PUT", "HEAD", "DELETE"}) {
+    for (const char* method : {"GET", "PUT", "HEAD", "DELETE"}) {
+      for (const char* now : {before, method}) {
+        HttpRequest r = request(now);
+        if (r.method == "PUT") r.body = parts;
+        auto answer = perform(r);
+        ASSERT_TRUE(answer) << answer.error().message();
+        EXPECT_EQ(as_chars(answer->body), r.method == "HEAD" ? "" : "text");
+        SeenRequest seen = server_->seen().back();
+        EXPECT_EQ(seen.method, r.method);
+        EXPECT_EQ(seen.body, r.method == "PUT" ? "body" : "");
+      }
+    }
+  }
+  EXPECT_EQ(server_->connections(), 1);
+}
+
 TEST_F(HttpTest, OtherProtocolsAreRefused) {
   serve([](const SeenRequest&) { return reply(200); });
   HttpRequest r = request("GET");
@@ -217,8 +256,12 @@ TEST_F(HttpTest, CancellingEndsWhatIsUnderWayAndNothingElse) {
     return Reply{"", false, true};
   });
   // Slow to give up by itself, so that only cancelling can end it.
-  Http http({.ca_file = {}, .user_agent = {}, .connect_timeout = 1h, .stall_timeout = 1h}, up_,
-            down_);
+  Http http({.ca_file = {},
+             .user_agent = {},
+             .loopback = true,
+             .connect_timeout = 1h,
+             .stall_timeout = 1h},
+            up_, down_);
   Result<HttpAnswer> answer;
   std::thread waiter([&] {
     bool timed_out = false;
@@ -233,8 +276,12 @@ TEST_F(HttpTest, CancellingEndsWhatIsUnderWayAndNothingElse) {
 
 TEST_F(HttpTest, CancellingEndsAWaitForTheRate) {
   s3::RateLimiter slow(system_env(), 1);
-  Http http({.ca_file = {}, .user_agent = {}, .connect_timeout = 1h, .stall_timeout = 1h}, slow,
-            down_);
+  Http http({.ca_file = {},
+             .user_agent = {},
+             .loopback = true,
+             .connect_timeout = 1h,
+             .stall_timeout = 1h},
+            slow, down_);
   serve([](const SeenRequest&) { return reply(200); });
   Bytes data(1'000'000);
   ByteView part = data;
