@@ -99,7 +99,7 @@ class Connection::Impl {
   }
 
   Result<HttpAnswer> perform(const HttpOptions& options, const HttpRequest& request,
-                             RateLimiter& up, RateLimiter& down, bool& timed_out);
+                             RateLimiter& up, RateLimiter& down);
   [[nodiscard]] long connects() const {
     long count = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_NUM_CONNECTS, &count);
@@ -112,7 +112,7 @@ class Connection::Impl {
   [[nodiscard]] std::uint64_t body_size() const;
   [[nodiscard]] Duration time_limit(const HttpOptions& options) const;
   CURLcode run();
-  Error error(CURLcode code, bool& timed_out);
+  Error error(CURLcode code);
   bool store(ByteView data);
   std::size_t send(char* to, std::size_t size);
   void rewind(std::uint64_t to);
@@ -346,16 +346,13 @@ CURLcode Connection::Impl::run() {
   return code;
 }
 
-Error Connection::Impl::error(CURLcode code, bool& timed_out) {
+Error Connection::Impl::error(CURLcode code) {
   if (cancelled_) return {Code::kCancelled, "stopped"};
   std::string text = *error_ != '\0' ? error_ : curl_easy_strerror(code);
   switch (code) {
     case CURLE_WRITE_ERROR:
       return {too_long_ ? Code::kCorrupt : Code::kTransient,
               too_long_ ? std::string(kTooLong) : text};
-    case CURLE_OPERATION_TIMEDOUT:
-      timed_out = true;
-      return {Code::kTransient, text};
     case CURLE_PARTIAL_FILE:
       return {Code::kTransient, "the answer broke off: " + text};
     case CURLE_PEER_FAILED_VERIFICATION: {
@@ -374,7 +371,7 @@ Error Connection::Impl::error(CURLcode code, bool& timed_out) {
 }
 
 Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const HttpRequest& request,
-                                             RateLimiter& up, RateLimiter& down, bool& timed_out) {
+                                             RateLimiter& up, RateLimiter& down) {
   request_ = &request;
   up_ = &up;
   down_ = &down;
@@ -385,8 +382,7 @@ Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const H
   rewind(0);
   set_up(options);
   CURLcode code = run();
-  if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && enough_))
-    return fail(error(code, timed_out));
+  if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && enough_)) return fail(error(code));
   long status = 0;
   curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   answer_.status = static_cast<int>(status);
@@ -406,8 +402,8 @@ void Connection::cancel() { impl_->cancel(); }
 std::uint64_t Connection::connects() const { return static_cast<std::uint64_t>(impl_->connects()); }
 
 Result<HttpAnswer> Connection::perform(const HttpOptions& options, const HttpRequest& request,
-                                       RateLimiter& up, RateLimiter& down, bool& timed_out) {
-  return impl_->perform(options, request, up, down, timed_out);
+                                       RateLimiter& up, RateLimiter& down) {
+  return impl_->perform(options, request, up, down);
 }
 
 }  // namespace s3crate::s3

@@ -30,8 +30,7 @@ Http::~Http() {
   CHECK(busy_.empty());
 }
 
-Result<HttpAnswer> Http::perform(const HttpRequest& request, bool& timed_out) {
-  timed_out = false;
+Result<HttpAnswer> Http::perform(const HttpRequest& request) {
   for (const Header& header : request.headers) {
     if (!is_header_text(header.name) || !is_header_text(header.value)) {
       return fail(Code::kBadArgument, "the header {} has characters that none may have",
@@ -52,7 +51,7 @@ Result<HttpAnswer> Http::perform(const HttpRequest& request, bool& timed_out) {
     connection.arm();
     busy_.splice(busy_.begin(), mine);
   }
-  auto answer = connection.perform(options_, request, up_, down_, timed_out);
+  auto answer = connection.perform(options_, request, up_, down_);
   Counters& counters = counters_.at(lane);
   ++counters.requests;
   counters.connects += connection.connects();

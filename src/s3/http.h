@@ -72,8 +72,8 @@ class Http {
 
   // Thread-safe. kTransient: no answer, or not all of it; kCorrupt: a body of more than body_max
   // bytes (into.size() if that is used); kDenied: the server is not whom its certificate should
-  // say; kCancelled. `timed_out` says whether it took too long.
-  [[nodiscard]] Result<HttpAnswer> perform(const HttpRequest& request, bool& timed_out);
+  // say; kCancelled.
+  [[nodiscard]] Result<HttpAnswer> perform(const HttpRequest& request);
 
   // Ends the requests under way; those that begin later are not touched.
   void cancel();

@@ -49,10 +49,12 @@ void LaneLimiter::leave(Lane lane, Outcome outcome) {
 }
 
 void LaneLimiter::judge_window(State& state) {
-  if (state.turned_away * 3 >= state.answers) {
-    state.limit = std::max(state.limit / 2, state.bounds.min);
-  } else if (state.was_full) {
-    state.limit = std::min(state.limit + 1, state.bounds.max);
+  const LaneLimits& bounds = state.bounds;
+  if (state.turned_away * 2 >= state.answers) {
+    state.limit = std::max(state.limit / 2, bounds.min);
+  } else if (state.turned_away * 3 < state.answers && state.was_full) {
+    state.limit = state.limit < bounds.start ? std::min(state.limit * 2, bounds.start)
+                                             : std::min(state.limit + 1, bounds.max);
   }
   state.answers = 0;
   state.turned_away = 0;

@@ -4,9 +4,11 @@
 // touches only what waits at that moment.
 //
 // A lane has `limit` places. Answers are judged in windows of `limit` (at least kWindowMin)
-// answers: if a third of a window or more was turned away (503, 429, timeout), the limit is halved;
-// else, if all places were in use meanwhile, it grows by one. Judging shares instead of single
-// answers keeps a store that fails at random, whatever the load, from being used at a crawl.
+// answers: if half of a window or more was turned away, the limit is halved; if less than a third
+// was, and all places were in use meanwhile, it grows by one, or doubles as long as it is below its
+// start. Judging shares instead of single answers keeps a store that fails at random, whatever the
+// load, from being used at a crawl. A dying store is asked by `min` at once, which bounds what
+// retries can do to it.
 #pragma once
 
 #include <array>
@@ -29,14 +31,14 @@ struct LaneLimits {
 class LaneLimiter {
  public:
   // Answers that a window has at least: fewer say nothing.
-  static constexpr int kWindowMin = 8;
+  static constexpr int kWindowMin = 16;
   // The longest that a store may ask us to stay away with one answer.
   static constexpr Duration kPauseMax = std::chrono::minutes(5);
 
   enum class Outcome {
     served,       // an answer, good or bad
-    turned_away,  // 503, 429 or a timeout
-    unknown,      // says nothing about the load: cancelled, no connection
+    turned_away,  // an error of the server, "slow down", a timeout, no connection
+    unknown,      // says nothing about the store: cancelled, no credentials
   };
 
   LaneLimiter(Env env, std::array<LaneLimits, kLanes> limits);

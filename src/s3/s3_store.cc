@@ -49,7 +49,8 @@ std::string base64(ByteView data) {
   return out;
 }
 
-bool is_turned_away(int status) { return status == 503 || status == 429; }
+// 501 is an honest answer.
+bool is_turned_away(int status) { return status == 429 || (status >= 500 && status != 501); }
 
 }  // namespace
 
@@ -177,14 +178,14 @@ void S3Store::heed(const HttpAnswer& answer) {
 
 Result<HttpAnswer> S3Store::try_once(const Call& call, Signed& how) {
   TRY(limiter_.enter(call.lane));
-  bool timed_out = false;
   Result<HttpAnswer> answer = [&]() -> Result<HttpAnswer> {
     // Signed when its turn has come, however long that took.
     HttpRequest request = TRY(sign(call, how));
-    return http_.perform(request, timed_out);
+    return http_.perform(request);
   }();
-  auto outcome = answer ? LaneLimiter::Outcome::served : LaneLimiter::Outcome::unknown;
-  if (timed_out || (answer && is_turned_away(answer->status))) {
+  auto outcome = LaneLimiter::Outcome::served;
+  if (!answer && !is(answer, Code::kTransient)) outcome = LaneLimiter::Outcome::unknown;
+  if (is(answer, Code::kTransient) || (answer && is_turned_away(answer->status))) {
     outcome = LaneLimiter::Outcome::turned_away;
   }
   if (answer) heed(*answer);

@@ -20,7 +20,7 @@
 namespace s3crate::store {
 
 struct RetryOptions {
-  Duration delay_min = std::chrono::milliseconds(50);
+  Duration delay_min = std::chrono::milliseconds(20);
   Duration delay_max = std::chrono::seconds(10);
   Duration outage_timeout = std::chrono::minutes(10);
   int corrupt_retries_max = 2;

@@ -70,18 +70,35 @@ TEST_F(LimitsTest, AnIdleLaneStaysAsItIs) {
   EXPECT_EQ(limit(), 9);
 }
 
-TEST_F(LimitsTest, AStoreThatTurnsAwayAThirdHalvesTheLaneDownToItsLeast) {
-  window(3);
+TEST_F(LimitsTest, AStoreThatTurnsAwayHalfHalvesTheLaneDownToItsLeast) {
+  window(8);  // of 16
   EXPECT_EQ(limit(), 4);
-  window(3);  // of 8
-  EXPECT_EQ(limit(), 2);
   window(8);
+  EXPECT_EQ(limit(), 2);
+  window(16);
   EXPECT_EQ(limit(), 2);
 }
 
+TEST_F(LimitsTest, AStoreThatTurnsAwayAThirdKeepsTheLaneAsItIs) {
+  window(6);
+  EXPECT_EQ(limit(), 9);
+  window(7);
+  EXPECT_EQ(limit(), 9);
+}
+
 TEST_F(LimitsTest, AFewRefusalsDoNotSlowDown) {
-  window(2);  // of 9
+  window(5);
   EXPECT_EQ(limit(), 10);
+}
+
+TEST_F(LimitsTest, ALaneIsSoonBackWhereItBegan) {
+  window(16);
+  window(16);
+  EXPECT_EQ(limit(), 2);
+  for (int expected : {4, 8, 9, 10}) {
+    window(0);
+    EXPECT_EQ(limit(), expected);
+  }
 }
 
 TEST_F(LimitsTest, AnswersThatSayNothingDoNotCount) {
