@@ -68,7 +68,8 @@ T unwrap(Result<T>&& r) {
 }
 }  // namespace internal
 
-// TRY(f()) is the value of f(), or returns f()'s error from the enclosing function.
+// TRY(f()) is the value of f(), or returns f()'s error from the enclosing function. Not between the
+// braces of an initialiser: compilers forget to destroy what was built of it before.
 #define TRY(...)                                                                  \
   __extension__({                                                                 \
     auto try_result_ = (__VA_ARGS__);                                             \

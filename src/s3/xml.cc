@@ -92,7 +92,8 @@ Result<Listing> parse_listing(ByteView body, std::size_t keys_max) {
     }
     std::string key = entry.child_value("Key");
     if (encoding == "url") key = TRY(uri_decode(key));
-    listing.keys.push_back({std::move(key), TRY(parse_size(entry.child_value("Size")))});
+    const std::uint64_t size = TRY(parse_size(entry.child_value("Size")));
+    listing.keys.push_back({std::move(key), size});
   }
   return listing;
 }

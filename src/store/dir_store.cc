@@ -241,7 +241,8 @@ Result<> DirStore::get_range(const std::string& name, std::uint64_t offset, Muta
 
 Result<ObjectInfo> DirStore::head(const std::string& name) {
   std::unique_ptr<io::File> file = TRY(open_object(name));
-  return ObjectInfo{name, TRY(store_result(file->size()))};
+  const std::uint64_t size = TRY(store_result(file->size()));
+  return ObjectInfo{name, size};
 }
 
 Result<ListPage> DirStore::list(const std::string& prefix, const std::string& start_after,
