@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// strict_s3 [NAME=VALUE]...: the strict server for shell tests and benchmarks. Prints what a client
+// needs as shell assignments and serves until SIGTERM or SIGINT, or until it had nothing to do for
+// idle_s (60), or until total_s (3600) are over. Names are those of settings.h and seed, port, tls
+// (good, expired, self_signed, wrong_host, other_ca), ca_file (where the CA goes), idle_s, total_s.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "tests/s3/strict_s3.h"
+
+namespace {
+
+using s3crate::test::s3::StrictS3;
+
+int usage(const std::string& wrong) {
+  fmt::print(stderr, "strict_s3: {}\nusage: strict_s3 [NAME=VALUE]...\n", wrong);
+  for (const char* name : {"seed", "port", "tls", "ca_file", "idle_s", "total_s"})
+    fmt::print(stderr, "  {}\n", name);
+  for (const auto& info : s3crate::test::s3::all_settings())
+    fmt::print(stderr, "  {:16} {}\n", info.name, info.help);
+  return 2;
+}
+
+void serve(StrictS3& server, const sigset_t& signals, long idle_s, long total_s) {
+  std::uint64_t last = 0;
+  long idle = 0;
+  for (long second = 0; second < total_s && idle < idle_s; ++second) {
+    timespec one{1, 0};
+    if (sigtimedwait(&signals, nullptr, &one) > 0) return;
+    std::uint64_t requests = server.counter("requests") + server.counter("connections");
+    idle = requests == last ? idle + 1 : 0;
+    last = requests;
+  }
+}
+
+bool write_file(const std::string& path, const std::string& text) {
+  FILE* file = std::fopen(path.c_str(), "we");
+  if (file == nullptr) return false;
+  bool done = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  return std::fclose(file) == 0 && done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> own = {{"seed", "1"},   {"port", "0"},    {"tls", ""},
+                                            {"ca_file", ""}, {"idle_s", "60"}, {"total_s", "3600"}};
+  s3crate::test::s3::Settings checked;
+  std::map<std::string, std::string> settings;
+  for (int i = 1; i < argc; ++i) {
+    std::string arg = argv[i];
+    auto equals = arg.find('=');
+    if (equals == std::string::npos) return usage(arg);
+    std::string name = arg.substr(0, equals), value = arg.substr(equals + 1);
+    if (own.contains(name)) {
+      own[name] = value;
+      continue;
+    }
+    std::string wrong = apply(checked, name, value);
+    if (!wrong.empty()) return usage(wrong);
+    settings[name] = value;
+  }
+  StrictS3::Options options;
+  options.seed = std::strtoull(own["seed"].c_str(), nullptr, 10);
+  options.port = static_cast<std::uint16_t>(std::strtoul(own["port"].c_str(), nullptr, 10));
+  options.tls = s3crate::test::s3::certificate_kind(own["tls"]);
+  if (!own["tls"].empty() && !options.tls) return usage("tls=" + own["tls"]);
+
+  // Blocked before the server's threads exist, so that they inherit it.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+
+  StrictS3 server(options);
+  for (const auto& [name, value] : settings) server.set(name, value);
+  if (!own["ca_file"].empty() && !write_file(own["ca_file"], server.ca())) {
+    std::perror(own["ca_file"].c_str());
+    return 1;
+  }
+  auto now = server.settings();
+  fmt::print(
+      "S3_ENDPOINT={}\nS3_REGION={}\nS3_BUCKET={}\nS3_ACCESS_KEY={}\nS3_SECRET_KEY={}\n"
+      "S3_SEED={}\nS3_PID={}\n",
+      server.endpoint(), now.region, now.bucket, now.access_key, now.secret_key, options.seed,
+      getpid());
+  std::fflush(stdout);
+  serve(server, signals, std::strtol(own["idle_s"].c_str(), nullptr, 10),
+        std::strtol(own["total_s"].c_str(), nullptr, 10));
+  return 0;
+}

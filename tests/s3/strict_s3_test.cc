@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The strict server is tested with a client that is not ours (curl and its signer), and with
+// requests of that client that were changed on their way.
+#include "tests/s3/strict_s3.h"
+
+#include <curl/curl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/s3/curl_client.h"
+#include "tests/s3/text.h"
+#include "tests/support/seed.h"
+
+namespace s3crate::test::s3 {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The request as text, with "Connection: close", for raw_exchange.
+std::string closing(std::string request) {
+  request.insert(request.find("\r\n") + 2, "Connection: close\r\n");
+  return request;
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  auto at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what << " is not in\n" << text;
+  if (at != std::string::npos) text.replace(at, what.size(), by);
+  return text;
+}
+
+std::string with_header(std::string request, const std::string& line) {
+  return request.insert(request.find("\r\n") + 2, line + "\r\n");
+}
+
+// ---- What is good is served
+// -----------------------------------------------------------------------
+
+TEST(StrictS3Test, CurlsRequestsAreServed) {
+  StrictS3 server;
+  CurlAnswer put =
+      curl_put(server, "a/b%20%2B%25%C3%A4~", "hello", {"Content-MD5: XUFAKrxLKna5cZ2REBfFkg=="});
+  EXPECT_EQ(put.status, 200) << put.body;
+  EXPECT_EQ(put.headers["etag"], "\"5d41402abc4b2a76b9719d911017c592\"");
+  EXPECT_EQ(server.keys(), std::vector<std::string>{"a/b +%\xc3\xa4~"});
+  CurlAnswer get = curl_get(server, "a/b%20%2B%25%C3%A4~");
+  EXPECT_EQ(get.body, "hello");
+  EXPECT_EQ(get.headers["etag"], put.headers["etag"]);
+  EXPECT_FALSE(get.headers["date"].empty());
+  CurlAnswer head =
+      curl(server, {.method = "HEAD", .path_and_query = "/bucket/a/b%20%2B%25%C3%A4~"});
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.headers["content-length"], "5");
+  EXPECT_EQ(curl(server, {.method = "DELETE", .path_and_query = "/bucket/none"}).status, 204);
+  EXPECT_EQ(
+      curl(server, {.method = "DELETE", .path_and_query = "/bucket/a/b%20%2B%25%C3%A4~"}).status,
+      204);
+  EXPECT_EQ(curl_get(server, "a/b%20%2B%25%C3%A4~").code(), "NoSuchKey");
+  EXPECT_EQ(server.counter("PutObject"), 1u);
+  EXPECT_EQ(server.counter("DeleteObject"), 2u);
+  EXPECT_EQ(server.counter("connections"), 6u);
+  EXPECT_EQ(server.counter("error.NoSuchKey"), 1u);
+}
+
+TEST(StrictS3Test, VirtualHostsAreServed) {
+  StrictS3 server;
+  server.put_object("a/b", as_bytes("hello"));
+  EXPECT_EQ(curl(server, {.path_and_query = "/a/b", .host = "bucket.localhost"}).body, "hello");
+  EXPECT_EQ(curl(server, {.path_and_query = "/a/b", .host = "other.localhost"}).code(),
+            "NoSuchBucket");
+}
+
+TEST(StrictS3Test, RangesAreExact) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("0123456789"));
+  server.put_object("empty", {});
+  auto range = [&](const char* text, const char* key = "o") {
+    CurlAnswer answer = curl(server, {.path_and_query = fmt::format("/bucket/{}", key),
+                                      .headers = {fmt::format("Range: {}", text)}});
+    return answer.status == 206 ? fmt::format("{} {}", answer.headers["content-range"], answer.body)
+                                : answer.code();
+  };
+  EXPECT_EQ(range("bytes=3-5"), "bytes 3-5/10 345");
+  EXPECT_EQ(range("bytes=8-99"), "bytes 8-9/10 89");
+  EXPECT_EQ(range("bytes=7-"), "bytes 7-9/10 789");
+  EXPECT_EQ(range("bytes=-2"), "bytes 8-9/10 89");
+  EXPECT_EQ(range("bytes=10-12"), "InvalidRange");
+  EXPECT_EQ(range("bytes=0-0", "empty"), "InvalidRange");
+  EXPECT_EQ(range("bytes=5-3"), "InvalidArgument");
+  EXPECT_EQ(range("bytes=1-2,4-5"), "InvalidArgument");
+}
+
+TEST(StrictS3Test, ListsComeInPagesAndTokensAreNotForged) {
+  StrictS3 server;
+  for (const char* key : {"a", "b/1", "b/2", "c &", "d", "e"}) server.put_object(key, {});
+  auto list = [&](const std::string& query) {
+    return curl(server, {.path_and_query = "/bucket/?" + query}).body;
+  };
+  std::string first = list("encoding-type=url&list-type=2");
+  EXPECT_THAT(first, HasSubstr("<KeyCount>3</KeyCount>"));
+  EXPECT_THAT(first, HasSubstr("<IsTruncated>true</IsTruncated>"));
+  EXPECT_THAT(first, HasSubstr("<Key>b/2</Key>"));
+  EXPECT_THAT(first, Not(HasSubstr("<Key>c")));
+  auto from = first.find("<NextContinuationToken>") + 23;
+  std::string token = first.substr(from, first.find("</Next") - from);
+  std::string second =
+      list("continuation-token=" + url_encode(token) + "&encoding-type=url&list-type=2");
+  EXPECT_THAT(second, HasSubstr("<Key>c%20%26</Key>"));
+  EXPECT_THAT(second, HasSubstr("<Key>e</Key>"));
+  EXPECT_THAT(second, HasSubstr("<IsTruncated>false</IsTruncated>"));
+  EXPECT_THAT(list("continuation-token=" + url_encode(base64(as_bytes("b/2"))) + "&list-type=2"),
+              HasSubstr("InvalidArgument"));
+  EXPECT_THAT(list("list-type=2&start-after=b%2F2"), HasSubstr("<Key>c &amp;</Key>"));
+  EXPECT_THAT(list("list-type=2&prefix=b%2F"), HasSubstr("<KeyCount>2</KeyCount>"));
+  EXPECT_THAT(list("delimiter=%2F&list-type=2"), HasSubstr("<CommonPrefixes><Prefix>b/</Prefix>"));
+  EXPECT_THAT(list("list-type=2&max-keys=1"), HasSubstr("<KeyCount>1</KeyCount>"));
+  EXPECT_THAT(list("prefix=b"), HasSubstr("NotImplemented"));  // the old LIST
+  server.set("page_keys", 1000);
+  EXPECT_THAT(list("list-type=2"), HasSubstr("<KeyCount>6</KeyCount>"));
+}
+
+TEST(StrictS3Test, AnonymousReadsAreServedOnlyIfAllowed) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  CurlRequest get{.path_and_query = "/bucket/o", .sign = false};
+  EXPECT_EQ(curl(server, get).code(), "AccessDenied");
+  server.set("anonymous_read", 1);
+  EXPECT_EQ(curl(server, get).body, "hello");
+  CurlRequest put{.method = "PUT", .path_and_query = "/bucket/x", .body = "x", .sign = false};
+  EXPECT_EQ(curl(server, put).code(), "AccessDenied");
+}
+
+// ---- What is not as it must be is refused
+// -----------------------------------------------------------
+
+TEST(StrictS3Test, ChangedRequestsAreRefused) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  server.put_object("p", as_bytes("other"));
+  CurlAnswer good = curl_get(server, "o");
+  ASSERT_EQ(good.body, "hello");
+  std::string request = closing(good.request);
+  auto refused = [&](const std::string& changed, const std::string& code) {
+    EXPECT_THAT(raw_exchange(server, changed), HasSubstr("<Code>" + code + "</Code>")) << changed;
+  };
+  EXPECT_THAT(raw_exchange(server, request), HasSubstr("hello")) << "unchanged it is good";
+  EXPECT_THAT(raw_exchange(server, with_header(request, "User-Agent2: x")), HasSubstr("hello"));
+
+  refused(replaced(request, "/bucket/o", "/bucket/p"), "SignatureDoesNotMatch");
+  refused(replaced(request, "GET", "DELETE"), "SignatureDoesNotMatch");
+  refused(replaced(request, "Signature=", "Signature=0"), "SignatureDoesNotMatch");
+  refused(replaced(request, "strictaccess", "strictacces2"), "InvalidAccessKeyId");
+  refused(replaced(request, "/us-east-1/", "/eu-west-1/"), "AuthorizationHeaderMalformed");
+  refused(replaced(request, "/s3/", "/ec2/"), "AuthorizationHeaderMalformed");
+  refused(replaced(request, "SignedHeaders=host;", "SignedHeaders="), "AccessDenied");
+  refused(replaced(request, "SignedHeaders=", "SignedHeaders=x-none;"),
+          "AuthorizationHeaderMalformed");
+  refused(with_header(request, "x-amz-acl: public-read"), "AccessDenied");
+  refused(with_header(request, "Content-Type: text/plain"), "AccessDenied");
+  refused(with_header(request, "Range: bytes=0-1\r\nRange: bytes=0-3"), "InvalidRequest");
+  refused(with_header(request, "If-Modified-Since: Fri, 20 Nov 2026 12:00:00 GMT"),
+          "NotImplemented");
+  refused(replaced(request, "/bucket/o", "/bucket/%6F"), "InvalidURI");
+  refused(replaced(request, "/bucket/o", "/bucket/o?acl"), "NotImplemented");
+  refused(replaced(request, "/bucket/o", "/bucket/o?a=b&"), "InvalidURI");
+  refused(replaced(request, "Host: 127.0.0.1", "Host: example.org"), "InvalidRequest");
+}
+
+TEST(StrictS3Test, QueriesMustBeCanonical) {
+  StrictS3 server;
+  auto code = [&](const std::string& query) {
+    CurlAnswer answer = curl(server, {.path_and_query = "/bucket/?" + query});
+    return answer.status == 200 ? "fine" : answer.code();
+  };
+  EXPECT_EQ(code("delimiter=%2F&list-type=2&prefix=a%20b"), "fine");
+  EXPECT_EQ(code("list-type=2&delimiter=%2F"), "InvalidURI") << "unsorted";
+  EXPECT_EQ(code("list-type=2&list-type=2"), "InvalidURI") << "repeated";
+  EXPECT_EQ(code("list-type=2&prefix=a/b"), "InvalidURI") << "/ is to be encoded";
+  EXPECT_EQ(code("list-type=2&prefix=%2f"), "InvalidURI") << "in upper case";
+  EXPECT_EQ(code("list-type=2&prefix=a+b"), "InvalidURI") << "a space is %20";
+}
+
+TEST(StrictS3Test, BodiesMustBeWhatTheirHeadersSay) {
+  StrictS3 server;
+  auto put = [&](std::vector<std::string> headers) {
+    return curl_put(server, "o", "hello", std::move(headers)).code();
+  };
+  EXPECT_EQ(put({"x-amz-content-sha256: " + sha256_hex("hallo")}), "XAmzContentSHA256Mismatch");
+  EXPECT_EQ(put({"x-amz-content-sha256: UNSIGNED-PAYLOAD"}), "InvalidRequest");
+  EXPECT_EQ(put({"x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}), "NotImplemented");
+  EXPECT_EQ(put({"x-amz-content-sha256: abc"}), "InvalidArgument");
+  EXPECT_EQ(put({"Content-MD5: 1B2M2Y8AsgTpgAmY7PhCfg=="}), "BadDigest");
+  EXPECT_EQ(put({"Content-MD5: abc"}), "InvalidDigest");
+  EXPECT_EQ(put({"x-amz-checksum-sha256: 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}),
+            "BadDigest");
+  EXPECT_EQ(put({"x-amz-checksum-crc32: AAAAAA=="}), "NotImplemented");
+  EXPECT_EQ(put({"Transfer-Encoding: chunked"}), "NotImplemented");
+  server.set("max_object", 4);
+  EXPECT_EQ(put({}), "EntityTooLarge");
+  server.set("max_object", 5);
+  EXPECT_TRUE(server.keys().empty()) << "what was refused left nothing";
+  EXPECT_EQ(put({}), "");
+  EXPECT_EQ(server.keys().size(), 1u);
+
+  std::string request = curl_put(server, "o", "hello").request;
+  std::string changed = replaced(closing(request), "Content-Length: 5\r\n", "");
+  EXPECT_THAT(raw_exchange(server, changed), HasSubstr("MissingContentLength"));
+  EXPECT_THAT(raw_exchange(server, closing(request) + "hallo"),
+              HasSubstr("XAmzContentSHA256Mismatch"));
+}
+
+TEST(StrictS3Test, StaleRequestsAreRefusedAndToldTheTime) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  for (int offset : {-1000, 1000}) {
+    server.set("clock_offset_s", offset);
+    CurlAnswer answer = curl_get(server, "o");
+    EXPECT_EQ(answer.code(), "RequestTimeTooSkewed");
+    EXPECT_THAT(answer.body, HasSubstr("<ServerTime>"));
+  }
+  for (int offset : {-800, 800}) {
+    server.set("clock_offset_s", offset);
+    EXPECT_EQ(curl_get(server, "o").body, "hello");
+  }
+}
+
+TEST(StrictS3Test, TheWrongRegionIsToldTheRightOne) {
+  StrictS3 server;
+  server.set("region", "eu-central-1");
+  CurlAnswer answer = curl(server, {.path_and_query = "/bucket/o"});
+  EXPECT_EQ(answer.code(), "AuthorizationHeaderMalformed");
+  EXPECT_THAT(answer.body, HasSubstr("<Region>eu-central-1</Region>"));
+  EXPECT_EQ(curl(server, {.path_and_query = "/bucket/o", .region = "eu-central-1"}).code(),
+            "NoSuchKey");
+}
+
+TEST(StrictS3Test, SessionTokensMustBeTheGivenOne) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  auto get = [&](std::vector<std::string> headers) {
+    CurlAnswer answer = curl(server, {.path_and_query = "/bucket/o", .headers = headers});
+    return answer.status == 200 ? answer.body : answer.code();
+  };
+  EXPECT_EQ(get({"x-amz-security-token: token"}), "InvalidToken");
+  server.set("session_token", "token");
+  EXPECT_EQ(get({"x-amz-security-token: token"}), "hello");
+  EXPECT_EQ(get({"x-amz-security-token: other"}), "InvalidToken");
+  EXPECT_EQ(get({}), "InvalidAccessKeyId");
+}
+
+TEST(StrictS3Test, AWrongSecretIsRefused) {
+  StrictS3 server;
+  EXPECT_EQ(curl(server, {.path_and_query = "/bucket/o", .user = "strictaccess:other"}).code(),
+            "SignatureDoesNotMatch");
+}
+
+// ---- Buckets and permissions
+// ------------------------------------------------------------------------
+
+TEST(StrictS3Test, EachOperationCanBeForbidden) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  struct Case {
+    const char* operation;
+    CurlRequest request;
+  };
+  const std::vector<Case> cases = {
+      {"PutObject", {.method = "PUT", .path_and_query = "/bucket/p", .body = "x"}},
+      {"GetObject", {.path_and_query = "/bucket/o"}},
+      {"HeadObject", {.method = "HEAD", .path_and_query = "/bucket/o"}},
+      {"ListObjectsV2", {.path_and_query = "/bucket/?list-type=2"}},
+      {"DeleteObject", {.method = "DELETE", .path_and_query = "/bucket/none"}},
+      {"HeadBucket", {.method = "HEAD", .path_and_query = "/bucket/"}},
+      {"GetBucketVersioning", {.path_and_query = "/bucket/?versioning="}},
+      {"GetBucketLocation", {.path_and_query = "/bucket/?location="}},
+  };
+  for (const Case& forbidden : cases) {
+    server.set("forbid", forbidden.operation);
+    for (const Case& asked : cases) {
+      CurlAnswer answer = curl(server, asked.request);
+      bool same = std::string(forbidden.operation) == asked.operation;
+      EXPECT_EQ(answer.status == 403, same)
+          << asked.operation << " without " << forbidden.operation;
+    }
+  }
+}
+
+TEST(StrictS3Test, WithoutTheRightToListMissingLooksForbidden) {
+  StrictS3 server;
+  server.set("forbid", "ListObjectsV2");
+  EXPECT_EQ(curl_get(server, "none").code(), "AccessDenied");
+}
+
+TEST(StrictS3Test, BucketsCanBeMissingForbiddenAndOfAnyKind) {
+  StrictS3 server;
+  auto ask = [&](const std::string& query) {
+    return curl(server, {.path_and_query = "/bucket/" + query}).body;
+  };
+  EXPECT_THAT(ask("?versioning="), Not(HasSubstr("<Status>")));
+  EXPECT_THAT(ask("?lifecycle="), HasSubstr("NoSuchLifecycleConfiguration"));
+  EXPECT_THAT(ask("?policyStatus="), HasSubstr("NoSuchBucketPolicy"));
+  EXPECT_THAT(ask("?object-lock="), HasSubstr("ObjectLockConfigurationNotFoundError"));
+  EXPECT_THAT(ask("?location="), HasSubstr("LocationConstraint"));
+  server.set("versioning", "Enabled");
+  server.set("lifecycle", "<LifecycleConfiguration/>");
+  server.set("policy_status", "public");
+  server.set("object_lock", "501");
+  EXPECT_THAT(ask("?versioning="), HasSubstr("<Status>Enabled</Status>"));
+  EXPECT_THAT(ask("?lifecycle="), HasSubstr("<LifecycleConfiguration/>"));
+  EXPECT_THAT(ask("?policyStatus="), HasSubstr("<IsPublic>true"));
+  EXPECT_THAT(ask("?object-lock="), HasSubstr("NotImplemented"));
+  server.set("bucket_state", "forbidden");
+  EXPECT_THAT(ask("o"), HasSubstr("AccessDenied"));
+  server.set("bucket_state", "missing");
+  EXPECT_THAT(ask("o"), HasSubstr("NoSuchBucket"));
+  CurlAnswer head = curl(server, {.method = "HEAD", .path_and_query = "/bucket/o"});
+  EXPECT_EQ(head.status, 404);
+  EXPECT_EQ(head.body, "");
+}
+
+// ---- Conditions
+// -------------------------------------------------------------------------------------
+
+TEST(StrictS3Test, ConditionsAreEnforcedIgnoredOrUnknown) {
+  StrictS3 server;
+  auto put = [&](const char* body) {
+    return curl_put(server, "o", body, {"If-None-Match: *"}).status;
+  };
+  auto content = [&] { return std::string(as_chars(server.object("o")->content->view())); };
+  EXPECT_EQ(put("first"), 200);
+  EXPECT_EQ(put("second"), 412);
+  EXPECT_EQ(content(), "first");
+  server.set("conditions", "501");
+  EXPECT_EQ(put("second"), 501);
+  EXPECT_EQ(content(), "first");
+  server.set("conditions", "ignored");
+  EXPECT_EQ(put("second"), 200);
+  EXPECT_EQ(content(), "second");
+  EXPECT_EQ(curl_put(server, "o", "third", {"If-None-Match: \"abc\""}).code(), "NotImplemented");
+}
+
+TEST(StrictS3Test, OneOfManyConditionalPutsWins) {
+  StrictS3 server;
+  for (bool conflict : {false, true}) {
+    server.set("conflict", conflict ? 1 : 0);
+    std::atomic<int> done = 0, refused = 0;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 8; ++t) {
+      threads.emplace_back([&, t] {
+        int status =
+            curl_put(server, conflict ? "b" : "a", std::to_string(t), {"If-None-Match: *"}).status;
+        if (status == 200) ++done;
+        if (status == 412 || (conflict && status == 409)) ++refused;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(done, 1);
+    EXPECT_EQ(refused, 7);
+  }
+}
+
+TEST(StrictS3Test, ALaterWriterMeetsAConflictWhileAnEarlierOneSends) {
+  StrictS3 server;
+  server.set("conflict", 1);
+  ObjectTable table;
+  auto object = std::make_shared<Object>();
+  auto first = table.begin_put("o"), second = table.begin_put("o");
+  EXPECT_EQ(table.put("o", object, true, true, second), ObjectTable::Put::kConflict);
+  table.end_put("o", second);
+  EXPECT_EQ(table.put("o", object, true, true, first), ObjectTable::Put::kDone);
+  table.end_put("o", first);
+  EXPECT_EQ(table.put("o", object, true, true, table.begin_put("o")), ObjectTable::Put::kExists);
+}
+
+// ---- Faults
+// -----------------------------------------------------------------------------------------
+
+TEST(StrictS3Test, FaultsComeAsTheyAreOrdered) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("0123456789"));
+  auto order = [&](Fault fault) { server.inject({.fault = fault, .operation = "GetObject"}); };
+
+  order(Fault::kError500);
+  EXPECT_EQ(curl_get(server, "o").code(), "InternalError");
+  order(Fault::kSlowDown);
+  CurlAnswer slow = curl_get(server, "o");
+  EXPECT_EQ(slow.status, 503);
+  EXPECT_FALSE(slow.headers.contains("retry-after"));
+  server.set("retry_after_s", 7);
+  order(Fault::kSlowDown);
+  EXPECT_EQ(curl_get(server, "o").headers["retry-after"], "7");
+  order(Fault::kReset);
+  EXPECT_EQ(curl_get(server, "o").curl_code, CURLE_RECV_ERROR);
+  order(Fault::kTruncate);
+  CurlAnswer cut = curl_get(server, "o");
+  EXPECT_EQ(cut.curl_code, CURLE_PARTIAL_FILE);
+  EXPECT_EQ(cut.body, "01234");
+  order(Fault::kCorrupt);
+  CurlAnswer bad = curl_get(server, "o");
+  EXPECT_EQ(bad.body.size(), 10u);
+  EXPECT_NE(bad.body, "0123456789");
+  CurlRequest impatient{.path_and_query = "/bucket/o", .timeout_ms = 200};
+  order(Fault::kHang);
+  EXPECT_EQ(curl(server, impatient).curl_code, CURLE_OPERATION_TIMEDOUT);
+  order(Fault::kStall);
+  CurlAnswer stalled = curl(server, impatient);
+  EXPECT_EQ(stalled.curl_code, CURLE_OPERATION_TIMEDOUT);
+  EXPECT_EQ(stalled.body, "01234");
+
+  EXPECT_EQ(curl_get(server, "o").body, "0123456789") << "then all is well";
+  for (const char* name : {"error_500", "reset", "truncate", "corrupt", "hang", "stall"})
+    EXPECT_EQ(server.counter(fmt::format("fault.{}", name)), 1u) << name;
+  EXPECT_EQ(server.counter("fault.slow_down"), 2u);
+}
+
+TEST(StrictS3Test, WorkIsDoneOrNotAsTheFaultSays) {
+  StrictS3 server;
+  auto put = [&](Fault fault, const char* key) {
+    server.inject({.fault = fault, .operation = "PutObject", .key_prefix = key});
+    return curl_put(server, key, "x");
+  };
+  EXPECT_EQ(put(Fault::kLostReply, "lost").curl_code, CURLE_RECV_ERROR);
+  EXPECT_EQ(put(Fault::kErrorAfter, "after").status, 500);
+  EXPECT_EQ(put(Fault::kReset, "reset").curl_code, CURLE_RECV_ERROR);
+  EXPECT_EQ(put(Fault::kError500, "error").status, 500);
+  EXPECT_EQ(server.keys(), (std::vector<std::string>{"after", "lost"}));
+}
+
+TEST(StrictS3Test, StaleAnswersShowWhatWas) {
+  StrictS3 server;
+  server.set("stale_ms", 60000);
+  server.put_object("new", as_bytes("x"));
+  server.set("stale", 1);
+  EXPECT_EQ(curl_get(server, "new").code(), "NoSuchKey");
+  EXPECT_THAT(curl(server, {.path_and_query = "/bucket/?list-type=2"}).body,
+              HasSubstr("<KeyCount>0"));
+  server.set("stale", 0.0);
+  EXPECT_EQ(curl_get(server, "new").body, "x");
+}
+
+TEST(StrictS3Test, AnOldStateIsKeptAsLongAsItMayBeShown) {
+  ObjectTable table;
+  auto object = [](const char* etag) {
+    return std::make_shared<Object>(Object{std::make_shared<Blob>(0), etag, 0, {}});
+  };
+  auto put = [&](const char* key, const char* etag) {
+    EXPECT_EQ(table.put(key, object(etag), false, false, 0), ObjectTable::Put::kDone);
+    return std::chrono::steady_clock::now();
+  };
+  auto start = std::chrono::steady_clock::now();
+  auto first = put("o", "1");
+  auto second = put("o", "2");
+  table.remove("o");
+  EXPECT_EQ(table.get("o", start), nullptr);
+  EXPECT_EQ(table.get("o", first)->etag, "1");
+  EXPECT_EQ(table.get("o", second)->etag, "2");
+  EXPECT_EQ(table.get("o", std::chrono::steady_clock::now()), nullptr);
+  table.set_keep(std::chrono::milliseconds(0));
+  put("p", "3");
+  EXPECT_EQ(table.get("o", second), nullptr);
+}
+
+TEST(StrictS3Test, TheSameSeedFailsTheSameRequests) {
+  SEEDED_TEST(seed);
+  auto run = [](std::uint64_t with) {
+    StrictS3 server({.seed = with});
+    server.put_object("o", as_bytes("x"));
+    server.set("error_500", 0.3);
+    server.set("slow_down", 0.2);
+    std::string out;
+    for (int i = 0; i < 60; ++i) out += std::to_string(curl_get(server, "o").status) + " ";
+    return out;
+  };
+  std::string first = run(seed);
+  EXPECT_EQ(first, run(seed));
+  EXPECT_NE(first, run(seed + 1));
+}
+
+TEST(StrictS3Test, StoppedItRefusesAndForgetsNothing) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  server.inject({.fault = Fault::kHang});
+  std::thread waiting([&] { EXPECT_NE(curl_get(server, "o").curl_code, CURLE_OK); });
+  while (server.counter("fault.hang") == 0) std::this_thread::yield();
+  server.stop();
+  waiting.join();
+  EXPECT_EQ(curl_get(server, "o").curl_code, CURLE_COULDNT_CONNECT);
+  server.start();
+  EXPECT_EQ(curl_get(server, "o").body, "hello");
+}
+
+TEST(StrictS3Test, TheControlAddressSetsAndTells) {
+  StrictS3 server;
+  server.put_object("o", as_bytes("hello"));
+  auto control = [&](const std::string& query) {
+    return curl(server, {.path_and_query = "/~control?" + query, .sign = false});
+  };
+  EXPECT_EQ(control("slow_down=1&retry_after_s=2").status, 200);
+  EXPECT_EQ(curl_get(server, "o").headers["retry-after"], "2");
+  EXPECT_EQ(control("slow_down=0&inject=reset,GetObject,o,1").status, 200);
+  EXPECT_EQ(curl_get(server, "o").curl_code, CURLE_RECV_ERROR);
+  EXPECT_EQ(curl_get(server, "o").body, "hello");
+  EXPECT_THAT(control("").body, HasSubstr("fault.reset=1\n"));
+  EXPECT_EQ(control("slow_down=2").status, 400);
+  EXPECT_EQ(control("nonsense=2").status, 400);
+  EXPECT_EQ(control("inject=reset").status, 400);
+}
+
+// ---- TLS
+// --------------------------------------------------------------------------------------------
+
+TEST(StrictS3Test, EachCertificateIsGoodOrBadAsItsKindSays) {
+  for (auto kind : {CertificateKind::kGood, CertificateKind::kExpired, CertificateKind::kSelfSigned,
+                    CertificateKind::kWrongHost, CertificateKind::kOtherCa}) {
+    StrictS3 server({.tls = kind});
+    server.put_object("o", as_bytes("hello"));
+    CurlAnswer answer = curl(server, {.path_and_query = "/bucket/o", .ca = server.ca()});
+    bool good = kind == CertificateKind::kGood;
+    EXPECT_EQ(answer.curl_code, good ? CURLE_OK : CURLE_PEER_FAILED_VERIFICATION) << int(kind);
+    EXPECT_EQ(answer.body, good ? "hello" : "");
+    EXPECT_EQ(server.counter("requests"), good ? 1u : 0u);
+  }
+}
+
+TEST(StrictS3Test, OverTlsAPayloadMayBeUnsigned) {
+  StrictS3 server({.tls = CertificateKind::kGood});
+  CurlRequest put{.method = "PUT",
+                  .path_and_query = "/bucket/o",
+                  .headers = {"x-amz-content-sha256: UNSIGNED-PAYLOAD"},
+                  .body = "hello",
+                  .ca = server.ca()};
+  EXPECT_EQ(curl(server, put).status, 200);
+}
+
+}  // namespace
+}  // namespace s3crate::test::s3
