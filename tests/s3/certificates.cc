@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 template <auto free>
@@ -111,4 +111,4 @@ Certificate make_certificate(CertificateKind kind) {
   return {pem(certificate.get()), pem(key.get()), pem(ca.get())};
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 struct Certificate {
   std::string certificate;  // PEM, as is the rest
@@ -25,4 +25,4 @@ enum class CertificateKind {
 
 [[nodiscard]] Certificate make_certificate(CertificateKind kind);
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "tests/s3/text.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* to) {
@@ -164,4 +164,4 @@ std::string raw_exchange(const StrictS3& server, const std::string& bytes) {
   return out;
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

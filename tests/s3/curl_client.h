@@ -10,7 +10,7 @@
 
 #include "tests/s3/strict_s3.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 struct CurlAnswer {
   int curl_code = 0;  // CURLE_OK is 0
@@ -45,4 +45,4 @@ struct CurlRequest {
 // Sends the bytes, and gives back all that comes until the server closes the connection.
 [[nodiscard]] std::string raw_exchange(const StrictS3& server, const std::string& bytes);
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // Bytes that are never initialised twice: an object's content.
 struct Blob {
@@ -58,4 +58,4 @@ struct Response {
 [[nodiscard]] Response error_response(int status, const std::string& code,
                                       const std::string& message, const std::string& extra = "");
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/s3/objects.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 std::uint64_t ObjectTable::begin_put(const std::string& key) {
   MutexLock lock(mu_);
@@ -87,4 +87,4 @@ void ObjectTable::set_keep(std::chrono::milliseconds keep) {
   keep_ = keep;
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

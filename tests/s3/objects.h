@@ -14,7 +14,7 @@
 #include "base/mutex.h"
 #include "tests/s3/message.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -69,4 +69,4 @@ class ObjectTable {
   std::chrono::milliseconds keep_ GUARDED_BY(mu_){1000};
 };
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -9,7 +9,7 @@
 #include "tests/s3/text.h"
 #include "tests/s3/verify.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 Response bad_request(const std::string& message) {
@@ -168,4 +168,4 @@ Route Service::route(const Request& request, const Settings& settings, std::time
   return route;
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -9,7 +9,7 @@
 #include "tests/s3/text.h"
 #include "tests/s3/verify.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 constexpr const char* kXml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -274,4 +274,4 @@ Response Service::serve(const Route& route, const Request& request, const Settin
   return bucket_answer(route, settings);
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

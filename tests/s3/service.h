@@ -10,7 +10,7 @@
 #include "tests/s3/objects.h"
 #include "tests/s3/settings.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // What a request's line and headers ask for.
 struct Route {
@@ -41,4 +41,4 @@ class Service {
   ObjectTable objects_;
 };
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

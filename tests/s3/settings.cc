@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 constexpr std::array<std::string_view, kFaults> kFaultNames = {
@@ -106,4 +106,4 @@ std::string show(const Settings& settings, const SettingInfo& info) {
   return fmt::format("{}", settings.rates[static_cast<std::size_t>(std::get<Fault>(info.where))]);
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

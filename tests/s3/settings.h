@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // What is done to a request instead of, or after, serving it.
 enum class Fault {
@@ -71,4 +71,4 @@ struct SettingInfo {
 [[nodiscard]] std::string apply(Settings& settings, std::string_view name, std::string_view value);
 [[nodiscard]] std::string show(const Settings& settings, const SettingInfo& info);
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -11,7 +11,7 @@
 #include "tests/s3/text.h"
 #include "tests/s3/verify.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 std::shared_ptr<const Settings> StrictS3::current() const {
   std::lock_guard lock(mu_);
@@ -135,4 +135,4 @@ void StrictS3::put_object(const std::string& key, ByteView content) {
 
 void StrictS3::remove_object(const std::string& key) { service_.objects().remove(key); }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

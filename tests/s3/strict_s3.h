@@ -34,7 +34,7 @@
 struct MHD_Connection;
 struct MHD_Daemon;
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // The next `times` requests of that operation for such keys (empty: any) meet this fault.
 struct Rule {
@@ -120,4 +120,4 @@ class StrictS3 {
   std::uint64_t next_id_ = 1;
 };
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -17,7 +17,7 @@
 #include "tests/s3/strict_s3.h"
 #include "tests/s3/text.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 constexpr std::size_t kConnectionMemory = 512 << 10;  // half of it is one read from the socket
@@ -328,4 +328,4 @@ std::string StrictS3::virtual_host_endpoint() const {
   return fmt::format("{}://localhost:{}", options_.tls ? "https" : "http", port_);
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -17,13 +17,13 @@
 
 namespace {
 
-using s3crate::test::s3::StrictS3;
+using s3crate::test::strict::StrictS3;
 
 int usage(const std::string& wrong) {
   fmt::print(stderr, "strict_s3: {}\nusage: strict_s3 [NAME=VALUE]...\n", wrong);
   for (const char* name : {"seed", "port", "tls", "ca_file", "idle_s", "total_s"})
     fmt::print(stderr, "  {}\n", name);
-  for (const auto& info : s3crate::test::s3::all_settings())
+  for (const auto& info : s3crate::test::strict::all_settings())
     fmt::print(stderr, "  {:16} {}\n", info.name, info.help);
   return 2;
 }
@@ -52,7 +52,7 @@ bool write_file(const std::string& path, const std::string& text) {
 int main(int argc, char** argv) {
   std::map<std::string, std::string> own = {{"seed", "1"},   {"port", "0"},    {"tls", ""},
                                             {"ca_file", ""}, {"idle_s", "60"}, {"total_s", "3600"}};
-  s3crate::test::s3::Settings checked;
+  s3crate::test::strict::Settings checked;
   std::map<std::string, std::string> settings;
   for (int i = 1; i < argc; ++i) {
     std::string arg = argv[i];
@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
   StrictS3::Options options;
   options.seed = std::strtoull(own["seed"].c_str(), nullptr, 10);
   options.port = static_cast<std::uint16_t>(std::strtoul(own["port"].c_str(), nullptr, 10));
-  options.tls = s3crate::test::s3::certificate_kind(own["tls"]);
+  options.tls = s3crate::test::strict::certificate_kind(own["tls"]);
   if (!own["tls"].empty() && !options.tls) return usage("tls=" + own["tls"]);
 
   // Blocked before the server's threads exist, so that they inherit it.

@@ -14,7 +14,7 @@
 #include "tests/s3/text.h"
 #include "tests/support/seed.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 using ::testing::HasSubstr;
@@ -537,4 +537,4 @@ TEST(StrictS3Test, OverTlsAPayloadMayBeUnsigned) {
 }
 
 }  // namespace
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 bool is_unreserved(char c) {
@@ -166,4 +166,4 @@ std::optional<std::time_t> parse_amz_date(std::string_view text) {
   return timegm(&parts);
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

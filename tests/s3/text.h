@@ -16,7 +16,7 @@
 
 #include "base/bytes.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // Unreserved characters stay, all else becomes %XX in upper case; '/' stays in paths.
 [[nodiscard]] std::string url_encode(std::string_view text, std::string_view keep = "");
@@ -51,4 +51,4 @@ class Digest {
 [[nodiscard]] std::string amz_date(std::time_t time);   // 20261120T120000Z
 [[nodiscard]] std::optional<std::time_t> parse_amz_date(std::string_view text);
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

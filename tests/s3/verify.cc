@@ -8,7 +8,7 @@
 
 #include "tests/s3/text.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 namespace {
 
 constexpr std::time_t kSkewMax = 15 * 60;
@@ -240,4 +240,4 @@ std::optional<Response> verify_body(const Request& request) {
   return std::nullopt;
 }
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict

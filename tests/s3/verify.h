@@ -9,7 +9,7 @@
 #include "tests/s3/message.h"
 #include "tests/s3/settings.h"
 
-namespace s3crate::test::s3 {
+namespace s3crate::test::strict {
 
 // The query's parameters, or why they are refused: each must be encoded the canonical way, sorted
 // by name, and come once.
@@ -23,4 +23,4 @@ namespace s3crate::test::s3 {
 // x-amz-checksum-sha256 announce.
 [[nodiscard]] std::optional<Response> verify_body(const Request& request);
 
-}  // namespace s3crate::test::s3
+}  // namespace s3crate::test::strict
