@@ -61,7 +61,8 @@ Result<> check_file_name(std::string_view option, const std::string& name) {
 
 // The store, what this machine keeps beside it, and the mount: none may swallow the other.
 Result<> check_places(const MountPlan& plan) {
-  const auto store = canonical_path(plan.url.directory);
+  // A bucket is in no place of this machine.
+  const auto store = plan.url.kind == Url::Kind::directory ? canonical_path(plan.url.directory) : plan.url.text();
   const auto& state = plan.disk.state_dir;
   struct Pair {
     const char *inner_name, *outer_name;

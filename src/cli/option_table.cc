@@ -41,6 +41,8 @@ constexpr std::array kCommands = {
 
 constexpr std::uint32_t kUnlocking = bit(kFormat) | bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
 constexpr std::uint32_t kReading = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
+constexpr std::uint32_t kStore = kUnlocking;
+constexpr std::uint32_t kStoring = bit(kFormat) | bit(kMount);
 constexpr std::uint32_t kFacts =
     bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kCheck) | bit(kJournalList);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
@@ -106,6 +108,37 @@ constexpr std::array kOptions = {
     OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", bit(kMount), true},
     OptionSpec{"log-to", 0, kText, "syslog|FILE", "", "syslog, or standard error with -f", 0, 0, "Where the log goes",
                bit(kMount), true},
+
+    // S3
+    OptionSpec{"endpoint", 0, kText, "URL", "", "Amazon S3 in the region", 0, 0,
+               "The server of the bucket: https://HOST[:PORT]", kStore, true},
+    OptionSpec{"region", 0, kText, "NAME", "", "us-east-1", 0, 0, "The region of the bucket", kStore, true},
+    OptionSpec{"profile", 0, kText, "NAME", "", "$AWS_PROFILE, else default", 0, 0,
+               "The profile of the AWS tools that keys and settings come from", kStore, true},
+    OptionSpec{"path-style", 0, kFlag, "", "", "guessed from the endpoint", 0, 0,
+               "Name the bucket in the path: https://HOST/BUCKET", kStore, true},
+    OptionSpec{"virtual-host", 0, kFlag, "", "", "guessed from the endpoint", 0, 0,
+               "Name the bucket in the host: https://BUCKET.HOST", kStore, true},
+    OptionSpec{"ca-file", 0, kText, "FILE", "", "the system's", 0, 0,
+               "Trust the certificate authorities in FILE, and no others", kStore, true},
+    OptionSpec{"storage-class", 0, kText, "CLASS", "", "as the bucket has it", 0, 0,
+               "The storage class of new objects, as the provider calls it", kStoring, true},
+    OptionSpec{"sse", 0, kChoice, "AES256|aws:kms|aws:kms:dsse", "", "as the bucket has it", 0, 0,
+               "How the server encrypts what it gets, which is encrypted already", kStoring, true},
+    OptionSpec{"sse-key-id", 0, kText, "ID", "", "the provider's own", 0, 0, "The key of the server for --sse aws:kms", kStoring, true},
+    OptionSpec{"anonymous", 0, kFlag, "", "", "", 0, 0, "Sign nothing: read a public bucket without keys of S3", kReading, true},
+    OptionSpec{"insecure-http", 0, kFlag, "", "", "", 0, 0,
+               "Allow http:// to other machines: others see and disturb the traffic, though not the data", kStore, true},
+    OptionSpec{"md5-cache-size", 0, kCount, "N", "10000", "", 0, 1'000'000,
+               "How many objects put or deleted lately are remembered, so that stale answers of the store are caught; 0 for none",
+               bit(kMount), true},
+    OptionSpec{"md5-cache-time", 0, kTime, "TIME", "10s", "", 0, kDayMs,
+               "How long they are remembered, and a stale answer is asked for again", bit(kMount), true},
+    OptionSpec{"min-write-delay", 0, kTime, "TIME", "0s", "", 0, kDayMs,
+               "The least time between two changes to an object of one name", bit(kMount), true},
+    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", bit(kMount), true},
+    OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
+               "Receive at most this much in a second", bit(kMount) | bit(kCheck), true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", bit(kUmount), false},

@@ -9,7 +9,10 @@
 
 namespace s3crate::cli {
 
-std::unique_ptr<Stack> Stack::make(Env env, const Url& url, Outage outage, Duration outage_timeout) {
+Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, Outage outage, Duration outage_timeout) {
+  if (url.kind == Url::Kind::s3) {
+    return fail(Code::kUnsupported, "{}: this version knows no S3 yet, only file:///DIRECTORY", url.text());
+  }
   std::unique_ptr<Stack> stack(new Stack);
   const auto directory = canonical_path(url.directory);
   stack->base_ = std::make_unique<store::DirStore>(io::uring_file_io(), env.random, directory);

@@ -19,7 +19,8 @@ enum class Outage { kFail, kWait };
 
 class Stack {
  public:
-  [[nodiscard]] static std::unique_ptr<Stack> make(Env env, const Url& url, Outage outage, Duration outage_timeout = {});
+  // kUnsupported for s3://.
+  [[nodiscard]] static Result<std::unique_ptr<Stack>> make(Env env, const Url& url, Outage outage, Duration outage_timeout = {});
 
   [[nodiscard]] store::ObjectStore& store() { return *metered_; }
   [[nodiscard]] store::StoreStats stats() const { return metered_->stats(); }

@@ -10,7 +10,7 @@ using namespace cli;
 
 std::vector<Bytes> seeds() {
   std::vector<Bytes> out;
-  for (std::string_view text : {"file:///srv/a%40b%2523/./c#0123456789abcdef@nightly", "s3://bucket/prefix", "/srv",
+  for (std::string_view text : {"file:///srv/a%40b%2523/./c#0123456789abcdef@nightly", "s3://bucket/pre%40fix/#0123456789abcdef@3", "/srv",
                                 "10G", "8M", "1E", "250ms", "2h ago", "1d", "2026-11-20T12:00:00Z", "2026-02-29",
                                 "50%", "yes", "0123456789ABCDEF"})
     out.push_back(to_bytes(as_bytes(text)));
@@ -21,9 +21,10 @@ void run(ByteView input) {
   const std::string_view text = as_chars(input);
   if (const auto url = parse_url(text)) {
     const auto again = parse_url(url->text());
-    CHECK(again && again->directory == url->directory && again->fingerprint.empty());
+    CHECK(again && again->kind == url->kind && again->fingerprint.empty());
+    CHECK(again->directory == url->directory && again->bucket == url->bucket && again->prefix == url->prefix);
   } else {
-    CHECK(is(url, Code::kBadArgument) || is(url, Code::kUnsupported));
+    CHECK(is(url, Code::kBadArgument));
   }
   if (const auto bytes = parse_size(text)) CHECK(parse_size(short_size(*bytes)) == *bytes);
   if (const auto time = parse_duration(text)) CHECK(*time >= Duration::zero());

@@ -87,35 +87,88 @@ TEST(ParseMoment, TakesDatesTimesAndSpansAgo) {
 TEST(ParseUrl, TakesDirectoriesFingerprintsAndPoints) {
   const std::string hex64(64, 'a');
   const std::pair<std::string, Url> good[] = {
-      {"file:///srv/disk", {"/srv/disk", "", ""}},
-      {"file:///srv//./disk/", {"/srv/disk", "", ""}},
-      {"file:///srv/a%40b%23c%25d%zz", {"/srv/a@b#c%d%zz", "", ""}},
-      {"file:///srv/a b:c?d", {"/srv/a b:c?d", "", ""}},
-      {"file:///d#0123456789ABCDEF", {"/d", "0123456789abcdef", ""}},
-      {"file:///d#" + hex64 + "@42", {"/d", hex64, "42"}},
-      {"file:///d@2026-11-20T12:00:00Z", {"/d", "", "2026-11-20T12:00:00Z"}},
-      {"file:///d@2h ago", {"/d", "", "2h ago"}},
+      {"file:///srv/disk", {.directory = "/srv/disk"}},
+      {"file:///srv//./disk/", {.directory = "/srv/disk"}},
+      {"file:///srv/a%40b%23c%25d%zz", {.directory = "/srv/a@b#c%d%zz"}},
+      {"file:///srv/a b:c?d", {.directory = "/srv/a b:c?d"}},
+      {"file:///d#0123456789ABCDEF", {.directory = "/d", .fingerprint = "0123456789abcdef"}},
+      {"file:///d#" + hex64 + "@42", {.directory = "/d", .fingerprint = hex64, .point = "42"}},
+      {"file:///d@2026-11-20T12:00:00Z", {.directory = "/d", .point = "2026-11-20T12:00:00Z"}},
+      {"file:///d@2h ago", {.directory = "/d", .point = "2h ago"}},
   };
   for (const auto& [text, url] : good) {
     const auto parsed = parse_url(text);
     ASSERT_TRUE(parsed) << text << ": " << parsed.error().message();
     EXPECT_EQ(*parsed, url) << text;
-    EXPECT_EQ(*parse_url(parsed->text()), (Url{url.directory, "", ""})) << "its own text means the same place";
+    EXPECT_EQ(*parse_url(parsed->text()), Url{.directory = url.directory}) << "its own text means the same place";
   }
 }
 
-TEST(ParseUrl, RefusesEverythingElse) {
-  const std::pair<const char*, Code> bad[] = {
-      {"", Code::kBadArgument}, {"/srv/disk", Code::kBadArgument}, {"srv", Code::kBadArgument}, {"file:", Code::kBadArgument},
-      {"file://", Code::kBadArgument}, {"file:///", Code::kBadArgument}, {"file:///.", Code::kBadArgument},
-      {"file://srv/disk", Code::kBadArgument}, {"FILE:///d", Code::kBadArgument}, {"file:///a/../b", Code::kBadArgument},
-      {"file:///d#", Code::kBadArgument}, {"file:///d#123", Code::kBadArgument}, {"file:///d#0123456789abcdeg", Code::kBadArgument},
-      {"file:///d@", Code::kBadArgument}, {"file:///user@host/d", Code::kBadArgument}, {"file:///d@1@2", Code::kBadArgument},
-      {"file:///d\n", Code::kBadArgument}, {"s3://bucket/prefix", Code::kUnsupported}, {"http://x/y", Code::kBadArgument},
+TEST(ParseUrl, TakesBucketsAndPrefixes) {
+  const std::string bucket63(63, 'b'), hex16(16, 'a');
+  const auto s3 = [](std::string bucket, std::string prefix = "", std::string fingerprint = "", std::string point = "") {
+    return Url{.kind = Url::Kind::s3, .bucket = std::move(bucket), .prefix = std::move(prefix),
+               .fingerprint = std::move(fingerprint), .point = std::move(point)};
   };
-  for (const auto& [text, code] : bad) EXPECT_TRUE(is(parse_url(text), code)) << text;
+  const std::pair<std::string, Url> good[] = {
+      {"s3://bucket", s3("bucket")},
+      {"s3://bucket/", s3("bucket")},
+      {"s3://bucket/disk", s3("bucket", "disk")},
+      {"s3://bucket/a/b.c/..d/", s3("bucket", "a/b.c/..d")},
+      {"s3://my-bucket.2/a%40b%23c%25d%zz +?", s3("my-bucket.2", "a@b#c%d%zz +?")},
+      {"s3://1.2.3", s3("1.2.3")},
+      {"s3://" + bucket63, s3(bucket63)},
+      {"s3://bucket#" + hex16, s3("bucket", "", hex16)},
+      {"s3://bucket@2026-11-20T12:00:00Z", s3("bucket", "", "", "2026-11-20T12:00:00Z")},
+      {"s3://bucket/p#" + hex16 + "@nightly", s3("bucket", "p", hex16, "nightly")},
+      {"s3://bucket/" + std::string(500, 'p'), s3("bucket", std::string(500, 'p'))},
+  };
+  for (const auto& [text, url] : good) {
+    const auto parsed = parse_url(text);
+    ASSERT_TRUE(parsed) << text << ": " << parsed.error().message();
+    EXPECT_EQ(*parsed, url) << text;
+    EXPECT_EQ(*parse_url(parsed->text()), s3(url.bucket, url.prefix)) << "its own text means the same place";
+  }
+  EXPECT_EQ(parse_url("s3://bucket/")->text(), "s3://bucket");
+  EXPECT_EQ(parse_url("s3://bucket/a%40%2540/")->text(), "s3://bucket/a%40%2540");
+}
+
+TEST(ParseUrl, RefusesEverythingElse) {
+  for (const char* text : {"", "/srv/disk", "srv", "file:", "file://", "file:///", "file:///.", "file://srv/disk", "FILE:///d",
+                           "file:///a/../b", "file:///d#", "file:///d#123", "file:///d#0123456789abcdeg", "file:///d@",
+                           "file:///user@host/d", "file:///d@1@2", "file:///d\n", "http://x/y", "S3://bucket", "s3:/bucket"}) {
+    EXPECT_TRUE(is(parse_url(text), Code::kBadArgument)) << text;
+  }
   EXPECT_TRUE(is(parse_url("file:///" + std::string(5000, 'a')), Code::kBadArgument));
   EXPECT_THAT(parse_url("/srv/disk").error().message(), HasSubstr("file:///srv/disk"));
+}
+
+TEST(ParseUrl, SaysWhatIsWrongWithABucketOrPrefix) {
+  const std::pair<std::string, const char*> bad[] = {
+      {"s3://", "missing"}, {"s3:///prefix", "missing"}, {"s3://ab", "3 to 63"}, {"s3://" + std::string(64, 'b'), "3 to 63"},
+      {"s3://Bucket", "lower-case"}, {"s3://my_bucket", "lower-case"}, {"s3://b\xc3\xbc" "cher", "lower-case"},
+      {"s3://bucket%40x", "lower-case"}, {"s3://-bucket", "begins and ends"}, {"s3://bucket-/p", "begins and ends"},
+      {"s3://bucket.", "begins and ends"}, {"s3://my..bucket", "two dots"}, {"s3://192.168.5.4/p", "--endpoint"},
+      {"s3://tenant:bucket/p", "tenant"}, {"s3://bucket//", "doubled"}, {"s3://bucket//p", "doubled"}, {"s3://bucket/a//b", "doubled"},
+      {"s3://bucket/a//", "doubled"}, {"s3://bucket/.", "doubled"}, {"s3://bucket/a/./b", "doubled"}, {"s3://bucket/..", "doubled"},
+      {"s3://bucket/../b", "doubled"}, {"s3://bucket/a/../", "doubled"}, {"s3://bucket/" + std::string(501, 'p'), "longer than"},
+      {"s3://bucket/p#12", "fingerprint"}, {"s3://bucket/p@", "behind @"}, {"s3://bucket@point/p", "behind @"},
+      {"https://host/bucket", "--endpoint"}, {"bucket/p", "s3://BUCKET"},
+  };
+  for (const auto& [text, message] : bad) {
+    const auto parsed = parse_url(text);
+    ASSERT_TRUE(is(parsed, Code::kBadArgument)) << text;
+    EXPECT_THAT(parsed.error().message(), HasSubstr(message)) << text;
+  }
+}
+
+TEST(ParseUrl, DoesNotRepeatKeysThatSomebodyTyped) {
+  for (const char* text : {"s3://AKIAKEY:hush@bucket/p", "s3://AKIAKEY:hush@bucket"}) {
+    const auto parsed = parse_url(text);
+    ASSERT_TRUE(is(parsed, Code::kBadArgument)) << text;
+    EXPECT_THAT(parsed.error().message(), testing::Not(HasSubstr("hush"))) << text;
+    EXPECT_THAT(parsed.error().message(), HasSubstr("CREDENTIALS"));
+  }
 }
 
 TEST(Nearest, FindsTyposAndNothingFarther) {
