@@ -165,7 +165,7 @@ void print(const Output& out, const volume::CheckReport& report, bool read_data)
 CommandResult run_check(Context& context) {
   const Arguments& arguments = context.arguments;
   const Url url = TRY(url_argument(arguments));
-  auto stack = TRY(Stack::make(context.env, url, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
 
   std::atomic<bool> stop = false;

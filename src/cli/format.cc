@@ -29,7 +29,7 @@ CommandResult run_format(Context& context) {
   const Url url = TRY(url_argument(context.arguments));
   if (!url.fingerprint.empty()) return fail(Code::kBadArgument, "{}: a new volume has no fingerprint yet", url.text());
   const auto options = TRY(create_options(context.arguments));
-  auto stack = TRY(Stack::make(context.env, url, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   TRY(crypto::initialise());
   auto slots = TRY(new_slots(context.arguments, url.text()));
   auto vid = volume::create(context.env, stack->store(), options, slots);

@@ -50,7 +50,7 @@ CommandResult run_history(Context& context) {
     if (!moment) return fail(moment.error().within("--since"));
     since = *moment;
   }
-  auto stack = TRY(Stack::make(context.env, url, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
   std::uint64_t left = arguments.has("limit") ? arguments.count("limit") : ~std::uint64_t{0};
 

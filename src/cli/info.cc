@@ -51,7 +51,7 @@ std::string state_text(const std::optional<volume::Commit>& term) {
 
 CommandResult run_info(Context& context) {
   const Url url = TRY(url_argument(context.arguments));
-  auto stack = TRY(Stack::make(context.env, url, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, url, context.arguments, kPageCache));
   const auto head = TRY(volume->load_head());
   const auto term = TRY(term_of(*volume, head));

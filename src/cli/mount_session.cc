@@ -50,7 +50,7 @@ Result<> MountSession::start() {
 }
 
 Result<> MountSession::open_disk() {
-  stack_ = TRY(Stack::make(env_, plan_.url, Outage::kWait, plan_.outage_timeout));
+  stack_ = TRY(Stack::make(env_, plan_.url, arguments_, Outage::kWait, plan_.outage_timeout));
   volume_ = TRY(open_volume(env_, *stack_, plan_.url, arguments_, plan_.disk.map_cache_bytes));
   auto options = plan_.disk;
   options.home = stack_->home();

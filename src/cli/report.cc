@@ -30,8 +30,9 @@ void add_latency(std::vector<Figure>& out, std::string_view group, const device:
   out.push_back({group, "p99_seconds", Kind::kGauge, "time that 99 of 100 requests stay below", seconds(l.p99_ns)});
 }
 
-std::vector<Figure> figures(const device::Stats& s, const store::RetryStats& retries) {
+std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
   using enum Kind;
+  const store::RetryStats retries = stack.retry_stats();
   std::vector<Figure> out = {
       {"disk", "bytes", kGauge, "size of the disk", s.disk_bytes},
       {"disk", "generation", kGauge, "newest generation", s.generation.value},
@@ -73,6 +74,13 @@ std::vector<Figure> figures(const device::Stats& s, const store::RetryStats& ret
       {"store", "given_up", kCounter, "reads given up after the outage timeout", retries.given_up},
       {"store", "waiting", kGauge, "calls that wait for the store to come back", retries.waiting},
   };
+  if (const auto connects = stack.connects()) out.push_back({"store", "connects", kCounter, "connections made", *connects});
+  if (const auto cache = stack.md5_cache_stats()) {
+    out.push_back({"md5_cache", "entries", kGauge, "names remembered", cache->entries});
+    out.push_back({"md5_cache", "stale_answers", kCounter, "stale answers caught", cache->stale_answers});
+    out.push_back({"md5_cache", "passed_on", kCounter, "reads that stayed so until the time was over", cache->passed_on});
+    out.push_back({"md5_cache", "delayed_writes", kCounter, "changes that waited for the least time between two", cache->delayed_writes});
+  }
   add_latency(out, "reads", s.reads);
   add_latency(out, "writes", s.writes);
   add_latency(out, "discards", s.discards);
@@ -178,7 +186,7 @@ nlohmann::json Reporter::json() const {
       {"time", format_time(env_.clock.wall_now())},
       {"version", PACKAGE_VERSION},
   };
-  for (auto& figure : figures(stats, retries)) out[std::string(figure.group)][std::string(figure.name)] = figure.value;
+  for (auto& figure : figures(stats, stack_)) out[std::string(figure.group)][std::string(figure.name)] = figure.value;
   const auto r = rates(stats);
   out["reads"]["bytes_per_second"] = r.read_now;
   out["reads"]["mean_bytes_per_second"] = r.read_mean;
@@ -202,7 +210,7 @@ std::string Reporter::metrics() const {
   const auto type = [&](const std::string& name, Kind kind, std::string_view help) {
     out += fmt::format("# TYPE {} {}\n# HELP {} {}\n", name, kind == Kind::kCounter ? "counter" : "gauge", name, help);
   };
-  for (const auto& f : figures(stats, stack_.retry_stats())) {
+  for (const auto& f : figures(stats, stack_)) {
     const auto name = fmt::format("s3crate_blk_{}_{}", f.group, f.name);
     type(name, f.kind, f.help);
     out += fmt::format("{}{}{{{}}} {}\n", name, f.kind == Kind::kCounter ? "_total" : "", label, number(f.value));
@@ -255,7 +263,13 @@ std::string Reporter::text() const {
                               s.extents, s.zero_blocks));
   line("upload", fmt::format("{} segments ({}), {} commits, {} checkpoints, {} extents overwritten before", s.segments_put,
                              format_bytes(s.segment_bytes_put), s.commits, s.checkpoints, s.extents_left_out));
-  out += fmt::format("store          {} retries, {} given up, {} waiting\n", retries.retries, retries.given_up, retries.waiting);
+  if (const auto cache = stack_.md5_cache_stats()) {
+    line("md5 cache", fmt::format("{} names, {} stale answers caught, {} writes delayed", cache->entries, cache->stale_answers,
+                                  cache->delayed_writes));
+  }
+  out += fmt::format("store          {} retries, {} given up, {} waiting", retries.retries, retries.given_up, retries.waiting);
+  if (const auto connects = stack_.connects()) out += fmt::format(", {} connections", *connects);
+  out += '\n';
   const auto store = stack_.stats();
   for (std::size_t i = 0; i < store::kVerbs; ++i) {
     const auto verb = static_cast<store::Verb>(i);

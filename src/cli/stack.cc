@@ -1,33 +1,107 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/stack.h"
 
+#include <cstdlib>
+
 #include "cli/files.h"
 #include "cli/keys.h"
 #include "cli/process.h"
 #include "io/file_io.h"
-#include "store/dir_store.h"
+#include "s3/credential_chain.h"
+#include "s3/settings.h"
 
 namespace s3crate::cli {
 
-Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, Outage outage, Duration outage_timeout) {
-  if (url.kind == Url::Kind::s3) {
-    return fail(Code::kUnsupported, "{}: this version knows no S3 yet, only file:///DIRECTORY", url.text());
-  }
+namespace {
+
+// What a command that does not wait for an outage gives a request over the network.
+constexpr Duration kShortPatience = std::chrono::seconds(20);
+
+const char* environment(const char* name) { return std::getenv(name); }
+
+// Empty if it was not given, or is none of this command's.
+std::string given(const Arguments& arguments, std::string_view option) {
+  return arguments.has(option) ? arguments.text(option) : std::string();
+}
+
+bool is_set(const Arguments& arguments, std::string_view flag) { return arguments.has(flag) && arguments.flag(flag); }
+
+}  // namespace
+
+Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments) {
+  const auto files = TRY(s3::SharedFiles::load(io::posix_file_io(), environment, given(arguments, "profile")));
+  const s3::GivenSettings named = {.endpoint = given(arguments, "endpoint"), .region = given(arguments, "region"),
+                                   .ca_file = given(arguments, "ca-file"), .path_style = is_set(arguments, "path-style"),
+                                   .virtual_host = is_set(arguments, "virtual-host")};
+  const s3::Settings settings = TRY(s3::resolve_settings(named, environment, files));
+  s3::S3Options options;
+  options.endpoint = {.url = settings.url, .region = settings.region, .bucket = url.bucket, .style = settings.style,
+                      .insecure_http = is_set(arguments, "insecure-http")};
+  auto endpoint = s3::Endpoint::make(options.endpoint);
+  if (!endpoint) return fail(settings.url_from.empty() ? endpoint.error() : endpoint.error().within(settings.url_from));
+  options.prefix = url.prefix;
+  options.ca_file = settings.ca_file;
+  options.conditional_puts = !is_set(arguments, "single-writer");
+  options.storage_class = given(arguments, "storage-class");
+  options.sse = given(arguments, "sse");
+  options.sse_key_id = given(arguments, "sse-key-id");
+  if (arguments.has("max-upload-rate")) options.upload_rate = arguments.size("max-upload-rate");
+  if (arguments.has("max-download-rate")) options.download_rate = arguments.size("max-download-rate");
+  credentials_ = is_set(arguments, "anonymous") ? s3::make_anonymous() : s3::make_credential_chain(environment, files);
+  (void)TRY(credentials_->get());
+  s3_ = TRY(s3::S3Store::make(env, options, *credentials_));
+  home_ = {endpoint->text(), url.bucket, url.prefix};
+  return {};
+}
+
+Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, const Arguments& arguments, Outage outage,
+                                           Duration outage_timeout) {
   std::unique_ptr<Stack> stack(new Stack);
-  const auto directory = canonical_path(url.directory);
-  stack->base_ = std::make_unique<store::DirStore>(io::uring_file_io(), env.random, directory);
-  store::ObjectStore* top = stack->base_.get();
-  if (outage == Outage::kWait) {
-    stack->retry_ = std::make_unique<store::RetryStore>(env, *top, store::RetryOptions{.outage_timeout = outage_timeout});
-    top = stack->retry_.get();
+  const bool remote = url.kind == Url::Kind::s3;
+  if (remote) {
+    TRY(stack->make_s3(env, url, arguments));
+    stack->top_ = stack->s3_.get();
+  } else {
+    const auto directory = canonical_path(url.directory);
+    stack->directory_ = std::make_unique<store::DirStore>(io::uring_file_io(), env.random, directory);
+    stack->top_ = stack->directory_.get();
+    stack->home_ = {host_name(), directory};
   }
-  stack->metered_ = std::make_unique<store::MeteredStore>(env.clock, *top);
-  stack->home_ = {host_name(), directory};
+  stack->metered_ = std::make_unique<store::MeteredStore>(env.clock, *stack->top_);
+  stack->top_ = stack->metered_.get();
+  if (outage == Outage::kFail && !remote) return stack;
+  store::RetryOptions patience{.outage_timeout = outage_timeout};
+  if (outage == Outage::kFail) patience.outage_timeout = kShortPatience, patience.put_timeout = kShortPatience;
+  stack->retry_ = std::make_unique<store::RetryStore>(env, *stack->top_, patience);
+  stack->top_ = stack->retry_.get();
+  if (outage == Outage::kFail || !remote || arguments.count("md5-cache-size") == 0) return stack;
+  stack->md5_cache_ = std::make_unique<store::Md5CacheStore>(
+      env, *stack->top_,
+      store::Md5CacheOptions{.entries_max = arguments.count("md5-cache-size"), .time = arguments.time("md5-cache-time"),
+                             .min_write_delay = arguments.time("min-write-delay")});
+  stack->top_ = stack->md5_cache_.get();
   return stack;
 }
 
+std::optional<store::Md5CacheStats> Stack::md5_cache_stats() const {
+  return md5_cache_ ? std::optional(md5_cache_->stats()) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Stack::connects() const {
+  if (!s3_) return std::nullopt;
+  std::uint64_t sum = 0;
+  for (auto lane : {s3::Lane::read, s3::Lane::upload, s3::Lane::meta}) sum += s3_->counters(lane).connects;
+  return sum;
+}
+
 void Stack::cancel() {
+  if (md5_cache_) md5_cache_->cancel();
   if (retry_) retry_->cancel();
+  if (s3_) s3_->cancel();
+}
+
+void Stack::use_single_writer() {
+  if (s3_) s3_->without_conditions();
 }
 
 Result<Url> url_argument(const Arguments& arguments) {
@@ -50,6 +124,7 @@ Result<std::unique_ptr<volume::Volume>> open_volume(Env env, Stack& stack, const
   }
   const auto keys = TRY(key_source(arguments, url.text()));
   auto volume = TRY(volume::Volume::open(env, stack.store(), keys, {.expected = {}, .page_cache_bytes = page_cache_bytes}));
+  if (volume->object().single_writer) stack.use_single_writer();
   const auto vid = to_hex(volume->vid());
   for (const auto& fingerprint : expected) {
     if (!vid.starts_with(fingerprint)) {

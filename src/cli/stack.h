@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one place that knows which stores there are and how they are stacked: metered(retry(directory)).
+// The one place that knows which stores there are and how they are stacked:
+//
+//   directory   retry(metered(DirStore))
+//   S3          md5 cache(retry(metered(S3Store)))
+//
+// So each request is metered, and so is each that is repeated. Commands that do not wait for a store that is away have no retry
+// for a directory, and one of some seconds for S3, where a request may fail at any time; only a mount has the MD5 cache.
 #pragma once
 
 #include <memory>
@@ -8,6 +14,9 @@
 
 #include "cli/arguments.h"
 #include "cli/url.h"
+#include "s3/s3_store.h"
+#include "store/dir_store.h"
+#include "store/md5_cache_store.h"
 #include "store/metered_store.h"
 #include "store/retry_store.h"
 #include "volume/volume.h"
@@ -19,22 +28,34 @@ enum class Outage { kFail, kWait };
 
 class Stack {
  public:
-  // kUnsupported for s3://.
-  [[nodiscard]] static Result<std::unique_ptr<Stack>> make(Env env, const Url& url, Outage outage, Duration outage_timeout = {});
+  // kBadArgument, kDenied: endpoint, certificates and credentials make no sense. Nothing is asked of the store.
+  [[nodiscard]] static Result<std::unique_ptr<Stack>> make(Env env, const Url& url, const Arguments& arguments, Outage outage,
+                                                           Duration outage_timeout = {});
 
-  [[nodiscard]] store::ObjectStore& store() { return *metered_; }
+  [[nodiscard]] store::ObjectStore& store() { return *top_; }
   [[nodiscard]] store::StoreStats stats() const { return metered_->stats(); }
   [[nodiscard]] store::RetryStats retry_stats() const { return retry_ ? retry_->stats() : store::RetryStats{}; }
+  [[nodiscard]] std::optional<store::Md5CacheStats> md5_cache_stats() const;
+  // Connections made to S3.
+  [[nodiscard]] std::optional<std::uint64_t> connects() const;
   // Nothing waits for the store any more.
   void cancel();
+  // The volume has one writer, for want of a store that could decide between two.
+  void use_single_writer();
   // What makes this place this place.
   [[nodiscard]] const std::vector<std::string>& home() const { return home_; }
 
  private:
   Stack() = default;
-  std::unique_ptr<store::ObjectStore> base_;
-  std::unique_ptr<store::RetryStore> retry_;
+  [[nodiscard]] Result<> make_s3(Env env, const Url& url, const Arguments& arguments);
+
+  std::unique_ptr<s3::CredentialSource> credentials_;
+  std::unique_ptr<s3::S3Store> s3_;
+  std::unique_ptr<store::DirStore> directory_;
   std::unique_ptr<store::MeteredStore> metered_;
+  std::unique_ptr<store::RetryStore> retry_;
+  std::unique_ptr<store::Md5CacheStore> md5_cache_;
+  store::ObjectStore* top_ = nullptr;
   std::vector<std::string> home_;
 };
 

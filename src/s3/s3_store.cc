@@ -84,6 +84,7 @@ Result<std::unique_ptr<S3Store>> S3Store::make(Env env, S3Options options,
 S3Store::S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource& credentials)
     : clock_(env.clock),
       options_(std::move(options)),
+      conditional_puts_(options_.conditional_puts),
       endpoint_(std::move(endpoint)),
       credentials_(credentials),
       limiter_(env, options_.lanes),
@@ -116,7 +117,7 @@ std::string S3Store::describe() const {
 }
 
 store::StoreCaps S3Store::caps() const {
-  return {.put_if_absent = options_.conditional_puts, .verifies_puts = true, .local = false};
+  return {.put_if_absent = conditional_puts_, .verifies_puts = true, .local = false};
 }
 
 // ---- Time ---------------------------------------------------------------------------------------
@@ -234,7 +235,7 @@ Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) 
   call.body = parts;
   call.payload_hash = options_.put_check == PutCheck::md5 ? std::string(kUnsignedPayload)
                                                           : to_hex(crypto::sha256(parts));
-  if (options_.conditional_puts) {
+  if (conditional_puts_) {
     call.headers.push_back({"If-None-Match", "*"});
   } else {
     auto taken = head(name);

@@ -10,6 +10,7 @@
 // its time was wrong.
 #pragma once
 
+#include <atomic>
 #include <optional>
 
 #include "s3/endpoint.h"
@@ -70,6 +71,8 @@ class S3Store final : public store::ObjectStore {
 
   // Ends what is under way or waits, as kCancelled. Calls that begin later are not touched.
   void cancel();
+  // From now on a put looks and hopes (see above), whatever the options said.
+  void without_conditions() { conditional_puts_ = false; }
   [[nodiscard]] LaneCounters counters(Lane lane) const { return http_.counters(lane); }
   [[nodiscard]] int limit(Lane lane) const { return limiter_.limit(lane); }
 
@@ -102,6 +105,7 @@ class S3Store final : public store::ObjectStore {
 
   Clock& clock_;
   const S3Options options_;
+  std::atomic<bool> conditional_puts_;
   const Endpoint endpoint_;
   CredentialSource& credentials_;
   LaneLimiter limiter_;

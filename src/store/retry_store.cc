@@ -47,9 +47,10 @@ Result<> RetryStore::wait_until(MonotonicTime time) {
 
 template <typename Call>
 auto RetryStore::retry(Patience patience, Call call) -> decltype(call()) {
-  const MonotonicTime deadline = patience == Patience::unlimited
-                                     ? MonotonicTime::max()
-                                     : clock_.monotonic_now() + options_.outage_timeout;
+  const std::optional<Duration> limit =
+      patience == Patience::of_reads ? options_.outage_timeout : options_.put_timeout;
+  const MonotonicTime deadline =
+      limit ? clock_.monotonic_now() + *limit : MonotonicTime::max();
   int corrupt_left = caps().local ? 0 : options_.corrupt_retries_max;
   Duration delay = options_.delay_min;
   for (;;) {
@@ -72,28 +73,28 @@ auto RetryStore::retry(Patience patience, Call call) -> decltype(call()) {
 }
 
 Result<> RetryStore::put(const std::string& name, std::span<const ByteView> parts) {
-  return retry(Patience::unlimited, [&] { return inner_.put(name, parts); });
+  return retry(Patience::of_puts, [&] { return inner_.put(name, parts); });
 }
 
 Result<Bytes> RetryStore::get(const std::string& name, std::uint64_t max_size) {
-  return retry(Patience::until_timeout, [&] { return inner_.get(name, max_size); });
+  return retry(Patience::of_reads, [&] { return inner_.get(name, max_size); });
 }
 
 Result<> RetryStore::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
-  return retry(Patience::until_timeout, [&] { return inner_.get_range(name, offset, out); });
+  return retry(Patience::of_reads, [&] { return inner_.get_range(name, offset, out); });
 }
 
 Result<ObjectInfo> RetryStore::head(const std::string& name) {
-  return retry(Patience::until_timeout, [&] { return inner_.head(name); });
+  return retry(Patience::of_reads, [&] { return inner_.head(name); });
 }
 
 Result<ListPage> RetryStore::list(const std::string& prefix, const std::string& start_after,
                                   std::size_t max_keys) {
-  return retry(Patience::until_timeout, [&] { return inner_.list(prefix, start_after, max_keys); });
+  return retry(Patience::of_reads, [&] { return inner_.list(prefix, start_after, max_keys); });
 }
 
 Result<> RetryStore::remove(const std::string& name) {
-  return retry(Patience::unlimited, [&] { return inner_.remove(name); });
+  return retry(Patience::of_puts, [&] { return inner_.remove(name); });
 }
 
 }  // namespace s3crate::store

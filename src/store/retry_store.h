@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // RetryStore: turns an outage into a stall. What the store below answers with kTransient is asked
 // again, after waits that grow from delay_min towards delay_max with decorrelated jitter: reads
-// until outage_timeout has passed since the call began, puts and removes without limit, because
-// giving one up would leave its outcome unknown. An answer over the network that is kCorrupt is
+// until outage_timeout has passed since the call began, puts and removes without limit (unless a short
+// command sets one), because giving one up would leave its outcome unknown. An answer over the network that is kCorrupt is
 // asked for again a few times; a local one is the truth.
 //
 // A put that was repeated may answer kExists because an earlier try of the same call was done: as
@@ -13,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "base/executor.h"
 #include "store/object_store.h"
@@ -23,6 +24,7 @@ struct RetryOptions {
   Duration delay_min = std::chrono::milliseconds(20);
   Duration delay_max = std::chrono::seconds(10);
   Duration outage_timeout = std::chrono::minutes(10);
+  std::optional<Duration> put_timeout = {};  // of puts and removes as well
   int corrupt_retries_max = 2;
 };
 
@@ -55,7 +57,7 @@ class RetryStore final : public ObjectStore {
   [[nodiscard]] std::string describe() const override { return inner_.describe(); }
 
  private:
-  enum class Patience { until_timeout, unlimited };
+  enum class Patience { of_reads, of_puts };
   template <typename Call>
   auto retry(Patience patience, Call call) -> decltype(call());
   [[nodiscard]] Duration next_delay(Duration last);

@@ -1,16 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 # One volume in a directory below $T, mounted and unmounted with a key file: what the tests of the
-# whole program share. Source it after lib.sh and tmpdir.
+# whole program share. Source it after lib.sh and tmpdir. With S3CRATE_TEST_S3=yes each volume is below
+# a prefix of its own in a bucket of Ceph's instead, which is started, and ends with the test.
+
+if [ "${S3CRATE_TEST_S3:-}" = yes ]; then
+  . "${BASH_SOURCE[0]%/*}/s3.sh"
+  start_s3
+fi
 
 store=$T/store url=file://$T/store state=$T/state m=$T/m
+volumes=0
 daemon=  # the process behind the mount, see mount_volume
+
+# use_url URL: where the volume is from now on.
+use_url() {
+  url=$1
+  # The command alone, with whatever status it has: "${try_mount[@]}" [mount options...]
+  try_mount=("$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state"
+    --journal-size 256M --log-to "$T/daemon.log")
+}
+use_url "$url"
 
 # new_volume SIZE [format options...]
 new_volume() {
   local size=$1
   shift
   rm -rf "$store" "$state"
+  if [ -n "${S3_BUCKET:-}" ]; then use_url "s3://$S3_BUCKET/volume-$((++volumes))"; fi
   [ -e "$T/key" ] || "$S3CRATE" key new "$T/key" >/dev/null
   mkdir -p "$m"
   "$S3CRATE" format "$url" --size "$size" --key-file "$T/key" "$@" >"$T/format.out"
@@ -21,9 +38,6 @@ find_daemon() {
   daemon=$(pgrep -f "^[^ ]*s3crate-blk mount .*$m( |\$)") || fail "no process behind $m"
 }
 
-# The command alone, with whatever status it has: "${try_mount[@]}" [mount options...]
-try_mount=("$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state"
-  --journal-size 256M --log-to "$T/daemon.log")
 
 # mount_volume [mount options...]: what it printed is in $T/mount.out; sets $daemon.
 mount_volume() {
