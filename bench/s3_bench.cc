@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -7,6 +7,7 @@
 //   S3CRATE_TEST_S3_BUCKET      an existing bucket; every case works below a fresh prefix in it
 //   S3CRATE_TEST_S3_ACCESS_KEY, S3CRATE_TEST_S3_SECRET_KEY
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -136,8 +137,7 @@ INSTANTIATE_TEST_SUITE_P(StrictVirtualHost, StoreContract,
 INSTANTIATE_TEST_SUITE_P(StrictTls, StoreContract, ::testing::Values(under_test<Form::kTls>));
 INSTANTIATE_TEST_SUITE_P(Real, StoreContract, ::testing::ValuesIn(real_factory()));
 
-// ---- What every S3 does
-// -----------------------------------------------------------------------------
+// ---- What every S3 does ------------------------------------------------------------------------
 
 class S3Conformance : public ::testing::TestWithParam<Form> {
  protected:
@@ -239,8 +239,7 @@ TEST_P(S3Conformance, ALargeObjectComesBackAsItWas) {
   EXPECT_TRUE(equal(part, ByteView(data).subspan(5000001, part.size())));
 }
 
-// ---- What only the strict server can be asked for
-// -----------------------------------------------------
+// ---- What only the strict server can be asked for ----------------------------------------------
 
 class StrictStoreTest : public ::testing::Test {
  protected:

@@ -207,8 +207,7 @@ bool StrictS3::send(const Pending& pending, MHD_Connection* connection, Response
   return queued == MHD_YES;
 }
 
-// ---- The daemon
-// -----------------------------------------------------------------------------------
+// ---- The daemon --------------------------------------------------------------------------------
 
 struct HttpCallbacks {
   // Called first, with the target as it stands on the request line.

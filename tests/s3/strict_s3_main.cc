@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -88,9 +89,9 @@ int main(int argc, char** argv) {
   }
   auto now = server.settings();
   fmt::print(
-      "S3_ENDPOINT={}\nS3_REGION={}\nS3_BUCKET={}\nS3_ACCESS_KEY={}\nS3_SECRET_KEY={}\n"
-      "S3_SEED={}\nS3_PID={}\n",
-      server.endpoint(), now.region, now.bucket, now.access_key, now.secret_key, options.seed,
+      "AWS_ENDPOINT_URL={}\nAWS_REGION={}\nAWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n"
+      "S3_BUCKET={}\nSTRICT_S3_SEED={}\nSTRICT_S3_PID={}\n",
+      server.endpoint(), now.region, now.access_key, now.secret_key, now.bucket, options.seed,
       getpid());
   std::fflush(stdout);
   serve(server, signals, std::strtol(own["idle_s"].c_str(), nullptr, 10),

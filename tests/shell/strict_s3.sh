@@ -11,9 +11,11 @@ tmpdir
 # serve NAME=VALUE...: starts it; $STRICT_S3_PID is its process.
 serve() {
   AWS_ENDPOINT_URL='' STRICT_S3_PID=''
+  rm -f "$T/assignments"
   "$program" "$@" >"$T/assignments" &
   track $!
-  wait_until 20 grep -q STRICT_S3_PID "$T/assignments" || fail "it does not start"
+  wait_until 20 grep -qs STRICT_S3_PID "$T/assignments" || fail "it does not start"
+  # shellcheck disable=SC1091
   . "$T/assignments"
   [ "$STRICT_S3_PID" = $! ] || fail "it says that it is process $STRICT_S3_PID"
 }
