@@ -68,6 +68,7 @@ class HttpServer {
 
   [[nodiscard]] std::string url() const { return fmt::format("http://127.0.0.1:{}", port_); }
   [[nodiscard]] int connections() const { return connections_; }
+  [[nodiscard]] int closed() const { return closed_; }
   std::vector<SeenRequest> seen() {
     std::lock_guard lock(mu_);
     return seen_;
@@ -83,6 +84,7 @@ class HttpServer {
       threads_.emplace_back([this, peer] {
         serve(peer);
         ::close(peer);
+        ++closed_;
       });
     }
   }
@@ -163,6 +165,7 @@ class HttpServer {
   int port_ = 0;
   std::atomic<bool> stop_ = false;
   std::atomic<int> connections_ = 0;
+  std::atomic<int> closed_ = 0;
   std::thread acceptor_;
   std::list<std::thread> threads_;  // the acceptor's, until it has ended
   std::mutex mu_;
