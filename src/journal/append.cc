@@ -62,7 +62,8 @@ Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room
       record_header_size() + content.body.size() + crypto::kSealOverhead + content.extents.size();
   const std::uint64_t bytes = round_up_to_sector(used);
   if (!cursor.slot || cursor.offset + bytes > superblock_.slot_bytes) {
-    cursor = {TRY(take_slot(room)), 0};
+    cursor.slot = TRY(take_slot(room));
+    cursor.offset = 0;
     CHECK(cursor.slot);
   }
   const std::uint32_t incarnation = superblock_.incarnations.back().number;

@@ -27,7 +27,8 @@ Geometry JournalFile::geometry(std::uint64_t file_size) const {
 
 Result<Seq> JournalFile::replay(Seq committed, const KeyOpener& open_key,
                                 const std::function<Result<>(Replayed)>& each) {
-  Tail tail{geometry(TRY(file_->size())), {}, committed, {}, {}};
+  const std::uint64_t size = TRY(file_->size());
+  Tail tail{geometry(size), {}, committed, {}, {}};
   tail.slots = TRY(find_slots(tail.geometry));
   {
     MutexLock lock(mu_);
@@ -77,7 +78,8 @@ Result<> JournalFile::replay_incarnation(Tail& tail, const Incarnation& incarnat
   for (const FoundRecord& found : chain.records) {
     if (found.seq <= before) continue;
     if (found.seq != tail.last.next() || (!newest && found.seq > known)) break;
-    Replayed replayed{incarnation.number, found.seq, TRY(scanner.read_body(found)), nullptr};
+    Replayed replayed{incarnation.number, found.seq, {}, nullptr};
+    replayed.body = TRY(scanner.read_body(found));
     if (found.seq > known && !TRY(scanner.extents_match(found, replayed.body))) break;
     std::shared_ptr<RecordFile> record;
     {
