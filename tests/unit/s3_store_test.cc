@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// S3Store against a server that says what the test wants; and the contract against a real one, if
-// the environment names it:
-//
-//   S3CRATE_TEST_S3_ENDPOINT    http://127.0.0.1:PORT
-//   S3CRATE_TEST_S3_BUCKET      an existing bucket; every test works below a fresh prefix in it
-//   S3CRATE_TEST_S3_ACCESS_KEY, S3CRATE_TEST_S3_SECRET_KEY
-
+// S3Store against a server that says what the test wants. Against real ones: tests/s3/.
 #include "s3/s3_store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <thread>
-
 #include "tests/support/fake_clock.h"
 #include "tests/support/http_server.h"
 #include "tests/support/seeded_random.h"
-#include "tests/unit/store_contract.h"
 
 namespace s3crate::test {
 namespace {
@@ -309,85 +299,6 @@ TEST_F(S3StoreTest, ListsThatMakeNoSenseAreCorrupt) {
   serve([](const SeenRequest&) { return reply(200, list_page({}, true, "t")); });
   EXPECT_TRUE(is(store_->list("", "", 2), Code::kCorrupt));
   EXPECT_EQ(server_->seen().size(), 2u);
-}
-
-// ---- A real server ------------------------------------------------------------------------------
-
-std::string from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-bool has_server() { return !from_environment("S3CRATE_TEST_S3_ENDPOINT").empty(); }
-
-class EnvironmentKeys final : public s3::CredentialSource {
- public:
-  EnvironmentKeys() {
-    std::string secret = from_environment("S3CRATE_TEST_S3_SECRET_KEY");
-    keys_ = std::make_shared<s3::Credentials>(from_environment("S3CRATE_TEST_S3_ACCESS_KEY"),
-                                              Bytes(secret.begin(), secret.end()), "");
-  }
-  Result<std::shared_ptr<const s3::Credentials>> get() override { return keys_; }
-
- private:
-  std::shared_ptr<const s3::Credentials> keys_;
-};
-
-struct ServerUnderTest : StoreUnderTest {
-  explicit ServerUnderTest(std::uint64_t rate = 0) {
-    s3::S3Options options;
-    options.endpoint.url = from_environment("S3CRATE_TEST_S3_ENDPOINT");
-    options.endpoint.bucket = from_environment("S3CRATE_TEST_S3_BUCKET");
-    options.prefix = "test " + to_hex(system_random().array<8>()) + "/+%\xc3\xa4";
-    options.upload_rate = rate;
-    options.download_rate = rate;
-    auto made = s3::S3Store::make(system_env(), std::move(options), keys_);
-    EXPECT_TRUE(made) << made.error().message();
-    store_ = std::move(*made);
-  }
-  store::ObjectStore& store() override { return *store_; }
-
-  EnvironmentKeys keys_;
-  std::unique_ptr<s3::S3Store> store_;
-};
-
-std::vector<StoreFactory> servers() {
-  if (!has_server()) return {};
-  return {[] { return std::make_unique<ServerUnderTest>(); }};
-}
-INSTANTIATE_TEST_SUITE_P(S3Server, StoreContract, ::testing::ValuesIn(servers()));
-
-class S3ServerTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!has_server()) GTEST_SKIP() << "S3CRATE_TEST_S3_ENDPOINT is not set";
-    server_ = std::make_unique<ServerUnderTest>();
-  }
-  s3::S3Store& store() { return *server_->store_; }
-
-  std::unique_ptr<ServerUnderTest> server_;
-};
-
-TEST_F(S3ServerTest, ConnectionsAreReused) {
-  constexpr int kThreads = 4, kCalls = 50;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; i < kCalls; ++i) {
-        std::string name = fmt::format("segments/{}-{}", t, i);
-        EXPECT_TRUE(store().put(name, Bytes(100000, 7)));
-        EXPECT_TRUE(is(store().put(name, Bytes(100000, 7)), Code::kExists));
-        EXPECT_EQ(store().get(name, 100000)->size(), 100000u);
-        EXPECT_TRUE(is(store().get(name + "x", 100000), Code::kNotFound));
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  for (s3::Lane lane : {s3::Lane::read, s3::Lane::upload}) {
-    EXPECT_EQ(store().counters(lane).requests, 2u * kThreads * kCalls);
-    EXPECT_LE(store().counters(lane).connects, static_cast<unsigned>(kThreads));
-  }
-  EXPECT_EQ(store().counters(s3::Lane::read).bytes_down, 100000u * kThreads * kCalls);
 }
 
 }  // namespace
