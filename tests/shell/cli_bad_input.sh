@@ -28,7 +28,7 @@ bad 2 'more than once' format "$url" --size 1G --size 2G
 say "URLs"
 bad 2 'not a URL: write file:///srv' info /srv
 bad 2 'absolute' info file://srv
-bad 1 'no S3 yet' info s3://bucket/prefix
+bad 6 'no credentials for S3' info s3://bucket/prefix
 bad 2 'of its own' info file:///
 bad 1 'newest generation only' info "$url@3"
 bad 2 'fingerprint' info "$url#12"
