@@ -60,6 +60,9 @@ class Opener {
 
   Result<> make_state_directory();
   Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
+  [[nodiscard]] tl::unexpected<Error> in_use() const {
+    return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);
+  }
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
@@ -127,18 +130,17 @@ Result<std::unique_ptr<Journal>> Opener::open_journal() {
     journal = Journal::open(env_, files_, journal_options());
   }
   if (is(journal, Code::kNotFound)) return std::unique_ptr<Journal>();
-  if (is(journal, Code::kExists))
-    return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);
+  if (is(journal, Code::kExists)) return in_use();
   return journal;
 }
 
 Result<std::unique_ptr<Journal>> Opener::fresh_journal(std::unique_ptr<Journal> old) {
-  if (old) {
-    old.reset();
-    TRY(files_.remove(journal_options().path));
-  }
+  // The old one stays locked until the new one is, so that nobody takes that one for it.
+  if (old) TRY(files_.remove(journal_options().path));
   // In store mode nothing goes in, but its id tells, after a crash, that the volume is open here and nowhere else.
-  return Journal::create(env_, files_, journal_options(), volume_.vid(), home_hash(options_.home));
+  auto fresh = Journal::create(env_, files_, journal_options(), volume_.vid(), home_hash(options_.home));
+  if (is(fresh, Code::kExists)) return in_use();
+  return fresh;
 }
 
 Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use) {

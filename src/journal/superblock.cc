@@ -81,12 +81,17 @@ std::uint32_t slots_in(std::uint64_t file_bytes, std::uint32_t slot_bytes) {
 Result<std::unique_ptr<Journal>> Journal::open(Env env, io::FileIo& files, const Options& options) {
   std::shared_ptr<io::File> file = TRY(files.open(options.path, io::OpenMode::read_write));
   TRY(file->lock());
+  const io::FileIdentity identity = TRY(file->identity());
+  // Its holder may have replaced it between our opening it and its giving the lock back.
+  auto named = files.identity(options.path);
+  if (!named && !is(named, Code::kNotFound)) return fail(named.error());
+  if (!named || *named != identity)
+    return fail(Code::kExists, "{}: another process has just replaced it", options.path);
   auto superblock = read_superblock(*file);
   if (!superblock) return fail(superblock.error().within(options.path));
   TRY(files.sync_directory(
       parent_of(options.path)));  // create may have been cut short before its own
   TRY(check_sizes(superblock->slot_bytes, options.file_bytes, Code::kBadArgument));
-  const io::FileIdentity identity = TRY(file->identity());
   const std::uint64_t size = TRY(file->size());
   return std::make_unique<JournalFile>(env, std::move(file), options, *superblock, identity, size,
                                        false);

@@ -103,6 +103,39 @@ TEST(Fencing, OfTwoMountsAtOnceOneWins) {
   EXPECT_GT(wins[1], 0);
 }
 
+TEST(Fencing, OfTwoMountsAtOnceBesideAnOldJournalOneKeepsItsOwn) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    StackWorld w(seed);
+    SimDisk& other = w.world.add_disk();
+    w.run([&] {
+      for (SimDisk* disk : {&w.world.disk(), &other}) {
+        Mount mount(w, *disk, lazy_options());
+        ASSERT_OK(mount.open());
+        ASSERT_OK(mount.close());
+      }
+      {
+        Mount a(w, w.world.disk(), lazy_options());
+        Mount b(w, w.world.disk(), lazy_options());
+        Result<> opened[2];
+        {
+          auto first = w.world.executor().spawn("a", [&] { opened[0] = a.open(); });
+          auto second = w.world.executor().spawn("b", [&] { opened[1] = b.open(); });
+        }
+        ASSERT_TRUE(opened[0].has_value() != opened[1].has_value());
+        EXPECT_CODE(Code::kFenced, opened[opened[0] ? 1 : 0]);
+        Mount& winner = opened[0] ? a : b;
+        ASSERT_OK(winner.disk().write(0, pattern(4096, 1)));
+        ASSERT_OK(winner.disk().flush());
+        winner.kill();
+      }
+      Mount again(w, w.world.disk(), lazy_options());
+      ASSERT_OK(again.open());
+      EXPECT_EQ(*again.read(0, 4096), pattern(4096, 1));
+    });
+  }
+}
+
 TEST(Fencing, CommitWhoseReplyWasLostIsRecognisedAsOurOwn) {
   StackWorld w(3);
   w.run([&] {
