@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How a disk comes to be. Each step may crash and be done again:
 //
-//   1. the newest generation is found and verified, and held against the newest one ever seen here (device/seen.h);
+//   1. the newest generation is found and verified, and held against the newest one ever seen here (device/seen.h), as that was
+//      before: a writer beside us may go on meanwhile;
 //   2. the journal in the state directory, if any, is opened and locked, and device/term.h decides;
 //   3. the journal notes, durably, the epoch that is about to be claimed;
 //   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again;
@@ -33,15 +34,17 @@ class Opener {
 
   Result<std::unique_ptr<Disk>> open() {
     disk_ = std::make_unique<DiskImpl>(env_, volume_, options_);
+    const auto known = TRY(Seen::look(files_, state_dir_ + "/seen", volume_.vid()));
     Commit head = TRY(volume_.load_head());
+    TRY(check_seen(head, known));
     if (options_.read_only) return open_reader(head);
     if (auto unknown = volume_.object().features.read_only_compatible & ~volume::kKnownFeatures.read_only_compatible; unknown != 0)
       return fail(Code::kUnsupported, "{} uses features ({:#x}) that this program does not know: it can mount it with --read-only; "
                   "to write, a newer version of it is needed", options_.url, unknown);
     TRY(make_state_directory());
     auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
-    TRY(check_seen(head, seen->newest()));
-    TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
+    // A writer beside us, by whom we are about to be refused, may have noted more.
+    if (seen->newest() == known) TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
     disk_->keep_seen(std::move(seen));
     auto done = open_writer(std::move(head));
     if (!done) return fail(done.error());
@@ -50,7 +53,6 @@ class Opener {
 
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
-    TRY(check_seen(head, TRY(Seen::look(files_, state_dir_ + "/seen", volume_.vid()))));
     volume::View view = TRY(volume_.load_view(head));
     if (files_.identity(journal_options().path))
       log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
@@ -58,11 +60,11 @@ class Opener {
     return std::move(disk_);
   }
 
-  Result<> make_state_directory();
-  Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
   [[nodiscard]] tl::unexpected<Error> in_use() const {
     return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);
   }
+  Result<> make_state_directory();
+  Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);

@@ -103,6 +103,7 @@ TEST(Fencing, OfTwoMountsAtOnceOneWins) {
   EXPECT_GT(wins[1], 0);
 }
 
+// Neither takes the other's fresh journal for the old one, and away: what the winner flushes is there after its end.
 TEST(Fencing, OfTwoMountsAtOnceBesideAnOldJournalOneKeepsItsOwn) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
@@ -134,6 +135,29 @@ TEST(Fencing, OfTwoMountsAtOnceBesideAnOldJournalOneKeepsItsOwn) {
       EXPECT_EQ(*again.read(0, 4096), pattern(4096, 1));
     });
   }
+}
+
+TEST(Fencing, ReadOnlyMountBesideABusyWriterIsNoRollback) {
+  StackWorld w(34);
+  w.run([&] {
+    Mount writer(w, w.world.disk(), lazy_options());
+    ASSERT_OK(writer.open());
+    ASSERT_OK(writer.disk().write(0, pattern(4096, 1)));
+    ASSERT_OK(writer.disk().sync());
+    device::DiskOptions options = lazy_options();
+    options.read_only = true;
+    Mount reader(w, w.world.disk(), options);
+    bool once = true;
+    reader.hooks.after = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb == store::Verb::list && is_commit(name) && std::exchange(once, false)) {
+        EXPECT_OK(writer.disk().write(0, pattern(4096, 2)));
+        EXPECT_OK(writer.disk().sync());
+      }
+      return {};
+    };
+    EXPECT_OK(reader.open());
+    EXPECT_FALSE(once);
+  });
 }
 
 TEST(Fencing, CommitWhoseReplyWasLostIsRecognisedAsOurOwn) {
