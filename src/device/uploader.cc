@@ -252,7 +252,7 @@ Result<CommitRef> Uploader::append(CommitBody body) {
   }
   auto done = parts_.chain.append(std::move(body));
   // The chain takes nothing more from us, whichever task hears of it.
-  if (is(done, Code::kFenced) || is(done, Code::kCorrupt) || is(done, Code::kUnsupported)) {
+  if (!done && !is(done, Code::kCancelled) && parts_.chain.broken()) {
     parts_.trouble(done.error());
     head_.fail_writes(done.error());
   }

@@ -114,10 +114,13 @@ Result<Chain::Outcome> Chain::put_once(const Commit& commit, const Bytes& bytes)
   store::ObjectStore& store = volume_.store();
   auto put = store.put(name, bytes);
   if (put && store.caps().verifies_puts) return Outcome::stored;
+  // What makes no sense as an answer to a put (a gateway's own 404) says nothing of the outcome.
+  if (is(put, Code::kNotFound) || is(put, Code::kCorrupt)) return fail(Code::kTransient, "{}", put.error().message());
   if (!put && !is(put, Code::kExists)) return fail(put.error());
   auto own = read_back(name, bytes);
   if (own) return Outcome::stored;
-  if (is(own, Code::kExists)) return Outcome::taken;
+  // Who looks at the winner tells damage on the way from damage.
+  if (is(own, Code::kExists) || is(own, Code::kCorrupt)) return Outcome::taken;
   // Taken, but not there: a stale answer. Look again.
   if (is(own, Code::kNotFound)) return fail(Code::kTransient, "{} is taken, yet not to be read", name);
   return fail(own.error());

@@ -10,6 +10,7 @@
 //   name taken, by anything else    unverifiable                   kCorrupt, for good
 //   away, busy, no reply            unknown                        the same bytes again until resolved; never rebuilt
 //   denied                          permissions                    reported; the same bytes again
+//   nonsense                        unknown                        reported; the same bytes again
 //
 // Threading: append() calls one at a time (the caller's uploader sees to it); head() any time.
 #pragma once
@@ -45,6 +46,8 @@ class Chain {
   // kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
   [[nodiscard]] Result<CommitRef> append(CommitBody body);
   void stop();
+  // Nothing can be appended any more. The appender's alone.
+  [[nodiscard]] bool broken() const { return broken_.has_value(); }
 
   [[nodiscard]] Generation head() const;
   [[nodiscard]] const WriterIdentity& who() const { return who_; }

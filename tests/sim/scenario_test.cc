@@ -357,6 +357,44 @@ TEST(Scenario, FullJournalInAnOutageHoldsNobodyWhoWantsToGo) {
   });
 }
 
+TEST(Scenario, NonsenseInAnswerToACommitEndsWithTheNonsense) {
+  for (const Code code : {Code::kNotFound, Code::kCorrupt}) {
+    SCOPED_TRACE(code_name(code));
+    StackWorld w(31);
+    w.run([&] {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      int answered = 0;
+      mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+        if (verb != store::Verb::put || !is_commit(name) || answered == 20) return {};
+        ++answered;
+        return fail(code, "no such page");
+      };
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+      EXPECT_OK(mount.disk().sync());
+      EXPECT_EQ(answered, 20);
+      EXPECT_OK(mount.disk().write(0, pattern(4096, 2)));
+      EXPECT_OK(mount.close());
+    });
+  }
+}
+
+TEST(Scenario, WriterWhoseCommitIsRefusedForGoodSaysSo) {
+  StackWorld w(31);
+  w.run([&] {
+    Mount mount(w, w.world.disk(), lazy_options());
+    ASSERT_OK(mount.open());
+    mount.hooks.before = [](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb == store::Verb::put && is_commit(name)) return fail(Code::kBadArgument, "no such storage class");
+      return {};
+    };
+    ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+    EXPECT_CODE(Code::kBadArgument, mount.disk().sync());
+    EXPECT_CODE(Code::kBadArgument, mount.disk().write(0, pattern(4096, 2)));
+    EXPECT_EQ(mount.disk().stats().health, "failed");
+  });
+}
+
 TEST(Scenario, BudgetAsSmallAsABatchWithReadersRacingPublication) {
   StackWorld w(6);
   w.run([&] {

@@ -22,6 +22,8 @@ enum class Put {
   unavailable,   // 503, or a timeout, and nothing done
   denied,        // 403
   not_offered,   // 501
+  no_such_page,  // a gateway's 404, and nothing done
+  nonsense,      // no answer to a PUT, though it is done
   landed_later,  // a timeout; it is done before the next call
 };
 
@@ -44,6 +46,10 @@ class ScriptedStore final : public store::ObjectStore {
       case Put::unavailable: break;
       case Put::denied: return fail(Code::kDenied, "not allowed to put {}", name);
       case Put::not_offered: return fail(Code::kUnsupported, "no conditional PUT");
+      case Put::no_such_page: return fail(Code::kNotFound, "no such page");
+      case Put::nonsense:
+        TRY(memory.put(name, bytes));
+        return fail(Code::kCorrupt, "an answer that makes no sense");
       case Put::landed_later: late.emplace(name, bytes); break;
     }
     return fail(Code::kTransient, "no answer");
@@ -51,6 +57,8 @@ class ScriptedStore final : public store::ObjectStore {
   Result<Bytes> get(const std::string& name, std::uint64_t max) override {
     if (auto it = hidden.find(name); it != hidden.end() && it->second-- > 0)
       return fail(Code::kNotFound, "{} is not to be seen yet", name);
+    if (auto it = garbled.find(name); it != garbled.end() && it->second-- > 0)
+      return fail(Code::kCorrupt, "{} came garbled", name);
     return memory.get(name, max);
   }
   Result<> get_range(const std::string& name, std::uint64_t at, MutableByteView out) override {
@@ -67,7 +75,8 @@ class ScriptedStore final : public store::ObjectStore {
 
   store::MemoryStore memory;
   std::deque<Put> script;
-  std::map<std::string, int> hidden;  // for so many GETs
+  std::map<std::string, int> hidden;   // for so many GETs
+  std::map<std::string, int> garbled;  // likewise
   std::vector<Bytes> puts;            // of commits
   std::optional<std::pair<std::string, Bytes>> late;
 };
@@ -82,6 +91,7 @@ struct Row {
   int hidden = 0;  // GETs of the name that answer 404 first
   Code expected;   // kExists: it is appended
   std::uint64_t above = 1;  // how far above the old head it then stands
+  int garbled = 0;          // GETs of the name that come garbled first
 };
 
 constexpr Code kAppended = Code::kExists;
@@ -199,6 +209,7 @@ TEST_P(ChainTest, OutcomeIsAsTheTableSays) {
   put_winner(row.winner);
   store_.script = row.answers;
   if (row.hidden > 0) store_.hidden[segment::commit_name(before.next())] = row.hidden;
+  if (row.garbled > 0) store_.garbled[segment::commit_name(before.next())] = row.garbled;
 
   const auto appended = chain_->append(data());
   // The same number is never tried with other bytes before its outcome is known.
@@ -244,6 +255,9 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"UnavailableThenReplyLost", Winner::nobody, {Put::unavailable, Put::lost_reply}, 0, kAppended},
         Row{"LandsLater", Winner::nobody, {Put::landed_later}, 0, kAppended},
         Row{"Denied", Winner::nobody, {Put::denied, Put::denied}, 0, kAppended},
+        Row{"NoSuchPage", Winner::nobody, {Put::no_such_page, Put::no_such_page}, 0, kAppended},
+        Row{"Nonsense", Winner::nobody, {Put::nonsense}, 0, kAppended},
+        Row{"ReplyLostAndGarbledAtFirst", Winner::nobody, {Put::lost_reply}, 0, kAppended, 1, 3},
         Row{"NotOffered", Winner::nobody, {Put::not_offered}, 0, Code::kUnsupported},
         Row{"Guest", Winner::guest, {}, 0, kAppended, 2},
         Row{"GuestNotToBeSeenAtFirst", Winner::guest, {}, 2, kAppended, 2},
