@@ -15,6 +15,8 @@ namespace {
 
 // Past the drain timeout, how long requests still under way get before they are cancelled.
 constexpr auto kCancelAfter = std::chrono::seconds(2);
+// Past it as well: for the `close` that says what is left in the journal.
+constexpr auto kLastWordTime = std::chrono::seconds(10);
 // For the last batch and the `close` commit once the store has all the rest.
 constexpr auto kCloseTime = std::chrono::seconds(30);
 constexpr auto kPoll = std::chrono::milliseconds(250);
@@ -222,9 +224,10 @@ void MountSession::on_tick() {
   watch_health();
   const auto now = env_.clock.monotonic_now();
   if (!until || now < *until) return;
+  // What closing has to ask of the store by itself, `close` above all, gets its time.
+  if (phase == Phase::kClosing && stop_waiting_ && now < *until + kLastWordTime) return;
   stop_waiting_ = true;
   stack_->cancel();
-  // Closing may wait as well: for room in a full journal.
   if (now >= *until + kCancelAfter) disk_->cancel();
 }
 

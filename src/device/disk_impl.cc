@@ -324,7 +324,9 @@ Result<> DiskImpl::close(Duration drain) {
   writer_.encoder->join();
   writer_.checkpointer->join();
   writer_.uploader->join();
-  auto written = head_->failure() ? Result<>(fail(*head_->failure())) : write_close(all);
+  // Who told the store to give up may have been faster than this: that is no failure.
+  const auto failure = head_->failure();
+  auto written = failure && failure->code() != Code::kCancelled ? Result<>(fail(*failure)) : write_close(all);
   stop_writing();
   if (!drained) return drained;
   return written;
