@@ -72,7 +72,8 @@ void Gather::note_patch(BlockIndex block, const BlockData& data) {
   patches_.push_back(std::move(patch));
 }
 
-void Gather::add_batch(const Batch& batch) {
+void Gather::add_blocks(const std::map<BlockIndex, BlockData>& blocks, const volume::RunMap* holes) {
+  if (blocks.empty() && holes == nullptr) return;
   std::vector<Range> rest;
   auto leave = [&](BlockIndex from, BlockIndex to) {
     if (!rest.empty() && rest.back().to == from) rest.back().to = to;
@@ -80,11 +81,12 @@ void Gather::add_batch(const Batch& batch) {
   };
   auto around_blocks = [&](BlockIndex from, BlockIndex to) {
     if (from >= to) return;
-    batch.holes().tile(from, to, [&](const Run& hole) { zero(hole.block, hole.end()); }, leave);
+    if (holes == nullptr) return leave(from, to);
+    holes->tile(from, to, [&](const Run& hole) { zero(hole.block, hole.end()); }, leave);
   };
   for (const Range& range : rest_) {
     BlockIndex next = range.from;
-    for (auto it = batch.blocks().lower_bound(range.from); it != batch.blocks().end() && it->first < range.to; ++it) {
+    for (auto it = blocks.lower_bound(range.from); it != blocks.end() && it->first < range.to; ++it) {
       around_blocks(next, it->first);
       next = it->first.next();
       if (it->second.full) {
@@ -97,13 +99,6 @@ void Gather::add_batch(const Batch& batch) {
     around_blocks(next, range.to);
   }
   rest_ = std::move(rest);
-}
-
-void Gather::add_patches(const std::map<BlockIndex, BlockData>& patches) {
-  if (patches.empty()) return;
-  for (const Range& range : rest_)
-    for (auto it = patches.lower_bound(range.from); it != patches.end() && it->first < range.to; ++it)
-      note_patch(it->first, it->second);
 }
 
 void Gather::take(const Run& run, const PendingSegments& pending) {

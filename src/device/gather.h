@@ -23,8 +23,8 @@ class Gather {
   // `out` is the memory of blocks [from, to).
   Gather(BlockIndex from, BlockIndex to, std::uint32_t block_size, MutableByteView out);
 
-  void add_batch(const Batch& batch);
-  void add_patches(const std::map<BlockIndex, BlockData>& patches);
+  void add_batch(const Batch& batch) { add_blocks(batch.blocks(), &batch.holes()); }
+  void add_patches(const std::map<BlockIndex, BlockData>& patches) { add_blocks(patches, nullptr); }
   // `pending` has the segments that the runs may name and the store does not have yet.
   void add_runs(const volume::RunMap& runs, const PendingSegments& pending);
   [[nodiscard]] bool complete() const { return rest_.empty(); }
@@ -47,6 +47,8 @@ class Gather {
     ByteSet present;
     Bytes data;
   };
+  // `holes` lie below the blocks; may be nullptr.
+  void add_blocks(const std::map<BlockIndex, BlockData>& blocks, const volume::RunMap* holes);
   [[nodiscard]] std::uint8_t* at(BlockIndex block) { return out_.data() + (block - from_) * block_size_; }
   void zero(BlockIndex from, BlockIndex to);
   void take(const volume::Run& run, const PendingSegments& pending);

@@ -169,11 +169,10 @@ MaybeRoot Head::gather(Gather& gather) {
   return root_;
 }
 
-MaybeRoot Head::gather_below(const PendingGeneration& generation, Gather& gather) {
+MaybeRoot Head::gather_as_of(const PendingGeneration& generation, Gather& gather) {
   MutexLock lock(mu_);
-  gather.add_runs(generation.runs, pending_);
   for (auto it = generations_.rbegin(); it != generations_.rend(); ++it) {
-    if ((*it)->ordinal >= generation.ordinal) continue;
+    if ((*it)->ordinal > generation.ordinal) continue;
     gather.add_patches((*it)->patches);
     gather.add_runs((*it)->runs, pending_);
   }

@@ -87,8 +87,8 @@ class Head {
   // --- the uploader ----------------------------------------------------------------------------------------------------------
   // Cuts the open generation off if it holds anything and `wanted` says so; waits while a batch is being encoded. nullptr if not.
   [[nodiscard]] GenerationPtr cut_if(const std::function<bool(const PendingGeneration&)>& wanted);
-  // Gathers a range as of just below a cut generation's patches: its runs, and all older layers.
-  [[nodiscard]] volume::MaybeRoot gather_below(const PendingGeneration& generation, Gather& gather);
+  // Gathers a range as of a cut generation: its patches and runs, and all older layers.
+  [[nodiscard]] volume::MaybeRoot gather_as_of(const PendingGeneration& generation, Gather& gather);
   // Replaces patches of a cut generation by the whole blocks made of them.
   void complete_patches(PendingGeneration& generation, EncodedBatch& completed);
   void drop_patch(PendingGeneration& generation, BlockIndex block);

@@ -157,51 +157,49 @@ Result<> Uploader::commit_nothing() {
   return {};
 }
 
-// Partial blocks become whole: what is below them comes from older layers, which do not change any more in what they say.
+// Partial blocks become whole: what is below them comes from older layers, which do not change any more in what they say. Parts
+// that make a whole block together need nothing from there.
 Result<> Uploader::complete_patches(PendingGeneration& generation) {
-  std::vector<std::pair<BlockIndex, BlockData>> patches;
+  std::vector<BlockIndex> patches;
   {
     MutexLock lock(head_.mutex());
-    patches.assign(generation.patches.begin(), generation.patches.end());
+    for (const auto& [block, patch] : generation.patches) patches.push_back(block);
   }
   std::uint32_t block_size = head_.block_size();
   std::uint64_t stretch_max = kCompletionBlocks;
   int tries = 0, waited = 0;
   for (std::size_t begin = 0; begin < patches.size();) {
     std::size_t end = begin + 1;
-    while (end < patches.size() && end - begin < stretch_max && patches[end].first == patches[end - 1].first.next()) ++end;
-    BlockIndex from = patches[begin].first;
+    while (end < patches.size() && end - begin < stretch_max && patches[end] == patches[end - 1].next()) ++end;
+    BlockIndex from = patches[begin];
     std::uint64_t count = end - begin;
     auto buffer = std::make_shared<Buffer>(count * block_size, false);
     Gather gather(from, from + count, block_size, {buffer->bytes.get(), buffer->size});
-    volume::MaybeRoot root = head_.gather_below(generation, gather);
-    auto below = gather.add_tree(parts_.volume.pages(), root);
-    if (below) below = gather.finish(parts_.cache, parts_.source);
-    bool damaged = is(below, Code::kCorrupt) || is(below, Code::kNotFound);
+    volume::MaybeRoot root = head_.gather_as_of(generation, gather);
+    auto read = gather.add_tree(parts_.volume.pages(), root);
+    if (read) read = gather.finish(parts_.cache, parts_.source);
+    bool damaged = is(read, Code::kCorrupt) || is(read, Code::kNotFound);
     if (damaged && count > 1) {
       stretch_max = 1;
       continue;
     }
     if (damaged && ++tries < std::max(kDamagedTriesMin, kDamagedTries - waited)) {
       // What came damaged once may come sound the next time; and what is dropped was acknowledged.
-      TRY(pause(below.error()));
+      TRY(pause(read.error()));
       continue;
     }
     waited += std::exchange(tries, 0);
     if (damaged) {
       // The rest of the block is lost, so the block is: it stays what it was, and reads of it fail.
-      parts_.trouble(below.error().within(fmt::format("block {} is damaged: a write to a part of it is dropped", from)));
+      parts_.trouble(read.error().within(fmt::format("block {} is damaged: a write to a part of it is dropped", from)));
       head_.drop_patch(generation, from);
       begin = end;
       continue;
     }
-    TRY(below);
+    TRY(read);
     std::map<BlockIndex, BlockData> whole;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      BlockData block{buffer, static_cast<std::uint32_t>(i * block_size), true, {}};
-      lay_over(block, patches[begin + i].second, block_size);
-      whole.emplace(from + i, std::move(block));
-    }
+    for (std::uint64_t i = 0; i < count; ++i)
+      whole.emplace(from + i, BlockData{buffer, static_cast<std::uint32_t>(i * block_size), true, {}});
     EncodedBatch completed;
     Result<> failed;
     auto data = [&](BlockIndex block, ByteView raw) {

@@ -357,6 +357,7 @@ TEST(Scenario, FullJournalInAnOutageHoldsNobodyWhoWantsToGo) {
   });
 }
 
+// What makes no sense as an answer to a PUT, a gateway's own 404 for one, is an outage like any other.
 TEST(Scenario, NonsenseInAnswerToACommitEndsWithTheNonsense) {
   for (const Code code : {Code::kNotFound, Code::kCorrupt}) {
     SCOPED_TRACE(code_name(code));
@@ -392,6 +393,66 @@ TEST(Scenario, WriterWhoseCommitIsRefusedForGoodSaysSo) {
     EXPECT_CODE(Code::kBadArgument, mount.disk().sync());
     EXPECT_CODE(Code::kBadArgument, mount.disk().write(0, pattern(4096, 2)));
     EXPECT_EQ(mount.disk().stats().health, "failed");
+  });
+}
+
+TEST(Scenario, BlockMadeWholeByPartsNeedsNothingBelow) {
+  StackWorld w(32);
+  w.run([&] {
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      ASSERT_OK(mount.disk().write(8192, pattern(4096, 1)));
+      ASSERT_OK(mount.close());
+    }
+    Mount mount(w, w.world.disk(), lazy_options());
+    ASSERT_OK(mount.open());
+    std::set<std::string> old;
+    for (const auto& name : w.bucket().names()) old.insert(name);
+    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb == store::Verb::get_range && is_segment(name) && old.contains(name)) return fail(Code::kNotFound, "gone");
+      return {};
+    };
+    const Bytes fresh = pattern(4096, 2);
+    ASSERT_OK(mount.disk().write(8192, ByteView(fresh).first(2048)));
+    ASSERT_OK(mount.disk().flush());
+    ASSERT_OK(mount.disk().write(8192 + 2048, ByteView(fresh).subspan(2048)));
+    ASSERT_OK(mount.disk().flush());
+    EXPECT_OK(mount.read(8192, 4096));
+    ASSERT_OK(mount.disk().sync());
+    auto after = mount.read(8192, 4096);
+    ASSERT_OK(after);
+    EXPECT_EQ(*after, fresh);
+  });
+}
+
+TEST(Scenario, CloseIsWrittenThoughTheStoreWasCancelledBefore) {
+  StackWorld w(33);
+  w.run([&] {
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      bool cancelled = false;
+      mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+        if (verb != store::Verb::put || !is_segment(name)) return {};
+        while (!cancelled) w.sleep(10ms);  // a slow line
+        return fail(Code::kCancelled, "stopped");
+      };
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+      ASSERT_OK(mount.disk().flush());
+      mount.disk().upload_now();
+      w.sleep(1s);
+      cancelled = true;  // the drain timeout is over
+      w.sleep(1s);
+      EXPECT_FALSE(mount.close(0s));
+    }
+    Mount look(w, w.world.disk(), lazy_options());
+    auto volume = w.open_volume(look.env(), look.store());
+    ASSERT_OK(volume);
+    auto head = (*volume)->load_head();
+    ASSERT_OK(head);
+    EXPECT_EQ(head->body.kind, volume::CommitKind::close);
+    EXPECT_TRUE(head->body.pending.has_value());
   });
 }
 
