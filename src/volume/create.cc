@@ -26,6 +26,14 @@ Result<> refuse_if_taken(store::ObjectStore& store) {
   return {};
 }
 
+// kExists only if others were faster: a reply may have been lost, and the put repeated below us.
+Result<> put(store::ObjectStore& store, const std::string& name, const Bytes& object) {
+  auto done = store.put(name, object);
+  if (!is(done, Code::kExists)) return done;
+  const Bytes there = TRY(store.get(name, std::max(object.size(), kCommitBytesMax)));
+  return equal(there, object) ? Result<>() : done;
+}
+
 Commit first_commit(const CreateOptions& options, const Vid& vid, const FreshKeys& keys, const Identity& owner, Env env) {
   constexpr std::uint32_t kOwner = kAppend | kChange | kMaintain;
   Commit commit;
@@ -95,10 +103,10 @@ Result<Vid> create(Env env, store::ObjectStore& store, const CreateOptions& opti
   Bytes commit_bytes = TRY(seal_commit(commit, body_key, keys.admin, env.random));
 
   // Commit 1 first: of two formats at once one wins it, and only that one goes on.
-  if (auto put = store.put(segment::commit_name(Generation(1)), commit_bytes); is(put, Code::kExists))
+  if (auto first = put(store, segment::commit_name(Generation(1)), commit_bytes); is(first, Code::kExists))
     return fail(Code::kExists, "another format of {} is under way", store.describe());
-  else if (!put) return fail(put.error());
-  TRY(store.put(segment::keys_copy_name(Generation(1)), commit_bytes));
+  else if (!first) return fail(first.error());
+  TRY(put(store, segment::keys_copy_name(Generation(1)), commit_bytes));
   for (const SlotRequest& slot : slots) {
     SlotHeader header;
     header.vid = vid;
@@ -115,10 +123,10 @@ Result<Vid> create(Env env, store::ObjectStore& store, const CreateOptions& opti
       header.kind = SlotKind::key_file;
       sealed = seal_slot(header, *slot.key_file, owner, anchor, env.random);
     }
-    TRY(store.put(segment::slot_name(header.slot), sealed));
+    TRY(put(store, segment::slot_name(header.slot), sealed));
   }
-  if (auto put = store.put(std::string(segment::kVolumeName), volume_bytes); !put)
-    return fail(put.error().within("writing the volume object"));
+  if (auto last = put(store, std::string(segment::kVolumeName), volume_bytes); !last)
+    return fail(last.error().within("writing the volume object"));
   return vid;
 }
 
