@@ -88,13 +88,14 @@ CommandResult wait_for_end(Context& context, const std::string& mountpoint, cons
     return conclude(context, mountpoint, **ending);
   }
 
-  std::uint64_t unsent = 0;
+  std::optional<std::uint64_t> unsent;
   auto status = connect_control(socket);
   if (status && status->send({{"command", "status"}})) {
     auto answer = status->receive(std::chrono::seconds(2));
     if (answer && *answer && (**answer).contains("unsent")) unsent = (**answer)["unsent"].value("bytes", std::uint64_t{0});
   }
-  const auto left = unsent == 0 ? "nothing is left to send" : format_bytes(unsent) + " exist only on this machine, and are still being sent";
+  auto left = std::string("what is not sent yet is still being sent");
+  if (unsent) left = *unsent == 0 ? "nothing is left to send" : format_bytes(*unsent) + " exist only on this machine, and are still being sent";
   const auto text = fmt::format("{} is unmounted; {}", mountpoint, left);
   if (!arguments.flag("no-wait")) return fail(Code::kTransient, "{}", text);
   context.out.print(text);
