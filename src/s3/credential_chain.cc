@@ -82,6 +82,11 @@ Result<std::shared_ptr<const Credentials>> CredentialChain::get() {
               "--profile, or say --anonymous if the bucket is public", places);
 }
 
+std::string CredentialChain::where() {
+  MutexLock lock(mu_);
+  return chosen_ ? links_[*chosen_].where : std::string();
+}
+
 std::unique_ptr<CredentialSource> make_credential_chain(const Environment& environment, const SharedFiles& files) {
   std::vector<CredentialChain::Link> links;
   const auto add = [&](std::string where, Answer answer) {

@@ -28,6 +28,7 @@ class CredentialChain final : public CredentialSource {
   explicit CredentialChain(std::vector<Link> links) : links_(std::move(links)) {}
 
   [[nodiscard]] Result<std::shared_ptr<const Credentials>> get() override;
+  [[nodiscard]] std::string where() override;
 
  private:
   const std::vector<Link> links_;

@@ -36,6 +36,8 @@ class CredentialSource {
  public:
   virtual ~CredentialSource() = default;
   [[nodiscard]] virtual Result<std::shared_ptr<const Credentials>> get() = 0;
+  // Where those came from that get() gave: "the environment". Empty if it is not known.
+  [[nodiscard]] virtual std::string where() { return {}; }
 };
 
 }  // namespace s3crate::s3

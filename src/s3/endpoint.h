@@ -34,6 +34,8 @@ class Endpoint {
   [[nodiscard]] const std::string& region() const { return region_; }
   // "https://host:port", as users know it.
   [[nodiscard]] const std::string& text() const { return text_; }
+  // The bucket's name is in the host, else in the path.
+  [[nodiscard]] bool virtual_host() const { return bucket_path_.empty(); }
   // The Host header.
   [[nodiscard]] const std::string& host() const { return host_; }
   // Encoded, of the object with this whole name; of the bucket if it is empty.

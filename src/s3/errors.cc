@@ -92,6 +92,9 @@ std::string_view method(Verb verb) {
 
 std::string permission(const Asked& asked) {
   if (!asked.is_signed) return "the request was anonymous, and the bucket is not public for this";
+  if (!asked.permission.empty()) {
+    return fmt::format("this needs {} on {}", asked.permission, asked.bucket);
+  }
   switch (asked.verb) {
     case Verb::put:
       return fmt::format("this needs s3:PutObject on {}", asked.bucket);

@@ -18,6 +18,7 @@ struct Asked {
   std::string region;    // as configured
   std::string endpoint;  // as configured
   bool is_signed = true;
+  std::string_view permission = {};  // that it takes; empty: the one of the verb
 };
 
 // "PUT s3://bucket/prefix/name", for messages.

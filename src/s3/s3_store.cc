@@ -14,6 +14,8 @@ using store::Verb;
 constexpr std::size_t kPrefixBytesMax = 500;
 // A page of the longest names, each byte of them encoded, with all that S3 says of each.
 constexpr std::uint64_t kListBytesMax = 8 << 20;
+// The longest is a lifecycle of 1,000 rules.
+constexpr std::uint64_t kBucketAnswerMax = 2 << 20;
 constexpr std::string_view kEmptyHash =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 // S3 takes signatures of up to 15 minutes' difference.
@@ -66,6 +68,7 @@ struct S3Store::Call {
   int wanted = 200;  // besides it, put and remove take any 2xx
   MutableByteView into = {};
   std::uint64_t body_max = 0;
+  std::string_view permission = {};  // if it is not the verb's
 };
 
 Result<std::unique_ptr<S3Store>> S3Store::make(Env env, S3Options options,
@@ -153,8 +156,7 @@ Result<HttpRequest> S3Store::sign(const Call& call, Signed& how) {
   if (call.verb == Verb::put && (!how.at_all || options_.put_check == PutCheck::md5)) {
     request.headers.push_back({"Content-MD5", base64(crypto::md5(call.body))});
   }
-  // Of a list the bucket is asked.
-  std::string path = endpoint_.path(call.verb == Verb::list ? std::string() : key(call.name));
+  std::string path = endpoint_.path(call.name.empty() ? std::string() : key(call.name));
   std::string query = canonical_query(call.query);
   sign_s3(credentials.get(), endpoint_.region(), how.time, call.method, path, query,
           call.payload_hash, request.headers);
@@ -203,7 +205,8 @@ Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signe
                    .bucket = options_.endpoint.bucket,
                    .region = endpoint_.region(),
                    .endpoint = endpoint_.text(),
-                   .is_signed = is_signed},
+                   .is_signed = is_signed,
+                   .permission = call.permission},
                   refusal);
 }
 
@@ -306,6 +309,14 @@ Result<> S3Store::remove(const std::string& name) {
   auto done = ask(call);
   if (!done && !is(done, Code::kNotFound)) return fail(std::move(done.error()));
   return {};
+}
+
+Result<Bytes> S3Store::ask_bucket(const std::string& subresource, std::string_view permission) {
+  Call call{.verb = Verb::get, .lane = Lane::meta, .method = "GET", .name = {}};
+  call.query = {{subresource, ""}};
+  call.body_max = kBucketAnswerMax;
+  call.permission = permission;
+  return TRY(ask(call)).body;
 }
 
 // Appends what is ours of one answer, and moves on to where the next one begins.

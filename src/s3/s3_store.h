@@ -69,6 +69,11 @@ class S3Store final : public store::ObjectStore {
   [[nodiscard]] store::StoreCaps caps() const override;
   [[nodiscard]] std::string describe() const override;  // "s3://bucket/prefix"
 
+  // What the bucket says of itself, as XML (s3/bucket_config.h): GET ?versioning and the like, one
+  // try. `permission` is the one that it takes. kNotFound: nothing of that kind is set.
+  [[nodiscard]] Result<Bytes> ask_bucket(const std::string& subresource,
+                                         std::string_view permission);
+
   // Ends what is under way or waits, as kCancelled. Calls that begin later are not touched.
   void cancel();
   // From now on a put looks and hopes (see above), whatever the options said.

@@ -10,15 +10,6 @@ namespace {
 constexpr std::size_t kTextMax = 300;
 constexpr std::size_t kTokenMax = 4096;
 
-// For messages: short, and nothing in it that could play with a terminal.
-std::string plain_text(std::string_view text) {
-  std::string out(text.substr(0, kTextMax));
-  for (char& c : out) {
-    if (c < ' ' || c > '~') c = '?';
-  }
-  return out;
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
@@ -55,6 +46,14 @@ Result<std::uint64_t> parse_size(std::string_view text) {
 }
 
 }  // namespace
+
+std::string plain_text(std::string_view text) {
+  std::string out(text.substr(0, kTextMax));
+  for (char& c : out) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return out;
+}
 
 Refusal parse_refusal(int status, ByteView body) {
   Refusal refusal;

@@ -11,6 +11,9 @@
 
 namespace s3crate::s3 {
 
+// For messages: short, and nothing in it that could play with a terminal.
+[[nodiscard]] std::string plain_text(std::string_view text);
+
 struct Refusal {
   int status = 0;
   std::string code;     // "NoSuchBucket"; empty if the store did not say

@@ -66,6 +66,8 @@ const std::vector<Known>& known_operations() {
       {"GET", false, "lifecycle", "GetBucketLifecycleConfiguration", {}},
       {"GET", false, "policyStatus", "GetBucketPolicyStatus", {}},
       {"GET", false, "object-lock", "GetObjectLockConfiguration", {}},
+      {"GET", false, "publicAccessBlock", "GetPublicAccessBlock", {}},
+      {"GET", false, "acl", "GetBucketAcl", {}},
   };
   return table;
 }

@@ -67,6 +67,26 @@ Response configured(const std::string& value, const Response& when_off,
   return xml_response(word == words.end() ? value : word->second);
 }
 
+Response acl_answer(const Settings& settings) {
+  constexpr const char* kInstance = "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"";
+  const std::string owner = "<ID>0123456789abcdef</ID>";
+  auto grant = [&](const char* type, const std::string& whom, const char* permission) {
+    return fmt::format(
+        "<Grant><Grantee {} xsi:type=\"{}\">{}</Grantee><Permission>{}</Permission></Grant>",
+        kInstance, type, whom, permission);
+  };
+  auto body = [&](const std::string& grants) {
+    return fmt::format(
+        "<AccessControlPolicy {}><Owner>{}</Owner><AccessControlList>{}{}</AccessControlList>"
+        "</AccessControlPolicy>",
+        kNamespace, owner, grant("CanonicalUser", owner, "FULL_CONTROL"), grants);
+  };
+  const std::string everybody = "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>";
+  return configured(settings.acl, {},
+                    {{"private", body("")},
+                     {"public-read", body(grant("Group", everybody, "READ"))}});
+}
+
 Response bucket_answer(const Route& route, const Settings& settings) {
   if (route.operation == "GetBucketVersioning") {
     auto body = [](const std::string& status) {
@@ -105,6 +125,19 @@ Response bucket_answer(const Route& route, const Settings& settings) {
                                           "</ObjectLockEnabled></ObjectLockConfiguration>",
                                           kNamespace)}});
   }
+  if (route.operation == "GetPublicAccessBlock") {
+    std::string all;
+    for (const char* name :
+         {"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"})
+      all += fmt::format("<{0}>true</{0}>", name);
+    return configured(
+        settings.public_access_block,
+        error_response(404, "NoSuchPublicAccessBlockConfiguration",
+                       "The public access block configuration was not found"),
+        {{"on", fmt::format("<PublicAccessBlockConfiguration {}>{}</PublicAccessBlockConfiguration>",
+                            kNamespace, all)}});
+  }
+  if (route.operation == "GetBucketAcl") return acl_answer(settings);
   Response head;
   head.headers["x-amz-bucket-region"] = settings.region;
   return head;

@@ -51,6 +51,8 @@ std::vector<SettingInfo> make_table() {
       {"lifecycle", "off, 403, 501 or XML", &Settings::lifecycle, {}},
       {"policy_status", "off, public, private, 403, 501 or XML", &Settings::policy_status, {}},
       {"object_lock", "off, on, 403, 501 or XML", &Settings::object_lock, {}},
+      {"public_access_block", "off, on, 403, 501 or XML", &Settings::public_access_block, {}},
+      {"acl", "private, public-read, 403, 501 or XML", &Settings::acl, {}},
       {"retry_after_s", "Retry-After of SlowDown; 0: none", &Settings::retry_after_s, {}},
       {"stale_ms", "age of what a stale answer shows", &Settings::stale_ms, {}},
       {"latency_us", "from a request's last byte to its answer", &Settings::latency_us, {}},

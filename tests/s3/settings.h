@@ -52,6 +52,8 @@ struct Settings {
   std::string lifecycle = "off";
   std::string policy_status = "off";
   std::string object_lock = "off";
+  std::string public_access_block = "off";
+  std::string acl = "private";
 
   std::array<double, kFaults> rates{};  // of each Fault
   std::int64_t retry_after_s = 0;

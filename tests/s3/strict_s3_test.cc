@@ -298,6 +298,12 @@ TEST(StrictS3Test, BucketsCanBeMissingForbiddenAndOfAnyKind) {
   EXPECT_THAT(ask("?policyStatus="), HasSubstr("NoSuchBucketPolicy"));
   EXPECT_THAT(ask("?object-lock="), HasSubstr("ObjectLockConfigurationNotFoundError"));
   EXPECT_THAT(ask("?location="), HasSubstr("LocationConstraint"));
+  EXPECT_THAT(ask("?publicAccessBlock="), HasSubstr("NoSuchPublicAccessBlockConfiguration"));
+  EXPECT_THAT(ask("?acl="), Not(HasSubstr("AllUsers")));
+  server.set("public_access_block", "on");
+  server.set("acl", "public-read");
+  EXPECT_THAT(ask("?publicAccessBlock="), HasSubstr("<BlockPublicAcls>true"));
+  EXPECT_THAT(ask("?acl="), HasSubstr("global/AllUsers</URI>"));
   server.set("versioning", "Enabled");
   server.set("lifecycle", "<LifecycleConfiguration/>");
   server.set("policy_status", "public");

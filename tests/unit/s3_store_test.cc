@@ -192,6 +192,20 @@ TEST_F(S3StoreTest, TheRegionOfABucketElsewhereIsTakenFromTheHeaderToo) {
   EXPECT_THAT(head.error().message(), HasSubstr("--region eu-west-1"));
 }
 
+TEST_F(S3StoreTest, ABucketIsAskedAboutItselfWhateverThePrefix) {
+  options_.prefix = "p";
+  serve([](const SeenRequest& request) {
+    return request.target == "/bkt?versioning=" ? reply(200, "<a/>")
+                                                : reply(403, "<Error><Code>AccessDenied</Code></Error>");
+  });
+  auto answer = store_->ask_bucket("versioning", "s3:GetBucketVersioning");
+  ASSERT_TRUE(answer) << answer.error().message();
+  EXPECT_EQ(as_chars(*answer), "<a/>");
+  auto denied = store_->ask_bucket("acl", "s3:GetBucketAcl");
+  EXPECT_TRUE(is(denied, Code::kDenied));
+  EXPECT_THAT(denied.error().message(), HasSubstr("this needs s3:GetBucketAcl on bkt"));
+}
+
 // ---- Time ---------------------------------------------------------------------------------------
 
 constexpr const char* kDate = "Date: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
