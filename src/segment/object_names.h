@@ -15,6 +15,9 @@ inline constexpr std::string_view kKeysPrefix = "keys/";
 inline constexpr std::string_view kCommitsPrefix = "commits/";
 inline constexpr std::string_view kSegmentsPrefix = "segments/";
 inline constexpr std::string_view kMapPrefix = "map/";
+// No part of a volume: what a look at the bucket puts there, to see whether it can be put twice. There is one below a
+// prefix at most, before or after there is a volume.
+inline constexpr std::string_view kProofName = "check/conditional";
 
 // 16 hexadecimal digits of the bitwise complement, so that the newest comes first in a LIST.
 [[nodiscard]] std::string commit_name(Generation generation);

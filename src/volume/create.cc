@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "volume/create.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "segment/object_names.h"
@@ -19,10 +20,11 @@ Result<> refuse_if_taken(store::ObjectStore& store) {
   auto volume = store.head(std::string(segment::kVolumeName));
   if (volume) return fail(Code::kExists, "there is a volume at {} already: nothing was changed", store.describe());
   if (!is(volume, Code::kNotFound)) return fail(volume.error());
-  auto any = TRY(store.list("", "", 1));
-  if (!any.objects.empty())
+  const auto page = TRY(store.list("", "", 2));
+  const auto taken = std::ranges::find_if(page.objects, [](const auto& object) { return object.name != segment::kProofName; });
+  if (taken != page.objects.end())
     return fail(Code::kExists, "{} is not empty (it holds {}): choose an empty place, or delete what a format that was "
-                "interrupted left there", store.describe(), any.objects[0].name);
+                "interrupted left there", store.describe(), taken->name);
   return {};
 }
 
