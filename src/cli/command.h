@@ -42,6 +42,9 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_check(Context& context);
 [[nodiscard]] CommandResult run_journal_list(Context& context);
 [[nodiscard]] CommandResult run_journal_discard(Context& context);
+[[nodiscard]] CommandResult run_list(Context& context);
+[[nodiscard]] CommandResult run_bucket_check(Context& context);
+[[nodiscard]] CommandResult run_bucket_policy(Context& context);
 [[nodiscard]] CommandResult run_key_new(Context& context);
 
 // main(), less argv.

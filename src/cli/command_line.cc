@@ -204,7 +204,7 @@ std::string help() {
   }
   text += fmt::format("  {:<28}{}\n  {:<28}{}\n", "help [COMMAND]", "Show this, or the options of a command", "version",
                       "Show the version");
-  text += "\nURL is file:///DIR, then optionally #FINGERPRINT.\n"
+  text += "\nURL is file:///DIR or s3://BUCKET[/PREFIX], then optionally #FINGERPRINT.\n"
           "A first volume:\n"
           "  s3crate-blk key new /root/disk.key\n"
           "  s3crate-blk format file:///srv/disk --size 100G --key-file /root/disk.key\n"

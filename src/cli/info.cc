@@ -5,6 +5,7 @@
 #include "base/time_text.h"
 #include "cli/command.h"
 #include "cli/stack.h"
+#include "cli/volume_state.h"
 
 namespace s3crate::cli {
 namespace {
@@ -28,25 +29,6 @@ Result<Usage> stored(store::ObjectStore& store) {
   }
 }
 
-// The newest open, or the close that ended it; nullopt: it was never opened.
-Result<std::optional<volume::Commit>> term_of(volume::Volume& volume, const volume::Commit& head) {
-  const auto binds = [](const volume::Commit& c) {
-    return c.body.kind == volume::CommitKind::open || c.body.kind == volume::CommitKind::close;
-  };
-  if (binds(head)) return head;
-  if (head.body.term.value == 0) return std::nullopt;
-  return TRY(volume.load_commit(head.body.term));
-}
-
-std::string state_text(const std::optional<volume::Commit>& term) {
-  if (!term) return "never mounted";
-  const auto& body = term->body;
-  if (body.kind == volume::CommitKind::open) return fmt::format("open since {} on {}", format_time(body.time), body.host);
-  auto text = fmt::format("closed on {} at {}", body.host, format_time(body.time));
-  if (body.pending) text += fmt::format(", with {} still in its journal there", format_bytes(body.pending->bytes));
-  return text;
-}
-
 }  // namespace
 
 CommandResult run_info(Context& context) {
@@ -58,7 +40,6 @@ CommandResult run_info(Context& context) {
   const auto usage = TRY(stored(stack->store()));
   const auto& object = volume->object();
   const auto vid = to_hex(volume->vid());
-  const bool open = term && term->body.kind == volume::CommitKind::open;
 
   const auto line = [&](std::string_view name, const std::string& value) { context.out.print(fmt::format("{:<14} {}", name, value)); };
   line("url", url.text());
@@ -78,12 +59,8 @@ CommandResult run_info(Context& context) {
                          {"disk_bytes", head.body.disk_bytes}, {"block_size", object.block_size()}, {"segment_bytes", object.segment_bytes},
                          {"format", object.format}, {"single_writer", object.single_writer}, {"created", format_time(object.created)},
                          {"generation", head.header.generation.value}, {"generation_time", format_time(head.body.time)},
-                         {"epoch", head.body.epoch}, {"stored_bytes", usage.bytes}, {"objects", usage.objects}, {"open", open}};
-  if (term) {
-    json["host"] = term->body.host;
-    json["since"] = format_time(term->body.time);
-    json["pending_bytes"] = term->body.pending ? term->body.pending->bytes : 0;
-  }
+                         {"epoch", head.body.epoch}, {"stored_bytes", usage.bytes}, {"objects", usage.objects}};
+  add_state(term, json);
   context.out.print_json(json);
   return kDone;
 }

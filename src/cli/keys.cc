@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 
 #include "cli/files.h"
@@ -129,6 +130,24 @@ Result<volume::KeySource> key_source(const Arguments& arguments, const std::stri
     auto typed = TRY(ask_secret(fmt::format("Passphrase for {}: ", volume)));
     if (!typed) return no_key(volume);
     return typed;
+  };
+  return source;
+}
+
+Result<std::optional<volume::KeySource>> offered_keys(const Arguments& arguments) {
+  const Origin origin = TRY(find_origin(arguments));
+  if (origin.empty()) return std::nullopt;
+  struct Kept {
+    ~Kept() {
+      if (text) crypto::wipe(*text);
+    }
+    std::optional<Bytes> text;
+  };
+  volume::KeySource source;
+  if (!origin.key_file.empty()) source.key_file = TRY(read_key_file(origin.key_file));
+  source.passphrase = [origin, kept = std::make_shared<Kept>()]() -> Result<std::optional<Bytes>> {
+    if (!kept->text && origin.has_passphrase()) kept->text = TRY(given_passphrase(origin));
+    return kept->text;
   };
   return source;
 }

@@ -15,6 +15,9 @@ inline constexpr std::string_view kPassphraseCredential = "s3crate-blk.passphras
 
 // To open a volume. A key file is read now, a passphrase when a slot wants one. Wants crypto::initialise().
 [[nodiscard]] Result<volume::KeySource> key_source(const Arguments& arguments, const std::string& volume);
+// To open several volumes, without a question: a passphrase is read once, when the first slot wants it. nullopt: no key is
+// offered anywhere.
+[[nodiscard]] Result<std::optional<volume::KeySource>> offered_keys(const Arguments& arguments);
 // For a new volume; a passphrase from the terminal is asked for twice.
 [[nodiscard]] Result<std::vector<volume::SlotRequest>> new_slots(const Arguments& arguments, const std::string& volume);
 

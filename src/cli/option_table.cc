@@ -36,15 +36,25 @@ constexpr std::array kCommands = {
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
                 "journal discard 0123456789abcdef"},
+    CommandSpec{kList, "list", "URL", 1, 1, "List the volumes in a directory or bucket, or below a prefix of it",
+                "list s3://bucket --key-file /root/disk.key"},
+    CommandSpec{kBucketCheck, "bucket check", "URL", 1, 1,
+                "Find out whether a bucket is fit for a volume, and leave one small object there: CHECKING A BUCKET",
+                "bucket check s3://bucket/disk"},
+    CommandSpec{kBucketPolicy, "bucket policy", "URL", 1, 1,
+                "Print the least that a role must be allowed in a bucket, as a policy of S3",
+                "bucket policy s3://bucket/disk --role writer > policy.json"},
     CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
 };
 
-constexpr std::uint32_t kUnlocking = bit(kFormat) | bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
-constexpr std::uint32_t kReading = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
-constexpr std::uint32_t kStore = kUnlocking;
+constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
+constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
+constexpr std::uint32_t kReading = kOpening | bit(kList) | bit(kBucketCheck);
+constexpr std::uint32_t kStore = kReading | bit(kFormat);
 constexpr std::uint32_t kStoring = bit(kFormat) | bit(kMount);
 constexpr std::uint32_t kFacts =
-    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kCheck) | bit(kJournalList);
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kCheck) | bit(kJournalList) | bit(kList) |
+    bit(kBucketCheck) | bit(kBucketPolicy);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
 
@@ -56,7 +66,7 @@ constexpr std::array kOptions = {
                "Read the passphrase from what COMMAND prints", kUnlocking, true},
     OptionSpec{"key-file", 0, kText, "FILE", "", "", 0, 0, "Unlock with a key file, as key new makes it", kUnlocking, true},
     OptionSpec{"expect-volume", 0, kText, "FINGERPRINT", "", "", 0, 0,
-               "Refuse any other volume than the one with this fingerprint", kReading, true},
+               "Refuse any other volume than the one with this fingerprint", kOpening, true},
 
     // format
     OptionSpec{"size", 0, kSize, "SIZE", "", "", 4 * kKi, kTi * kKi * kKi, "The size of the disk; needed", bit(kFormat), false},
@@ -112,7 +122,7 @@ constexpr std::array kOptions = {
     // S3
     OptionSpec{"endpoint", 0, kText, "URL", "", "Amazon S3 in the region", 0, 0,
                "The server of the bucket: https://HOST[:PORT]", kStore, true},
-    OptionSpec{"region", 0, kText, "NAME", "", "us-east-1", 0, 0, "The region of the bucket", kStore, true},
+    OptionSpec{"region", 0, kText, "NAME", "", "us-east-1", 0, 0, "The region of the bucket", kStore | bit(kBucketPolicy), true},
     OptionSpec{"profile", 0, kText, "NAME", "", "$AWS_PROFILE, else default", 0, 0,
                "The profile of the AWS tools that keys and settings come from", kStore, true},
     OptionSpec{"path-style", 0, kFlag, "", "", "guessed from the endpoint", 0, 0,
@@ -155,6 +165,11 @@ constexpr std::array kOptions = {
     // check
     OptionSpec{"read-data", 0, kPercent, "[=PERCENT]", "", "structure only", 0, 0,
                "Read the data too, or a random sample of so much of it", bit(kCheck), false},
+
+    // bucket policy
+    OptionSpec{"role", 0, kChoice, "reader|writer|pruner|public", "", "", 0, 0, "Who it is for; needed", bit(kBucketPolicy), false},
+    OptionSpec{"principal", 0, kText, "ARN", "", "whoever it is attached to", 0, 0,
+               "The user or role that it is for: prints a policy of the bucket", bit(kBucketPolicy), false},
 
     // what prints facts
     OptionSpec{"json", 0, kFlag, "", "", "", 0, 0, "Print JSON; errors too, as {\"error\": {\"code\", \"message\"}}", kFacts, false},

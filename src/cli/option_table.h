@@ -10,7 +10,8 @@
 namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
-  kFormat, kMount, kUmount, kSync, kStatus, kInfo, kHistory, kCheck, kJournalList, kJournalDiscard, kKeyNew,
+  kFormat, kMount, kUmount, kSync, kStatus, kInfo, kHistory, kCheck, kJournalList, kJournalDiscard, kList, kBucketCheck,
+  kBucketPolicy, kKeyNew,
 };
 
 struct CommandSpec {

@@ -24,6 +24,9 @@ CommandResult run(Context& context) {
     case Command::kCheck: return run_check(context);
     case Command::kJournalList: return run_journal_list(context);
     case Command::kJournalDiscard: return run_journal_discard(context);
+    case Command::kList: return run_list(context);
+    case Command::kBucketCheck: return run_bucket_check(context);
+    case Command::kBucketPolicy: return run_bucket_policy(context);
     case Command::kKeyNew: return run_key_new(context);
   }
   return fail(Code::kBadArgument, "this command does nothing");

@@ -48,9 +48,11 @@ Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments) {
   if (arguments.has("max-upload-rate")) options.upload_rate = arguments.size("max-upload-rate");
   if (arguments.has("max-download-rate")) options.download_rate = arguments.size("max-download-rate");
   credentials_ = is_set(arguments, "anonymous") ? s3::make_anonymous() : s3::make_credential_chain(environment, files);
-  (void)TRY(credentials_->get());
+  const auto who = TRY(credentials_->get());
   s3_ = TRY(s3::S3Store::make(env, options, *credentials_));
   home_ = {endpoint->text(), url.bucket, url.prefix};
+  s3_place_ = {.endpoint = endpoint->text(), .region = endpoint->region(), .virtual_host = endpoint->virtual_host(),
+               .access_key = who ? who->access_key : std::string(), .keys_from = credentials_->where()};
   return {};
 }
 
@@ -109,6 +111,12 @@ Result<Url> url_argument(const Arguments& arguments) {
   if (!url.point.empty()) {
     return fail(Code::kUnsupported, "{}@{}: this version opens the newest generation only", url.text(), url.point);
   }
+  return url;
+}
+
+Result<Url> bucket_argument(const Arguments& arguments) {
+  auto url = TRY(url_argument(arguments));
+  if (url.kind != Url::Kind::s3) return fail(Code::kBadArgument, "{} is no bucket: write s3://BUCKET/PREFIX", url.text());
   return url;
 }
 

@@ -26,6 +26,14 @@ namespace s3crate::cli {
 // What a command does when the store is away.
 enum class Outage { kFail, kWait };
 
+// Where a bucket is, and who we are there.
+struct S3Place {
+  std::string endpoint, region;
+  bool virtual_host = false;
+  std::string access_key;  // its id; empty: nobody
+  std::string keys_from;   // "the environment"
+};
+
 class Stack {
  public:
   // kBadArgument, kDenied: endpoint, certificates and credentials make no sense. Nothing is asked of the store.
@@ -38,6 +46,9 @@ class Stack {
   [[nodiscard]] std::optional<store::Md5CacheStats> md5_cache_stats() const;
   // Connections made to S3.
   [[nodiscard]] std::optional<std::uint64_t> connects() const;
+  // Below all wrappers, so one try each; null for a directory.
+  [[nodiscard]] s3::S3Store* s3() { return s3_.get(); }
+  [[nodiscard]] const S3Place& s3_place() const { return s3_place_; }
   // Nothing waits for the store any more.
   void cancel();
   // The volume has one writer, for want of a store that could decide between two.
@@ -51,6 +62,7 @@ class Stack {
 
   std::unique_ptr<s3::CredentialSource> credentials_;
   std::unique_ptr<s3::S3Store> s3_;
+  S3Place s3_place_;
   std::unique_ptr<store::DirStore> directory_;
   std::unique_ptr<store::MeteredStore> metered_;
   std::unique_ptr<store::RetryStore> retry_;
@@ -61,6 +73,9 @@ class Stack {
 
 // The URL of the command's first argument; a point of the past is refused, since nothing opens one yet.
 [[nodiscard]] Result<Url> url_argument(const Arguments& arguments);
+
+// The same of a command about buckets.
+[[nodiscard]] Result<Url> bucket_argument(const Arguments& arguments);
 
 // Unlocks the volume at the URL, and refuses it if it is not the one that the URL or --expect-volume names.
 [[nodiscard]] Result<std::unique_ptr<volume::Volume>> open_volume(Env env, Stack& stack, const Url& url,
