@@ -164,8 +164,9 @@ _undo_mounts() {
   return 1
 }
 
+# _cleanup [STATUS]: for a test with more to undo, whose own status is not $? any more.
 _cleanup() {
-  local status=$?
+  local status=${1:-$?}
   trap - EXIT
   trap '' INT TERM HUP
   set +e

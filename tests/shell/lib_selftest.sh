@@ -22,6 +22,7 @@ is "$(run 'expect_status 3 bash -c "exit 4"')" 1 "expect_status that differs"
 is "$(run 'tmpdir; expect_status 0 echo hello; expect_message ^hello$')" 0 "expect_message"
 is "$(run 'tmpdir; expect_status 0 echo hello; expect_message goodbye')" 1 "expect_message missing"
 is "$(run 'false; true')" 1 "errexit"
+is "$(run "trap '_status=\$?; true; _cleanup \$_status' EXIT; fail on purpose")" 1 "fail with more to undo"
 is "$(run 'tmpdir; kill -TERM $$; sleep 30')" 143 "SIGTERM"
 
 # Processes are ended, the directory is gone, also after a failure.

@@ -15,7 +15,7 @@ start_s3() {
     command -v "$cmd" >/dev/null || "$abs_top_srcdir/scripts/install-deps" s3 >&2 ||
       skip "needs Ceph (scripts/install-deps s3)"
   done
-  trap '"$s3_server" stop --wipe --dir "$s3_dir" >&2 || true; _cleanup' EXIT
+  trap '_status=$?; "$s3_server" stop --wipe --dir "$s3_dir" >&2 || true; _cleanup "$_status"' EXIT
   set -a
   eval "$("$s3_server" start --dir "$s3_dir" --ttl 1800 "$@" || echo false)" ||
     fail "scripts/s3-server does not start"

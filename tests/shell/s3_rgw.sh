@@ -23,7 +23,7 @@ left() {
   done
 }
 all_gone() { [ -z "$(left)" ]; }
-trap '"$server" stop --wipe --dir "$dir" || true; _cleanup' EXIT
+trap '_status=$?; "$server" stop --wipe --dir "$dir" || true; _cleanup "$_status"' EXIT
 
 expect_status 1 "$server" status --dir "$dir"
 expect_status 0 "$server" start --dir "$dir" --ttl 600
