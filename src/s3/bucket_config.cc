@@ -111,7 +111,10 @@ Result<bool> parse_policy_status(ByteView xml) {
 
 Result<bool> parse_public_access_block(ByteView xml) {
   pugi::xml_document document;
-  const pugi::xml_node root = TRY(root_of(document, xml, "PublicAccessBlockConfiguration"));
+  auto found = root_of(document, xml, "PublicAccessBlockConfiguration");
+  // As Ceph calls it.
+  if (!found) found = root_of(document, xml, "BlockPublicAccessBlockConfiguration");
+  const pugi::xml_node root = TRY(found);
   bool all = true;
   for (const char* name :
        {"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"}) {

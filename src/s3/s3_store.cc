@@ -68,7 +68,9 @@ struct S3Store::Call {
   int wanted = 200;  // besides it, put and remove take any 2xx
   MutableByteView into = {};
   std::uint64_t body_max = 0;
-  std::string_view permission = {};  // if it is not the verb's
+  // Of the bucket itself, and what it takes to ask for it.
+  std::string_view subresource = {};
+  std::string_view permission = {};
 };
 
 Result<std::unique_ptr<S3Store>> S3Store::make(Env env, S3Options options,
@@ -111,6 +113,11 @@ std::string S3Store::key(std::string_view name) const {
 
 std::string S3Store::place(std::string_view name) const {
   return name.empty() ? describe() : fmt::format("{}/{}", describe(), name);
+}
+
+std::string S3Store::place(const Call& call) const {
+  if (call.subresource.empty()) return place(call.name);
+  return fmt::format("s3://{}?{}", options_.endpoint.bucket, call.subresource);
 }
 
 std::string S3Store::describe() const {
@@ -201,7 +208,7 @@ Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signe
   std::string_view region = answer.header("x-amz-bucket-region");
   if (refusal.region.empty() && region != endpoint_.region()) refusal.region = region;
   return error_of({.verb = call.verb,
-                   .place = place(call.name),
+                   .place = place(call),
                    .bucket = options_.endpoint.bucket,
                    .region = endpoint_.region(),
                    .endpoint = endpoint_.text(),
@@ -211,7 +218,7 @@ Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signe
 }
 
 Error S3Store::nonsense(const Call& call, std::string_view what) const {
-  return Error(Code::kCorrupt, std::string(what)).within(asked_text(call.verb, place(call.name)));
+  return Error(Code::kCorrupt, std::string(what)).within(asked_text(call.verb, place(call)));
 }
 
 Result<HttpAnswer> S3Store::ask(const Call& call) {
@@ -220,7 +227,7 @@ Result<HttpAnswer> S3Store::ask(const Call& call) {
     Signed how;
     auto answer = try_once(call, how);
     if (!answer) {
-      return fail(answer.error().within(asked_text(call.verb, place(call.name))));
+      return fail(answer.error().within(asked_text(call.verb, place(call))));
     }
     if (answer->status == call.wanted || (any_success && answer->status / 100 == 2)) return answer;
     // RequestTimeTooSkewed, which a HEAD has no body to say. The right time is known by now.
@@ -315,6 +322,7 @@ Result<Bytes> S3Store::ask_bucket(const std::string& subresource, std::string_vi
   Call call{.verb = Verb::get, .lane = Lane::meta, .method = "GET", .name = {}};
   call.query = {{subresource, ""}};
   call.body_max = kBucketAnswerMax;
+  call.subresource = subresource;
   call.permission = permission;
   return TRY(ask(call)).body;
 }

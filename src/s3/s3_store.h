@@ -96,6 +96,7 @@ class S3Store final : public store::ObjectStore {
 
   [[nodiscard]] std::string key(std::string_view name) const;
   [[nodiscard]] std::string place(std::string_view name) const;
+  [[nodiscard]] std::string place(const Call& call) const;
   // An answer with a status that the call wants.
   [[nodiscard]] Result<HttpAnswer> ask(const Call& call);
   [[nodiscard]] Result<HttpAnswer> try_once(const Call& call, Signed& how);

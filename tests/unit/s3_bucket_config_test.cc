@@ -143,6 +143,16 @@ TEST(BucketConfig, PrivacyIsReadFromAllThreePlaces) {
   EXPECT_EQ(grants->at(1).permission, "WRITE");
 }
 
+TEST(BucketConfig, TheBlockIsKnownByCephsNameToo) {
+  const auto block = parse_public_access_block(as_bytes(
+      "<BlockPublicAccessBlockConfiguration><BlockPublicAcls>false</BlockPublicAcls>"
+      "<IgnorePublicAcls>false</IgnorePublicAcls><BlockPublicPolicy>false</BlockPublicPolicy>"
+      "<RestrictPublicBuckets>false</RestrictPublicBuckets></"
+      "BlockPublicAccessBlockConfiguration>"));
+  ASSERT_TRUE(block);
+  EXPECT_FALSE(*block);
+}
+
 TEST(BucketConfig, AnAnswerAboutSomethingElseIsNone) {
   const std::string_view texts[] = {
       "", "no", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",

@@ -204,6 +204,7 @@ TEST_F(S3StoreTest, ABucketIsAskedAboutItselfWhateverThePrefix) {
   auto denied = store_->ask_bucket("acl", "s3:GetBucketAcl");
   EXPECT_TRUE(is(denied, Code::kDenied));
   EXPECT_THAT(denied.error().message(), HasSubstr("this needs s3:GetBucketAcl on bkt"));
+  EXPECT_THAT(denied.error().message(), StartsWith("GET s3://bkt?acl: "));
 }
 
 // ---- Time ---------------------------------------------------------------------------------------
