@@ -127,6 +127,7 @@ std::string latency_line(const char* name, const device::LatencyStats& l) {
 
 std::string guarantee(const device::Stats& stats, const MountFacts& facts) {
   if (stats.read_only) return "read-only: nothing is written";
+  if (stats.failed) return "nothing is acknowledged any more: see health";
   if (facts.store_durability) return "fsync waits for the store: what it acknowledged survives the loss of this machine";
   if (!stats.durable_locally) return "the journal has failed: fsync waits for the store until the disk is mounted again";
   return fmt::format("fsync survives a crash of this machine; if the machine is lost, so is what is not sent yet: now {} "
@@ -182,7 +183,7 @@ nlohmann::json Reporter::json() const {
       {"losetup", losetup_line(stats, facts_)},
       {"state_dir", facts_.state_dir},
       {"durability", facts_.store_durability ? "store" : "local"},
-      {"fsync_survives", stats.read_only ? "nothing written" : stats.durable_locally ? "crash" : "loss of the machine"},
+      {"fsync_survives", stats.read_only || stats.failed ? "nothing written" : stats.durable_locally ? "crash" : "loss of the machine"},
       {"time", format_time(env_.clock.wall_now())},
       {"version", PACKAGE_VERSION},
   };

@@ -50,7 +50,7 @@ Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments) {
   credentials_ = is_set(arguments, "anonymous") ? s3::make_anonymous() : s3::make_credential_chain(environment, files);
   const auto who = TRY(credentials_->get());
   s3_ = TRY(s3::S3Store::make(env, options, *credentials_));
-  home_ = {endpoint->text(), url.bucket, url.prefix};
+  home_ = {endpoint->machine(), url.bucket, url.prefix};
   s3_place_ = {.endpoint = endpoint->text(), .region = endpoint->region(), .virtual_host = endpoint->virtual_host(),
                .access_key = who ? who->access_key : std::string(), .keys_from = credentials_->where()};
   return {};

@@ -349,6 +349,7 @@ Stats DiskImpl::stats() {
   out.flushes = flushes_.stats();
   out.generation = writer_.chain ? writer_.chain->head() : opened_;
   out.epoch = writer_.chain ? writer_.chain->who().epoch : 0;
+  out.failed = head_->failure().has_value();
   out.durable_locally = writer_.encoder && journal_answers();
   out.batches_recovered = recovered_;
 

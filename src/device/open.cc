@@ -117,7 +117,9 @@ Result<> Opener::check_seen(const Commit& head, const std::optional<CommitRef>& 
     if (known.generation < head.header.generation) {
       auto again = volume_.load_commit(known.generation);
       if (again && again->hash != known.hash) return refuse("another history stands in the store");
-      if (!again && !is(again, Code::kNotFound)) return fail(again.error());
+      // Damage to a commit of the past proves no other history, and nothing else needs it.
+      if (is(again, Code::kCorrupt)) log(again.error().message());
+      else if (!again && !is(again, Code::kNotFound)) return fail(again.error());
     }
   }
   return {};

@@ -27,6 +27,7 @@ struct Stats {
   bool read_only = false;
   std::string health;         // "ok", "fenced", "store away", "journal failed", ...: one word or two, then a reason
   std::string health_reason;
+  bool failed = false;  // no more writes: health says why
   bool durable_locally = false;  // fsync answers from the journal (else from the store)
   Duration uptime{};
   LatencyStats reads, writes, discards, flushes;

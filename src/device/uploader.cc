@@ -19,11 +19,19 @@ namespace {
 constexpr std::uint64_t kChangeCommitsMax = 16384;
 constexpr std::uint64_t kCompletionBlocks = 64;
 // A second apart: what is dropped then was acknowledged, and a store may show for a while what was before. Once a generation has
-// waited so long, each further block gets the few tries that a line that flips bits calls for.
+// waited so long, each further block gets the few tries that a line that flips bits calls for, and in the end none: all other
+// uploads wait as well.
 constexpr int kDamagedTries = 60;
-constexpr int kDamagedTriesMin = 5;
+constexpr int kDamagedTriesFew = 5;
+constexpr int kDamagedTriesMax = 600;  // of all blocks of a generation
 constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
 constexpr Duration kTroublePause = std::chrono::seconds(1);
+// Of a damaged block, when others of its generation took so many.
+int tries_for(int waited) {
+  if (waited >= kDamagedTriesMax) return 1;
+  return std::max(kDamagedTriesFew, kDamagedTries - waited);
+}
+
 }  // namespace
 
 Uploader::Uploader(Env env, const Parts& parts, const UploaderOptions& options)
@@ -183,7 +191,7 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
       stretch_max = 1;
       continue;
     }
-    if (damaged && ++tries < std::max(kDamagedTriesMin, kDamagedTries - waited)) {
+    if (damaged && ++tries < tries_for(waited)) {
       // What came damaged once may come sound the next time; and what is dropped was acknowledged.
       TRY(pause(read.error()));
       continue;

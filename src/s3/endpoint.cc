@@ -127,6 +127,9 @@ Result<Endpoint> Endpoint::make(const EndpointOptions& options) {
                 "endpoint {}: an address has no virtual hosts; use --path-style", url);
   }
   std::string name = host->is_v6 ? "[" + host->name + "]" : host->name;
+  endpoint.machine_ = name + host->port;
+  for (char& c : endpoint.machine_)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   if (virtual_host) {
     endpoint.host_ = options.bucket + "." + name + host->port;
   } else {

@@ -36,6 +36,8 @@ class Endpoint {
   [[nodiscard]] const std::string& text() const { return text_; }
   // The bucket's name is in the host, else in the path.
   [[nodiscard]] bool virtual_host() const { return bucket_path_.empty(); }
+  // The server, however its URL was written: host in lower case, and port if it is not the usual one.
+  [[nodiscard]] const std::string& machine() const { return machine_; }
   // The Host header.
   [[nodiscard]] const std::string& host() const { return host_; }
   // Encoded, of the object with this whole name; of the bucket if it is empty.
@@ -49,6 +51,7 @@ class Endpoint {
   bool loopback_ = false;
   std::string region_;
   std::string text_;
+  std::string machine_;
   std::string host_;
   std::string bucket_path_;  // "/bucket" in path style, else empty
 };

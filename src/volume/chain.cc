@@ -113,7 +113,8 @@ Result<Chain::Outcome> Chain::put_once(const Commit& commit, const Bytes& bytes)
   std::string name = commit_name(commit.header.generation);
   store::ObjectStore& store = volume_.store();
   auto put = store.put(name, bytes);
-  if (put && store.caps().verifies_puts) return Outcome::stored;
+  // Without conditions another writer may have put its own over ours, or ours over its.
+  if (put && store.caps().verifies_puts && store.caps().put_if_absent) return Outcome::stored;
   // What makes no sense as an answer to a put (a gateway's own 404) says nothing of the outcome.
   if (is(put, Code::kNotFound) || is(put, Code::kCorrupt)) return fail(Code::kTransient, "{}", put.error().message());
   if (!put && !is(put, Code::kExists)) return fail(put.error());

@@ -25,6 +25,7 @@ enum class Put {
   no_such_page,  // a gateway's 404, and nothing done
   nonsense,      // no answer to a PUT, though it is done
   landed_later,  // a timeout; it is done before the next call
+  overwritten,   // 200, by a store without conditions, and then somebody puts other bytes
 };
 
 // Answers PUTs of commits by a script, then truly.
@@ -50,6 +51,10 @@ class ScriptedStore final : public store::ObjectStore {
       case Put::nonsense:
         TRY(memory.put(name, bytes));
         return fail(Code::kCorrupt, "an answer that makes no sense");
+      case Put::overwritten:
+        TRY(memory.put(name, bytes));
+        TRY(memory.remove(name));
+        return memory.put(name, as_bytes("other bytes"));
       case Put::landed_later: late.emplace(name, bytes); break;
     }
     return fail(Code::kTransient, "no answer");
@@ -70,9 +75,14 @@ class ScriptedStore final : public store::ObjectStore {
     return memory.list(prefix, after, max);
   }
   Result<> remove(const std::string& name) override { return memory.remove(name); }
-  store::StoreCaps caps() const override { return memory.caps(); }
+  store::StoreCaps caps() const override {
+    store::StoreCaps caps = memory.caps();
+    caps.put_if_absent = conditions;
+    return caps;
+  }
   std::string describe() const override { return "scripted://"; }
 
+  bool conditions = true;
   store::MemoryStore memory;
   std::deque<Put> script;
   std::map<std::string, int> hidden;   // for so many GETs
@@ -91,6 +101,7 @@ struct Row {
   int hidden = 0;  // GETs of the name that answer 404 first
   Code expected;   // kExists: it is appended
   std::uint64_t above = 1;  // how far above the old head it then stands
+  bool conditions = true;
   int garbled = 0;          // GETs of the name that come garbled first
 };
 
@@ -208,6 +219,7 @@ TEST_P(ChainTest, OutcomeIsAsTheTableSays) {
   const Generation before = chain_->head();
   put_winner(row.winner);
   store_.script = row.answers;
+  store_.conditions = row.conditions;
   if (row.hidden > 0) store_.hidden[segment::commit_name(before.next())] = row.hidden;
   if (row.garbled > 0) store_.garbled[segment::commit_name(before.next())] = row.garbled;
 
@@ -267,6 +279,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"SameEpochAndNoGuest", Winner::same_epoch, {}, 0, Code::kFenced},
         Row{"Broken", Winner::broken, {}, 0, Code::kCorrupt},
         Row{"Forged", Winner::forged, {}, 0, Code::kCorrupt},
+        Row{"StoredWithoutConditions", Winner::nobody, {Put::done}, 0, kAppended, 1, false},
+        Row{"OverwrittenWithoutConditions", Winner::nobody, {Put::overwritten}, 0, Code::kCorrupt, 1, false},
         Row{"GuestOfAnotherHistory", Winner::other_parent, {}, 0, Code::kCorrupt}),
     [](const auto& info) { return std::string(info.param.name); });
 
