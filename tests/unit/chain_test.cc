@@ -101,8 +101,8 @@ struct Row {
   int hidden = 0;  // GETs of the name that answer 404 first
   Code expected;   // kExists: it is appended
   std::uint64_t above = 1;  // how far above the old head it then stands
-  bool conditions = true;
   int garbled = 0;          // GETs of the name that come garbled first
+  bool conditions = true;
 };
 
 constexpr Code kAppended = Code::kExists;
@@ -279,8 +279,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"SameEpochAndNoGuest", Winner::same_epoch, {}, 0, Code::kFenced},
         Row{"Broken", Winner::broken, {}, 0, Code::kCorrupt},
         Row{"Forged", Winner::forged, {}, 0, Code::kCorrupt},
-        Row{"StoredWithoutConditions", Winner::nobody, {Put::done}, 0, kAppended, 1, false},
-        Row{"OverwrittenWithoutConditions", Winner::nobody, {Put::overwritten}, 0, Code::kCorrupt, 1, false},
+        Row{"StoredWithoutConditions", Winner::nobody, {Put::done}, 0, kAppended, 1, 0, false},
+        Row{"OverwrittenWithoutConditions", Winner::nobody, {Put::overwritten}, 0, Code::kCorrupt, 1, 0, false},
         Row{"GuestOfAnotherHistory", Winner::other_parent, {}, 0, Code::kCorrupt}),
     [](const auto& info) { return std::string(info.param.name); });
 
