@@ -140,7 +140,8 @@ cut() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
 mapfile -t commits < <(find "$store/commits" -type f | sort)
 mapfile -t segments < <(find "$store/segments" -type f | sort)
 [ ${#commits[@]} -ge 5 ] && [ ${#segments[@]} -ge 3 ] || fail "${#commits[@]} commits, ${#segments[@]} segments"
-slot=$(find "$store/keys" -type f ! -name 'c*')
+# A copy of a keys commit is called c and its number; a slot may begin with c as well.
+slot=$(find "$store/keys" -type f | grep -vE '/c[0-9a-f]{16}$')
 head=${commits[0]}
 
 # damage WHAT STATUS MESSAGE: after the store was changed, info and both kinds of mount refuse.
