@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<std::string_view, kFaults> kFaultNames = {
     "none",     "error_500", "error_after", "slow_down", "reset", "lost_reply",
-    "truncate", "corrupt",   "hang",        "stall",     "stale"};
+    "truncate", "corrupt",   "hang",        "stall",     "stale",      "tail"};
 
 template <typename T>
 bool parse_number(std::string_view text, T& out) {
@@ -55,6 +55,7 @@ std::vector<SettingInfo> make_table() {
       {"acl", "private, public-read, 403, 501 or XML", &Settings::acl, {}},
       {"retry_after_s", "Retry-After of SlowDown; 0: none", &Settings::retry_after_s, {}},
       {"stale_ms", "age of what a stale answer shows", &Settings::stale_ms, {}},
+      {"tail_ms", "what a tail adds to latency_us", &Settings::tail_ms, {}},
       {"latency_us", "from a request's last byte to its answer", &Settings::latency_us, {}},
   };
   for (std::size_t i = 1; i < kFaults; ++i) {

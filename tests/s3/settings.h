@@ -26,8 +26,9 @@ enum class Fault {
   kHang,        // not done, no answer until the client gives up
   kStall,       // done, half of the body, then nothing until the client gives up
   kStale,       // GET, HEAD and LIST show what was there stale_ms ago
+  kTail,        // done, answered tail_ms later than the others
 };
-constexpr std::size_t kFaults = 11;
+constexpr std::size_t kFaults = 12;
 [[nodiscard]] std::string_view fault_name(Fault fault);  // "lost_reply"
 [[nodiscard]] std::optional<Fault> fault_named(std::string_view name);
 
@@ -58,6 +59,7 @@ struct Settings {
   std::array<double, kFaults> rates{};  // of each Fault
   std::int64_t retry_after_s = 0;
   std::int64_t stale_ms = 1000;
+  std::int64_t tail_ms = 300;
   std::int64_t latency_us = 0;
 };
 

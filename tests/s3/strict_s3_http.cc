@@ -127,10 +127,11 @@ bool StrictS3::finish(Pending& pending, MHD_Connection* connection) {
   bool needs_body = fault == Fault::kTruncate || fault == Fault::kCorrupt || fault == Fault::kStall;
   if (needs_body && !has_body) fault = Fault::kNone;
   if (fault != Fault::kNone) count(fmt::format("fault.{}", fault_name(fault)));
+  auto answered = arrived + std::chrono::microseconds(settings.latency_us);
+  if (fault == Fault::kTail) answered += std::chrono::milliseconds(settings.tail_ms);
   {
     std::unique_lock lock(mu_);
-    stopping_changed_.wait_until(lock, arrived + std::chrono::microseconds(settings.latency_us),
-                                 [&] { return stopping_; });
+    stopping_changed_.wait_until(lock, answered, [&] { return stopping_; });
   }
   if (fault == Fault::kHang) return wait_for_client(socket_of(connection));
   if (fault == Fault::kReset || fault == Fault::kLostReply) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // strict_s3 [NAME=VALUE]...: the strict server for shell tests and benchmarks. Prints what a client
 // needs as shell assignments and serves until SIGTERM or SIGINT, or until it had nothing to do for
-// idle_s (60), or until total_s (3600) are over. Names are those of settings.h and seed, port, tls
+// idle_s (60), or until total_s (3600) are over. SIGUSR1 stops it, with its port and objects kept:
+// connections are refused until SIGUSR2. Names are those of settings.h and seed, port, tls
 // (good, expired, self_signed, wrong_host, other_ca), ca_file (where the CA goes), idle_s, total_s.
 
 #include <fmt/format.h>
@@ -32,9 +33,16 @@ int usage(const std::string& wrong) {
 void serve(StrictS3& server, const sigset_t& signals, long idle_s, long total_s) {
   std::uint64_t last = 0;
   long idle = 0;
-  for (long second = 0; second < total_s && idle < idle_s; ++second) {
+  bool stopped = false;
+  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(total_s);
+  while (std::chrono::steady_clock::now() < end && idle < idle_s) {
     timespec one{1, 0};
-    if (sigtimedwait(&signals, nullptr, &one) > 0) return;
+    int signal = sigtimedwait(&signals, nullptr, &one);
+    if (signal == SIGTERM || signal == SIGINT) return;
+    if (signal == SIGUSR1) server.stop();
+    if (signal == SIGUSR2 && stopped) server.start();
+    if (signal > 0) stopped = signal == SIGUSR1;
+    if (signal > 0 || stopped) continue;
     std::uint64_t requests = server.counter("requests") + server.counter("connections");
     idle = requests == last ? idle + 1 : 0;
     last = requests;
@@ -79,6 +87,8 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
 
   StrictS3 server(options);

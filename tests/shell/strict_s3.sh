@@ -34,6 +34,12 @@ control 'slow_down=0' | grep -q '^fault.slow_down=1$' || fail "the counters do n
 code=$(curl -sS --noproxy '*' -o /dev/null -w '%{http_code}' "$AWS_ENDPOINT_URL/bucket/o")
 [ "$code" = 403 ] || fail "an unsigned request got $code"
 if control 'slow_down=2' 2>/dev/null; then fail "a bad value was taken"; fi
+kill -USR1 "$STRICT_S3_PID"
+refused() { curl -sS --noproxy '*' -o /dev/null "$AWS_ENDPOINT_URL/bucket/o" 2>/dev/null; [ $? = 7 ]; }
+wait_until 20 refused || fail "stopped, it still takes connections"
+kill -USR2 "$STRICT_S3_PID"
+back() { control 'slow_down=0' 2>/dev/null | grep -q '^fault.slow_down=1$'; }
+wait_until 20 back || fail "it does not come back as it was"
 kill "$STRICT_S3_PID"
 wait "$STRICT_S3_PID" || fail "SIGTERM: status $?"
 
