@@ -56,23 +56,23 @@ long milliseconds(Duration duration) {
 std::string certificate_trouble(long verify_result, const std::string& text) {
   switch (verify_result) {
     case 9:
-      return "its certificate is not valid yet (is this machine's clock right?)";
+      return "the server's certificate is not valid yet (is this machine's clock right?)";
     case 10:
-      return "its certificate has expired";
+      return "the server's certificate has expired";
     case 18:
-      return "its certificate is self-signed; give it with --ca-file if you trust it";
+      return "the server's certificate is self-signed; give it with --ca-file if you trust it";
     case 19:
     case 20:
     case 21:
-      return "its certificate comes from an unknown authority; give that one's with --ca-file";
+      return "the server's certificate comes from an unknown authority; give that one's with --ca-file";
     case 23:
-      return "its certificate was revoked";
+      return "the server's certificate was revoked";
     default:
       break;
   }
   // curl compares the host itself, and says so in words only.
   bool other_host = text.find("match") != std::string::npos;
-  return fmt::format("its certificate is {} ({})", other_host ? "for another host" : "not accepted",
+  return fmt::format("the server's certificate is {} ({})", other_host ? "for another host" : "not accepted",
                      text);
 }
 
@@ -364,7 +364,7 @@ Error Connection::Impl::error(CURLcode code) {
       return {Code::kBadArgument, "the CA file cannot be used: " + text};
     case CURLE_SSL_CONNECT_ERROR:
       if (text.find("wrong version number") == std::string::npos) return {Code::kTransient, text};
-      return {Code::kDenied, "it does not speak TLS; is its endpoint http://?"};
+      return {Code::kDenied, "the server does not speak TLS; is its endpoint http://?"};
     default:
       return {Code::kTransient, text};
   }

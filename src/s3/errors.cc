@@ -134,7 +134,13 @@ Row default_row(int status) {
   return {0, "*", Code::kCorrupt, "the store's answer makes no sense ({said})"};
 }
 
-Row row_for(const Refusal& refusal) {
+// A bucket that is there can be listed, and of one that is not the answer says so.
+constexpr Row kNotS3 = {
+    404, "*", Code::kDenied,
+    "{endpoint} does not answer as S3 does ({said}); is it the right --endpoint?"};
+
+Row row_for(Verb verb, const Refusal& refusal) {
+  if (verb == Verb::list && refusal.status == 404 && refusal.code != "NoSuchBucket") return kNotS3;
   for (const Row& row : kRows) {
     if (row.status != 0 && row.status != refusal.status) continue;
     if (row.code == "*" || row.code == refusal.code) return row;
@@ -149,7 +155,7 @@ std::string asked_text(Verb verb, std::string_view place) {
 }
 
 Error error_of(const Asked& asked, const Refusal& refusal) {
-  const Row row = row_for(refusal);
+  const Row row = row_for(asked.verb, refusal);
   fmt::dynamic_format_arg_store<fmt::format_context> words;
   words.push_back(fmt::arg("bucket", asked.bucket));
   words.push_back(fmt::arg("endpoint", asked.endpoint));

@@ -258,7 +258,14 @@ Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) 
   add("x-amz-storage-class", options_.storage_class);
   add("x-amz-server-side-encryption", options_.sse);
   add("x-amz-server-side-encryption-aws-kms-key-id", options_.sse_key_id);
-  TRY(ask(call));
+  auto done = ask(call);
+  if (is(done, Code::kUnsupported) && conditional_puts_) {
+    return fail(Code::kUnsupported,
+                "{}; if it cannot refuse to overwrite an object (If-None-Match), use another "
+                "store, or a volume made with --single-writer",
+                done.error().message());
+  }
+  TRY(std::move(done));
   return {};
 }
 
@@ -303,8 +310,18 @@ Result<> S3Store::get_range(const std::string& name, std::uint64_t offset, Mutab
 Result<store::ObjectInfo> S3Store::head(const std::string& name) {
   TRY(store::check_name(name));
   Call call{.verb = Verb::head, .lane = Lane::meta, .method = "HEAD", .name = name};
-  HttpAnswer answer = TRY(ask(call));
-  auto length = parse_number(answer.header("content-length"));
+  auto answer = ask(call);
+  if (is(answer, Code::kDenied)) {
+    // The refusal of a HEAD has no words; that of a GET says why.
+    call.method = "GET";
+    call.headers.push_back({"Range", "bytes=0-0"});
+    call.wanted = 206;
+    call.body_max = 1;
+    auto words = ask(call);
+    return fail(is(words, Code::kDenied) ? words.error() : answer.error());
+  }
+  if (!answer) return fail(answer.error());
+  auto length = parse_number(answer->header("content-length"));
   if (!length) return fail(nonsense(call, "an answer without a length"));
   return store::ObjectInfo{name, *length};
 }

@@ -127,10 +127,11 @@ Result<Chain::Outcome> Chain::put_once(const Commit& commit, const Bytes& bytes)
   return fail(own.error());
 }
 
-Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes& bytes) {
+Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes& bytes, Denied denied) {
   for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
     auto outcome = put_once(commit, bytes);
     if (outcome || !is_passing(outcome.error().code())) return outcome;
+    if (denied == Denied::final && is(outcome, Code::kDenied)) return outcome;
     trouble_(outcome.error());
     TRY(pause(wait));
   }
@@ -196,7 +197,7 @@ Result<CommitRef> Chain::append(CommitBody body) {
       Commit commit;
       commit.body = body;
       Bytes bytes = TRY(seal(commit));
-      if (TRY(put_until_known(commit, bytes)) == Outcome::stored) {
+      if (TRY(put_until_known(commit, bytes, Denied::passing)) == Outcome::stored) {
         advance(commit);
         return CommitRef{commit.header.generation, commit.hash};
       }
@@ -229,7 +230,7 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
     commit.body.disk_bytes = below.body.disk_bytes;
     commit.body.committed = below.body.committed;
     Bytes bytes = TRY(seal(commit));
-    if (TRY(put_until_known(commit, bytes)) == Outcome::stored) {
+    if (TRY(put_until_known(commit, bytes, Denied::final)) == Outcome::stored) {
       TRY(prove_conditions(commit, bytes));
       advance(commit);
       return below;

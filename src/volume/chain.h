@@ -9,8 +9,11 @@
 //   name taken, by a higher epoch   somebody took over             kFenced, for good
 //   name taken, by anything else    unverifiable                   kCorrupt, for good
 //   away, busy, no reply            unknown                        the same bytes again until resolved; never rebuilt
-//   denied                          permissions                    reported; the same bytes again
+//   denied                          permissions                    reported; the same bytes again. Of `open`: given up
 //   nonsense                        unknown                        reported; the same bytes again
+//
+// An `open` that is given up may be stored all the same, if an earlier try of it got no reply. That is what a crash at this
+// point leaves: the journal says that it is ours.
 //
 // Threading: append() calls one at a time (the caller's uploader sees to it); head() any time.
 #pragma once
@@ -59,8 +62,9 @@ class Chain {
  private:
   enum class Outcome { stored, taken };
   [[nodiscard]] Result<Bytes> seal(Commit& commit);
+  enum class Denied { passing, final };
   // Puts the same bytes until the outcome is known.
-  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes);
+  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes, Denied denied);
   [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
   [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
   [[nodiscard]] Result<> prove_conditions(const Commit& commit, const Bytes& bytes);

@@ -47,6 +47,8 @@ TEST(S3ErrorsTest, EveryAnswerHasItsCodeAndSaysWhatHelps) {
       {Verb::put, 404, "NoSuchBucket", Code::kDenied, "no bucket bkt at https://store.example"},
       {Verb::get, 404, "NoSuchKey", Code::kNotFound, "no such object"},
       {Verb::head, 404, "", Code::kNotFound, "no such object"},
+      {Verb::list, 404, "", Code::kDenied, "https://store.example does not answer as S3 does (404)"},
+      {Verb::list, 404, "NoSuchBucket", Code::kDenied, "no bucket bkt"},
       {Verb::put, 412, "PreconditionFailed", Code::kExists, "exists"},
       {Verb::put, 409, "ConditionalRequestConflict", Code::kTransient, "same name"},
       {Verb::put, 501, "NotImplemented", Code::kUnsupported, "does not offer"},

@@ -183,6 +183,17 @@ TEST_F(S3StoreTest, RefusalsSayWhatWasAskedAndWhatIsMissing) {
   EXPECT_EQ(server_->seen().size(), 3u);
 }
 
+TEST_F(S3StoreTest, ARefusedHeadIsExplainedByAGet) {
+  serve([](const SeenRequest& request) {
+    if (request.method == "HEAD") return Reply{"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n"};
+    return reply(403, "<Error><Code>InvalidAccessKeyId</Code></Error>");
+  });
+  auto head = store_->head("x");
+  EXPECT_TRUE(is(head, Code::kDenied));
+  EXPECT_THAT(head.error().message(), StartsWith("HEAD s3://bkt/x: the store does not know this access key"));
+  EXPECT_EQ(server_->seen().size(), 2u);
+}
+
 TEST_F(S3StoreTest, TheRegionOfABucketElsewhereIsTakenFromTheHeaderToo) {
   serve([](const SeenRequest&) {
     return Reply{"HTTP/1.1 301 X\r\nContent-Length: 0\r\nx-amz-bucket-region: eu-west-1\r\n\r\n"};

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# The strict S3 server for a test of the whole program (tests/s3/settings.h has what can be set).
+# Source it after lib.sh and tmpdir, before volume.sh; with what serve exports, volumes are in it.
+
+strict_s3=$abs_top_builddir/tests/s3/strict_s3
+[ -x "$strict_s3" ] || skip "needs tests/s3/strict_s3 (make check builds it)"
+
+# serve NAME=VALUE...: starts it, and exports what the program reads of it; $STRICT_S3_PID is its
+# process. It ends with the test.
+serve() {
+  AWS_ENDPOINT_URL='' STRICT_S3_PID=''
+  rm -f "$T/assignments"
+  "$strict_s3" page_keys=1000 idle_s=600 total_s=3600 "$@" >"$T/assignments" &
+  track $!
+  wait_until 20 grep -qs STRICT_S3_PID "$T/assignments" || fail "the strict server does not start"
+  set -a
+  # shellcheck disable=SC1091
+  . "$T/assignments"
+  set +a
+}
+
+# control NAME=VALUE[&...]: sets it; prints all counters.
+control() {
+  curl -fsSk --noproxy '*' --max-time 20 "$AWS_ENDPOINT_URL/~control?$1" >"$T/counters" ||
+    fail "the strict server does not take $1"
+  cat "$T/counters"
+}
+
+# set_strict NAME=VALUE[&...]
+set_strict() { control "$1" >"$T/control.out"; }
+
+# counter NAME: one of them, 0 if there is none.
+counter() { control '' | sed -n "s/^$1=//p" | grep . || echo 0; }
