@@ -118,6 +118,11 @@ class Connection::Impl {
   void rewind(std::uint64_t to);
   void note_header(std::string_view line);
 
+  // curl would silently send a request again whose kept connection broke before an answer came. That
+  // is a failed try: it counts, and the next one is signed afresh.
+  static int on_request(void* self, char*, char*, int, int) {
+    return static_cast<Impl*>(self)->sent_++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+  }
   static std::size_t on_header(char* data, std::size_t one, std::size_t size, void* self) {
     static_cast<Impl*>(self)->note_header({data, one * size});
     return one * size;
@@ -145,6 +150,7 @@ class Connection::Impl {
   std::unique_ptr<curl_slist, FreeSlist> headers_;
   char error_[CURL_ERROR_SIZE] = "";
   HttpAnswer answer_;
+  int sent_ = 0;  // how often curl began to send it
   bool too_long_ = false;
   bool enough_ = false;        // of what the store has to say on its refusal
   std::size_t part_ = 0;       // what is sent next: this part of the body,
@@ -182,6 +188,8 @@ void Connection::Impl::set_constants(const HttpOptions& options, Lane lane) {
     set(easy, CURLOPT_CAINFO, options.ca_file.c_str());
     set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
+  set(easy, CURLOPT_PREREQFUNCTION, on_request);
+  set(easy, CURLOPT_PREREQDATA, this);
   set(easy, CURLOPT_HEADERFUNCTION, on_header);
   set(easy, CURLOPT_HEADERDATA, this);
   set(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -349,6 +357,7 @@ CURLcode Connection::Impl::run() {
 Error Connection::Impl::error(CURLcode code) {
   if (cancelled_) return {Code::kCancelled, "stopped"};
   std::string text = *error_ != '\0' ? error_ : curl_easy_strerror(code);
+  if (sent_ > 1) return {Code::kTransient, "the connection broke before an answer came"};
   switch (code) {
     case CURLE_WRITE_ERROR:
       return {too_long_ ? Code::kCorrupt : Code::kTransient,
@@ -376,6 +385,7 @@ Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const H
   up_ = &up;
   down_ = &down;
   answer_ = {};
+  sent_ = 0;
   too_long_ = false;
   enough_ = false;
   *error_ = '\0';

@@ -314,6 +314,15 @@ TEST_F(HttpTest, AConnectionThatTheServerClosedIsReplaced) {
   for (const SeenRequest& seen : server_->seen()) EXPECT_EQ(seen.body, "body");
 }
 
+TEST_F(HttpTest, AKeptConnectionThatBreaksBeforeTheAnswerIsAFailedTry) {
+  int asked = 0;
+  serve([&](const SeenRequest&) { return ++asked == 2 ? Reply{"", true} : reply(200); });
+  EXPECT_EQ(get()->status, 200);
+  EXPECT_TRUE(is(get(), Code::kTransient));
+  EXPECT_EQ(server_->seen().size(), 2u);
+  EXPECT_EQ(get()->status, 200);
+}
+
 TEST_F(HttpTest, HeadersAreTrimmedBoundedAndThoseOfTheLastAnswer) {
   serve([](const SeenRequest&) {
     std::string many;
