@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "cache/extent_cache.h"
+#include "store/reread.h"
 
 namespace s3crate::cache {
 namespace {
@@ -44,6 +45,12 @@ class ObjectReader {
                        : fail(got.error());
     }
     return got;
+  }
+
+  Result<PlainExtent> get_one(const ExtentRef& ref) {
+    Result<PlainExtent> answer;
+    (void)get({&ref, 1}, {&answer, 1});
+    return answer;
   }
 
  private:
@@ -91,6 +98,10 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentR
       if (n > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
         for (std::size_t i = 0; i < n; ++i)
           (void)reader.get(refs.subspan(done + i, 1), answers_of.subspan(i, 1));
+      }
+      for (std::size_t i = 0; got && i < n; ++i) {
+        answers_of[i] = store::reread(store_, std::move(answers_of[i]),
+                                      [&] { return reader.get_one(refs[done + i]); });
       }
       done += n;
     }

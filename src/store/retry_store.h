@@ -21,7 +21,7 @@
 namespace s3crate::store {
 
 struct RetryOptions {
-  Duration delay_min = std::chrono::milliseconds(20);
+  Duration delay_min = std::chrono::milliseconds(5);
   Duration delay_max = std::chrono::seconds(10);
   Duration outage_timeout = std::chrono::minutes(10);
   std::optional<Duration> put_timeout = {};  // of puts and removes as well

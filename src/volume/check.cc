@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "store/reread.h"
 #include "volume/check_map.h"
 
 namespace s3crate::volume {
@@ -85,9 +86,12 @@ Result<CheckReport> Checker::run() {
 }
 
 Result<> Checker::volume_object() {
-  auto object = volume_.store().get(std::string(segment::kVolumeName), kVolumeObjectMax);
-  if (!object && is_passing(object.error().code())) return fail(object.error());
-  if (!object || crypto::blake2b(*object) != volume_.vid())
+  const auto same = store::reread(volume_.store(), [&]() -> Result<> {
+    if (crypto::blake2b(TRY(volume_.store().get(std::string(segment::kVolumeName), kVolumeObjectMax))) == volume_.vid()) return {};
+    return fail(Code::kCorrupt, "other bytes");
+  });
+  if (!same && is_passing(same.error().code())) return same;
+  if (!same)
     findings_.add(std::string(segment::kVolumeName), {},
                   "volume: it is no longer the object that was opened");
   return {};
@@ -104,14 +108,14 @@ Result<> Checker::slots() {
         if (!segment::parse_keys_copy_name(info.name)) findings_.report().strangers++;
         continue;
       }
-      auto object = volume_.store().get(info.name, kSlotObjectMax);
-      if (!object && is_passing(object.error().code())) return fail(object.error());
-      auto header = object ? parse_slot(*object) : fail(object.error());
-      if (!header)
-        findings_.add(info.name, {}, fmt::format("{}: {}", info.name, header.error().message()));
-      else if (header->vid != volume_.vid() || header->slot != *id)
-        findings_.add(info.name, {},
-                      fmt::format("{}: it is a key slot of something else", info.name));
+      const auto sound = store::reread(volume_.store(), [&]() -> Result<> {
+        const auto header = TRY(parse_slot(TRY(volume_.store().get(info.name, kSlotObjectMax))));
+        if (header.vid == volume_.vid() && header.slot == *id) return {};
+        return fail(Code::kCorrupt, "it is a key slot of something else");
+      });
+      if (!sound && is_passing(sound.error().code())) return sound;
+      if (!sound)
+        findings_.add(info.name, {}, fmt::format("{}: {}", info.name, sound.error().message()));
     }
     if (!page.more || page.objects.empty()) return {};
     after = page.objects.back().name;
@@ -219,14 +223,14 @@ void Checker::link(const Commit& parent, const Commit& child) {
 
 Result<> Checker::keys_copy(const Commit& commit) {
   const std::string name = segment::keys_copy_name(commit.header.generation);
-  auto copy = volume_.store().get(name, kCommitBytesMax);
-  if (!copy && is_passing(copy.error().code())) return fail(copy.error());
-  if (!copy)
+  const auto same = store::reread(volume_.store(), [&]() -> Result<> {
+    if (crypto::blake2b(TRY(volume_.store().get(name, kCommitBytesMax))) == commit.hash) return {};
+    return fail(Code::kCorrupt, "it is no copy of commit {}", commit.header.generation);
+  });
+  if (!same && is_passing(same.error().code())) return same;
+  if (!same)
     findings_.add(name, commit.header.generation,
-                  fmt::format("{}: {}", name, copy.error().message()));
-  else if (crypto::blake2b(*copy) != commit.hash)
-    findings_.add(name, commit.header.generation,
-                  fmt::format("{}: it is no copy of commit {}", name, commit.header.generation));
+                  fmt::format("{}: {}", name, same.error().message()));
   return {};
 }
 

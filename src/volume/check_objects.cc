@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "store/reread.h"
 
 namespace s3crate::volume {
 
@@ -72,7 +73,9 @@ Result<> ObjectCheck::one(const ObjectInfo& info) {
 }
 
 Result<> ObjectCheck::content(const ObjectInfo& info) {
-  auto sound = info.kind == ObjectKind::map ? map_object(info) : segment(info);
+  auto sound = info.kind == ObjectKind::map
+                   ? store::reread(volume_.store(), [&] { return map_object(info); })
+                   : segment(info);
   if (sound) return {};
   if (is_passing(sound.error().code())) return sound;
   damage(info, sound.error().message());
@@ -93,6 +96,10 @@ Result<> ObjectCheck::map_object(const ObjectInfo& info) {
 }
 
 Result<segment::SegmentIndex> ObjectCheck::open_index(const ObjectInfo& info) {
+  return store::reread(volume_.store(), [&] { return read_index(info); });
+}
+
+Result<segment::SegmentIndex> ObjectCheck::read_index(const ObjectInfo& info) {
   const std::string name = name_of(info);
   const std::size_t head = segment::segment_header_size();
   if (info.length > segment::kObjectBytesMax || info.index_length == 0 ||

@@ -64,6 +64,7 @@ class ObjectCheck {
       const std::function<void(const segment::ExtentRef&, const Error*)>& each);
 
  private:
+  [[nodiscard]] Result<segment::SegmentIndex> read_index(const ObjectInfo& info);
   [[nodiscard]] Result<> content(const ObjectInfo& info);
   [[nodiscard]] Result<> map_object(const ObjectInfo& info);
   [[nodiscard]] Result<> segment(const ObjectInfo& info);

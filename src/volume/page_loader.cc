@@ -4,6 +4,7 @@
 
 #include "base/lru_cache.h"
 #include "segment/object_names.h"
+#include "store/reread.h"
 #include "volume/tree.h"
 
 namespace s3crate::volume {
@@ -65,7 +66,8 @@ PageLoader::~PageLoader() = default;
 Result<PagePtr> PageLoader::load(const PageRef& ref) {
   const auto read = [this](std::span<const PageRef> missing) {
     CHECK(missing.size() == 1);
-    Result<PagePtr> page = read_page(impl_->store, impl_->keys, missing[0]);
+    Result<PagePtr> page =
+        store::reread(impl_->store, [&] { return read_page(impl_->store, impl_->keys, missing[0]); });
     if (!page) {
       const std::string name =
           segment::object_name(segment::ObjectKind::map, missing[0].object.id, missing[0].nonce);

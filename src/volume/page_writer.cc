@@ -3,6 +3,7 @@
 // take: the nonce is random.
 #include "base/check.h"
 #include "segment/object_names.h"
+#include "store/reread.h"
 #include "volume/tree.h"
 
 namespace s3crate::volume {
@@ -38,9 +39,10 @@ Result<> PageWriter::put_object() {
   if (is(put, Code::kExists)) {
     // An earlier try of a put may have succeeded without our hearing of it: then these are our own
     // bytes.
-    const Bytes there = TRY(target_.store.get(name, object_.size()));
-    if (!equal(there, object_))
+    TRY(store::reread(target_.store, [&]() -> Result<> {
+      if (equal(TRY(target_.store.get(name, object_.size())), object_)) return {};
       return fail(Code::kCorrupt, "{}: the name is taken by other bytes", name);
+    }));
   } else if (!put) {
     return put;
   }

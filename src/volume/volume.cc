@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "store/reread.h"
 
 namespace s3crate::volume {
 
@@ -34,7 +35,12 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
                                              const OpenOptions& options) {
   std::unique_ptr<Volume> volume(new Volume(env, store));
   volume->page_cache_bytes_ = options.page_cache_bytes;
-  auto object = store.get(std::string(segment::kVolumeName), kVolumeObjectMax);
+  auto object = store::reread(store, [&]() -> Result<Bytes> {
+    auto bytes = store.get(std::string(segment::kVolumeName), kVolumeObjectMax);
+    if (!bytes) return fail(bytes.error().within("reading the volume object"));
+    volume->object_ = TRY(decode_volume(*bytes));
+    return bytes;
+  });
   if (is(object, Code::kNotFound)) {
     auto commits = TRY(store.list(std::string(segment::kCommitsPrefix), "", 1));
     if (commits.objects.empty())
@@ -42,10 +48,8 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
     return fail(Code::kNotFound, "a format at {} was interrupted and left no volume: delete what is there and format again",
                 store.describe());
   }
-  if (!object) return fail(object.error().within("reading the volume object"));
-  volume->vid_ = crypto::blake2b(*object);
+  volume->vid_ = crypto::blake2b(TRY(std::move(object)));
   TRY(check_trust(volume->vid_, options.expected, store.describe()));
-  volume->object_ = TRY(decode_volume(*object));
   TRY(volume->unlock(keys));
   return volume;
 }
@@ -62,10 +66,13 @@ Result<> Volume::unlock(const KeySource& keys) {
   for (const store::ObjectInfo& info : page.objects) {
     auto id = segment::parse_slot_name(info.name);
     if (!id) continue;
-    auto stored = store_.get(info.name, kSlotObjectMax);
-    if (is(stored, Code::kCorrupt) || is(stored, Code::kNotFound)) continue;
-    const Bytes object = TRY(std::move(stored));
-    auto header = parse_slot(object);
+    Result<Bytes> stored;
+    auto header = store::reread(store_, [&]() -> Result<SlotHeader> {
+      stored = store_.get(info.name, kSlotObjectMax);
+      if (!stored) return fail(stored.error());
+      return parse_slot(*stored);
+    });
+    if (!stored && !is(stored, Code::kCorrupt) && !is(stored, Code::kNotFound)) return fail(stored.error());
     if (!header || header->vid != vid_ || header->slot != *id) continue;  // damaged or foreign: another slot may open
     any_slot = true;
     const crypto::Secret* key = nullptr;
@@ -83,7 +90,11 @@ Result<> Volume::unlock(const KeySource& keys) {
       key = &it->second;
     }
     if (key == nullptr) continue;
-    auto unlocked = open_slot(object, *key);
+    auto unlocked = open_slot(*stored, *key);
+    if (is(unlocked, Code::kBadKey) && !store_.caps().local) {
+      // The wrong key, or a slot that was damaged on the way.
+      unlocked = open_slot(TRY(store_.get(info.name, kSlotObjectMax)), *key);
+    }
     if (is(unlocked, Code::kBadKey)) continue;
     if (!unlocked) return fail(unlocked.error().within(info.name));
     identity_ = std::move(unlocked->identity);
@@ -159,9 +170,9 @@ Result<Commit> Volume::open_commit_object(Bytes object, Generation generation) {
 }
 
 Result<Commit> Volume::load_commit(Generation generation) {
-  auto object = store_.get(commit_name(generation), kCommitBytesMax);
-  if (!object) return fail(object.error().within(fmt::format("commit {}", generation)));
-  auto commit = open_commit_object(std::move(*object), generation);
+  auto commit = store::reread(store_, [&]() -> Result<Commit> {
+    return open_commit_object(TRY(store_.get(commit_name(generation), kCommitBytesMax)), generation);
+  });
   if (!commit) return fail(commit.error().within(fmt::format("commit {}", generation)));
   return commit;
 }

@@ -165,7 +165,12 @@ class FaultStore final : public store::ObjectStore {
   }
 
   [[nodiscard]] std::optional<WallTime> store_time() override { return inner_.store_time(); }
-  [[nodiscard]] store::StoreCaps caps() const override { return inner_.caps(); }
+  // What flips bits is a line.
+  [[nodiscard]] store::StoreCaps caps() const override {
+    store::StoreCaps caps = inner_.caps();
+    if (options_.flip > 0) caps.local = false;
+    return caps;
+  }
   [[nodiscard]] std::string describe() const override { return inner_.describe(); }
 
  private:

@@ -331,6 +331,17 @@ TEST_F(StoreSourceTest, DamageCostsTheExtentItIsIn) {
   EXPECT_EQ(gets(), 1u);
 }
 
+TEST_F(StoreSourceTest, ABitFlippedOnTheWayCostsNothing) {
+  const auto refs = make_object(1, 5, 1);
+  FaultStore flipping{memory_, {.seed = 7, .flip = 50}};
+  StoreExtentSource source{flipping, *this, kBlock};
+  for (int i = 0; i < 400; ++i) {
+    const auto answers = source.load(refs);
+    for (std::size_t k = 0; k < refs.size(); ++k) expect_plain(refs[k], answers[k]);
+  }
+  EXPECT_GT(flipping.counts().flips, 10u);
+}
+
 TEST_F(StoreSourceTest, TruncatedObjectCostsTheExtentsBeyondItsEnd) {
   const auto refs = make_object(1, 4, 1);
   Bytes object = *memory_.get(name_of(1), 1 << 20);
