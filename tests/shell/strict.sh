@@ -8,12 +8,17 @@ strict_s3=$abs_top_builddir/tests/s3/strict_s3
 
 # serve NAME=VALUE...: starts it, and exports what the program reads of it; $STRICT_S3_PID is its
 # process. It ends with the test.
-serve() {
-  AWS_ENDPOINT_URL='' STRICT_S3_PID=''
+serve() { start_server "$strict_s3" page_keys=1000 idle_s=1800 total_s=3600 "$@"; }
+
+# serve_faulty SEED: a proxy before the S3 that the environment names, which obeys like the strict server.
+serve_faulty() { start_server "$abs_top_srcdir/tests/support/fault-proxy" "$AWS_ENDPOINT_URL" "$1"; }
+
+start_server() {
+  STRICT_S3_PID=''
   rm -f "$T/assignments"
-  "$strict_s3" page_keys=1000 idle_s=600 total_s=3600 "$@" >"$T/assignments" &
+  "$@" >"$T/assignments" &
   track $!
-  wait_until 20 grep -qs STRICT_S3_PID "$T/assignments" || fail "the strict server does not start"
+  wait_until 20 grep -qs STRICT_S3_PID "$T/assignments" || fail "$1 does not start"
   set -a
   # shellcheck disable=SC1091
   . "$T/assignments"
@@ -32,3 +37,15 @@ set_strict() { control "$1" >"$T/control.out"; }
 
 # counter NAME: one of them, 0 if there is none.
 counter() { control '' | sed -n "s/^$1=//p" | grep . || echo 0; }
+
+# stop_serving: from now on connections are refused. start_serving: no more.
+stop_serving() {
+  kill -USR1 "$STRICT_S3_PID"
+  wait_until 20 _refused || fail "the server does not stop"
+}
+start_serving() { kill -USR2 "$STRICT_S3_PID"; }
+_refused() {
+  local got=0
+  curl -sSk --noproxy '*' -o /dev/null "$AWS_ENDPOINT_URL/" 2>/dev/null || got=$?
+  [ $got = 7 ]
+}
