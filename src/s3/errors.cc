@@ -134,12 +134,15 @@ Row default_row(int status) {
   return {0, "*", Code::kCorrupt, "the store's answer makes no sense ({said})"};
 }
 
-// A bucket that is there can be listed, and of one that is not the answer says so.
+// A bucket that is there can be listed, and of one that is not the answer says so; S3 says in words that an object is not
+// there. Anything else is a web server, a gateway without what it stands for, and no proof that an object is gone.
 constexpr Row kNotS3 = {
     404, "*", Code::kDenied,
     "{endpoint} does not answer as S3 does ({said}); is it the right --endpoint?"};
 
 Row row_for(Verb verb, const Refusal& refusal) {
+  const bool reads = verb == Verb::get || verb == Verb::get_range;
+  if (refusal.status == 404 && reads && refusal.code.empty()) return kNotS3;
   if (verb == Verb::list && refusal.status == 404 && refusal.code != "NoSuchBucket") return kNotS3;
   for (const Row& row : kRows) {
     if (row.status != 0 && row.status != refusal.status) continue;
