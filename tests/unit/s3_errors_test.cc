@@ -46,6 +46,8 @@ TEST(S3ErrorsTest, EveryAnswerHasItsCodeAndSaysWhatHelps) {
       {Verb::get, 403, "RequestTimeTooSkewed", Code::kTransient, "clock"},
       {Verb::put, 404, "NoSuchBucket", Code::kDenied, "no bucket bkt at https://store.example"},
       {Verb::get, 404, "NoSuchKey", Code::kNotFound, "no such object"},
+      {Verb::get, 404, "", Code::kDenied, "does not answer as S3 does"},
+      {Verb::get_range, 404, "", Code::kDenied, "does not answer as S3 does"},
       {Verb::head, 404, "", Code::kNotFound, "no such object"},
       {Verb::list, 404, "", Code::kDenied, "https://store.example does not answer as S3 does (404)"},
       {Verb::list, 404, "NoSuchBucket", Code::kDenied, "no bucket bkt"},
@@ -231,6 +233,14 @@ TEST(S3EndpointTest, TheBucketGoesIntoTheHostOrThePath) {
   EXPECT_EQ(path->url(path->path(""), "x=1"), "http://127.0.0.1/bkt?x=1");
   auto host = Endpoint::make({.url = {}, .region = {}, .bucket = "bkt"});
   EXPECT_EQ(host->url(host->path(""), ""), "https://bkt.s3.us-east-1.amazonaws.com/");
+  // However its URL is written, a server is one place.
+  for (const char* url : {"https://Store.example", "https://store.example:443/", "https://STORE.EXAMPLE"}) {
+    auto made = Endpoint::make({.url = url, .region = {}, .bucket = "bkt"});
+    ASSERT_TRUE(made) << url;
+    EXPECT_EQ(made->machine(), "store.example");
+  }
+  EXPECT_EQ(Endpoint::make({.url = "https://store.example:444", .region = {}, .bucket = "bkt"})->machine(),
+            "store.example:444");
 }
 
 TEST(S3EndpointTest, PlainHttpIsForThisMachineOnly) {
