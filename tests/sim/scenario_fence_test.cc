@@ -12,6 +12,15 @@ device::DiskOptions taking_over(device::DiskOptions options = lazy_options()) {
   return options;
 }
 
+// A process dies with pattern(4096, 1) at 0 flushed to its journal, and not in the store.
+void leave_a_flushed_write(StackWorld& w) {
+  Mount mount(w, w.world.disk(), lazy_options());
+  ASSERT_OK(mount.open());
+  ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+  ASSERT_OK(mount.disk().flush());
+  mount.kill();
+}
+
 TEST(Fencing, SecondOpenerIsRefusedWhileTheFirstRuns) {
   StackWorld w(1);
   SimDisk& other = w.world.add_disk();
@@ -336,13 +345,7 @@ TEST(Fencing, WriterThatSleptAcknowledgesNothingAfterATakeOver) {
 TEST(Fencing, CopyOfTheStoreIsNotWrittenToBesideAWaitingJournal) {
   StackWorld w(7);
   w.run([&] {
-    {
-      Mount mount(w, w.world.disk(), lazy_options());
-      ASSERT_OK(mount.open());
-      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
-      ASSERT_OK(mount.disk().flush());
-      mount.kill();
-    }
+    leave_a_flushed_write(w);
     const std::string path = fmt::format("/state/{}/journal", to_hex(w.vid));
     auto journal = w.world.disk().find(path);
     ASSERT_OK(journal);
@@ -381,13 +384,7 @@ TEST(Fencing, CopyOfTheStoreIsNotWrittenToBesideAWaitingJournal) {
 TEST(Fencing, ForeignJournalWithAnUnreadableSlotIsNotTakenForEmpty) {
   StackWorld w(9);
   w.run([&] {
-    {
-      Mount mount(w, w.world.disk(), lazy_options());
-      ASSERT_OK(mount.open());
-      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
-      ASSERT_OK(mount.disk().flush());
-      mount.kill();
-    }
+    leave_a_flushed_write(w);
     {
       Mount other(w, w.world.add_disk(), taking_over());
       ASSERT_OK(other.open());
