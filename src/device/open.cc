@@ -4,7 +4,7 @@
 //   1. the newest generation is found and verified, and held against the newest one ever seen here (device/seen.h), as that was
 //      before: a writer beside us may go on meanwhile;
 //   2. the journal in the state directory, if any, is opened and locked, and device/term.h decides;
-//   3. the journal notes, durably, the epoch that is about to be claimed;
+//   3. the store shows that it refuses to overwrite; the journal notes, durably, the epoch that is about to be claimed;
 //   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again;
 //   5. the committed batch is read from the chain *below* the open that was won, and the journal is replayed from there:
 //      its extents are put again under fresh names, what was uploaded but not committed is never adopted;
@@ -168,14 +168,15 @@ Result<> Opener::open_writer(Commit head) {
   std::unique_ptr<Journal> journal = TRY(open_journal());
   Term term = TRY(find_term(volume_, head));
   JournalUse use = TRY(decide(env_, volume_, head, term, journal.get(), options_));
+  auto chain = std::make_unique<volume::Chain>(env_, volume_, head, disk_->trouble_reporter());
+  chain->set_away_limit(options_.away_limit);
+  TRY(chain->prove_conditions());
   if (use == JournalUse::none) journal = TRY(fresh_journal(std::move(journal)));
   if (term.open && use == JournalUse::none)
     log(fmt::format("taking over from {} (open since {}): what it had not sent is lost; the disk is as of generation {}, of {}",
                     term.commit.body.host, format_time(term.commit.body.time), head.header.generation,
                     format_time(head.body.time)));
 
-  auto chain = std::make_unique<volume::Chain>(env_, volume_, head, disk_->trouble_reporter());
-  chain->set_away_limit(options_.away_limit);
   Commit below = TRY(win(*chain, head, journal.get(), use));
   Seq committed = below.body.committed;
   disk_->attach_reader(TRY(volume_.load_view(below)), committed);

@@ -258,14 +258,7 @@ Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) 
   add("x-amz-storage-class", options_.storage_class);
   add("x-amz-server-side-encryption", options_.sse);
   add("x-amz-server-side-encryption-aws-kms-key-id", options_.sse_key_id);
-  auto done = ask(call);
-  if (is(done, Code::kUnsupported) && conditional_puts_) {
-    return fail(Code::kUnsupported,
-                "{}; if it cannot refuse to overwrite an object (If-None-Match), use another "
-                "store, or a volume made with --single-writer",
-                done.error().message());
-  }
-  TRY(std::move(done));
+  TRY(ask(call));
   return {};
 }
 

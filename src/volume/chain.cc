@@ -23,6 +23,11 @@ bool is_passing(Code code) {
 
 }  // namespace
 
+Error needs_single_writer(std::string_view what) {
+  return {Code::kDenied, fmt::format("{}, so two writers could destroy each other's data: use another store, or a volume made with "
+                                     "--single-writer", what)};
+}
+
 Chain::Chain(Env env, Volume& volume, const Commit& head, std::function<void(const Error&)> trouble)
     : env_(env),
       volume_(volume),
@@ -210,13 +215,15 @@ Result<CommitRef> Chain::append(CommitBody body) {
   return done;
 }
 
-Result<> Chain::prove_conditions(const Commit& commit, const Bytes& bytes) {
+Result<> Chain::prove_conditions() { return prove_conditions(std::string(segment::kVolumeName), volume_.object_bytes()); }
+
+Result<> Chain::prove_conditions(const std::string& name, const Bytes& stored) {
   if (volume_.object().single_writer) return {};
-  auto again = volume_.store().put(commit_name(commit.header.generation), bytes);
+  auto again = volume_.store().put(name, stored);
   if (is(again, Code::kExists)) return {};
-  if (!again && is_passing(again.error().code())) return fail(again.error());
-  return fail(Code::kUnsupported, "{} does not refuse to overwrite an object, so two writers could destroy each other's data: "
-              "use another store, or a volume made with --single-writer", volume_.store().describe());
+  if (is(again, Code::kUnsupported)) return fail(needs_single_writer(again.error().message()));
+  if (!again) return fail(again.error());
+  return fail(needs_single_writer(fmt::format("{} does not refuse to overwrite an object", volume_.store().describe())));
 }
 
 Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved) {
@@ -231,13 +238,13 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
     commit.body.committed = below.body.committed;
     Bytes bytes = TRY(seal(commit));
     if (TRY(put_until_known(commit, bytes, Denied::final)) == Outcome::stored) {
-      TRY(prove_conditions(commit, bytes));
+      TRY(prove_conditions(commit_name(commit.header.generation), bytes));
       advance(commit);
       return below;
     }
     Commit head = TRY(volume_.load_head());
     if (head.hash == commit.hash) {  // ours after all
-      TRY(prove_conditions(commit, bytes));
+      TRY(prove_conditions(commit_name(commit.header.generation), bytes));
       advance(commit);
       return below;
     }

@@ -33,6 +33,9 @@ struct WriterIdentity {
   Uuid journal{};
 };
 
+// kDenied: what is said of a store that cannot decide between two writers. `what` is wrong with it.
+[[nodiscard]] Error needs_single_writer(std::string_view what);
+
 class Chain {
  public:
   // `head` is the newest commit as loaded. `trouble` hears of every failed try, for the log and the health; it may be called
@@ -40,9 +43,14 @@ class Chain {
   Chain(Env env, Volume& volume, const Commit& head, std::function<void(const Error&)> trouble);
   ~Chain();
 
+  // Whether the store refuses to overwrite the volume object by its own bytes, which changes nothing; single writers need not
+  // know. Comes before open_term: where conditions are ignored, `open` itself could replace another writer's commit, and would
+  // leave a volume open that nobody has. kDenied.
+  [[nodiscard]] Result<> prove_conditions();
+
   // Takes the volume over: wins the next number with an `open` commit of the next epoch, and proves that the store enforces
-  // conditions by putting the same bytes again. If others commit in between, `head_moved` decides on each new head whether to go
-  // on. Answers the commit that `open` stands on.
+  // conditions for a fresh name too, by putting the same bytes again. If others commit in between, `head_moved` decides on each
+  // new head whether to go on. Answers the commit that `open` stands on.
   [[nodiscard]] Result<Commit> open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved);
 
   // Completes `body` (who, term, time, delta base, checkpoint) and commits it as the next generation. Blocks through outages;
@@ -67,7 +75,7 @@ class Chain {
   [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes, Denied denied);
   [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
   [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
-  [[nodiscard]] Result<> prove_conditions(const Commit& commit, const Bytes& bytes);
+  [[nodiscard]] Result<> prove_conditions(const std::string& name, const Bytes& stored);
   // The next number is taken: accepts a guest as the new head, else kFenced or kCorrupt. True if it was `mine` after all.
   [[nodiscard]] Result<bool> accept_next(const Commit* mine);
   [[nodiscard]] Result<> look_after_absence();

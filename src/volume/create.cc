@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "segment/object_names.h"
+#include "volume/chain.h"
 
 namespace s3crate::volume {
 namespace {
@@ -107,6 +108,8 @@ Result<Vid> create(Env env, store::ObjectStore& store, const CreateOptions& opti
   // Commit 1 first: of two formats at once one wins it, and only that one goes on.
   if (auto first = put(store, segment::commit_name(Generation(1)), commit_bytes); is(first, Code::kExists))
     return fail(Code::kExists, "another format of {} is under way", store.describe());
+  else if (is(first, Code::kUnsupported) && !options.single_writer)
+    return fail(needs_single_writer(first.error().message()));
   else if (!first) return fail(first.error());
   TRY(put(store, segment::keys_copy_name(Generation(1)), commit_bytes));
   for (const SlotRequest& slot : slots) {

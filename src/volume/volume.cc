@@ -48,7 +48,8 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
     return fail(Code::kNotFound, "a format at {} was interrupted and left no volume: delete what is there and format again",
                 store.describe());
   }
-  volume->vid_ = crypto::blake2b(TRY(std::move(object)));
+  volume->object_bytes_ = TRY(std::move(object));
+  volume->vid_ = crypto::blake2b(volume->object_bytes_);
   TRY(check_trust(volume->vid_, options.expected, store.describe()));
   TRY(volume->unlock(keys));
   return volume;

@@ -47,6 +47,8 @@ class Volume {
                                                             const OpenOptions& options);
 
   [[nodiscard]] const VolumeObject& object() const { return object_; }
+  // As it is stored.
+  [[nodiscard]] const Bytes& object_bytes() const { return object_bytes_; }
   [[nodiscard]] const Vid& vid() const { return vid_; }
   [[nodiscard]] const Identity& identity() const { return identity_; }
   [[nodiscard]] std::shared_ptr<const KeyRing> keys() const { return keys_; }
@@ -82,6 +84,7 @@ class Volume {
   store::ObjectStore& store_;
   Vid vid_{};
   VolumeObject object_;
+  Bytes object_bytes_;
   Identity identity_;
   CommitRef anchor_;
   std::uint64_t page_cache_bytes_ = 0;

@@ -26,14 +26,14 @@ single_writer() {
 
 serve conditions=ignored
 new_volume 64M
-expect_status 1 "${try_mount[@]}"
+expect_status 6 "${try_mount[@]}"
 expect_message 'does not refuse to overwrite an object, so two writers could destroy .*--single-writer'
 single_writer
 
 serve conditions=501
 mkdir -p "$m"
-expect_status 1 "$S3CRATE" format "$url-new" --size 64M --key-file "$T/key"
-expect_message '501 NotImplemented.*use another store, or a volume made with --single-writer'
+expect_status 6 "$S3CRATE" format "$url-new" --size 64M --key-file "$T/key"
+expect_message '501 NotImplemented.*, so two writers could destroy .*: use another store, or a volume made with --single-writer$'
 single_writer
 
 say "a store that forgets its conditions after the volume was made"
@@ -41,7 +41,7 @@ set_strict conditions=enforced
 new_volume 64M
 for conditions in ignored 501; do
   set_strict conditions=$conditions
-  expect_status 1 "${try_mount[@]}"
+  expect_status 6 "${try_mount[@]}"
   expect_message '--single-writer'
 done
 set_strict conditions=enforced

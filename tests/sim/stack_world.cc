@@ -167,6 +167,7 @@ void StackWorld::run(const std::function<void()>& main) {
       volume::CreateOptions create;
       create.disk_bytes = format_.disk_bytes;
       create.extent_bytes = format_.extent_bytes;
+      create.single_writer = format_.single_writer;
       volume::SlotRequest slot;
       slot.key_file = key_file();
       auto made = volume::create(process->env(), process->store(), create, {&slot, 1});

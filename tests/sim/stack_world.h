@@ -18,6 +18,7 @@ inline constexpr std::uint32_t kStackBlock = 4096;
 struct StackFormat {
   std::uint64_t disk_bytes = 512 << 10;
   std::uint32_t extent_bytes = 16 << 10;
+  bool single_writer = false;
 };
 
 // Small everything; home and URL of the first place.

@@ -48,5 +48,21 @@ TEST(Create, OtherBytesUnderItsFirstNameAreAnotherFormat) {
   EXPECT_FALSE(memory.head("volume"));
 }
 
+TEST(Create, WithoutConditionalPutNothingIsLeftAndTheWayOutIsNamed) {
+  ASSERT_TRUE(crypto::initialise());
+  store::MemoryStore memory;
+  test::FaultStore store(memory);
+  store.set_hook([](store::Verb verb, const std::string&) -> Result<> {
+    if (verb != store::Verb::put) return {};
+    return fail(Code::kUnsupported, "conditional PUT is not offered");
+  });
+  const auto made = make(store);
+  ASSERT_TRUE(is(made, Code::kDenied)) << made.error().message();
+  EXPECT_EQ(made.error().message(),
+            "conditional PUT is not offered, so two writers could destroy each other's data: use another store, or a "
+            "volume made with --single-writer");
+  EXPECT_TRUE(memory.list("", "", 1)->objects.empty());
+}
+
 }  // namespace
 }  // namespace s3crate::volume
