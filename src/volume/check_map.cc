@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "segment/object_names.h"
+#include "volume/map_leaf.h"
 
 namespace s3crate::volume {
 
@@ -13,12 +14,6 @@ using segment::IndexedExtent;
 using segment::ObjectKind;
 
 namespace {
-
-BlockIndex block_of(ByteView key) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < 8; ++i) value = value << 8 | (i < key.size() ? key[i] : 0);
-  return BlockIndex(value);
-}
 
 std::string page_object(const Place& place) {
   return segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
@@ -49,41 +44,68 @@ Result<> MapCheck::run() {
   return flush();
 }
 
+// What a delta page says hides what its base says of the same blocks.
 Result<> MapCheck::leaf(const Page& page, const Place& place) {
-  for (std::size_t i = 0; i < page.entries.size(); ++i) {
-    const bool last = i + 1 == page.entries.size();
-    const BlockIndex limit = !last         ? block_of(page.entries[i + 1].key)
-                             : place.upper ? block_of(*place.upper)
-                                           : end_;
-    const BlockIndex from = block_of(page.entries[i].key);
-    auto run = decode_run(page.entries[i]);
-    if (!run || run->hole || run->end() > limit || run->end() > end_) {
-      const auto damage =
-          findings_.add(page_object(place), {},
-                        fmt::format("{}: a run at block {} of the map that may not be there",
-                                    page_object(place), from));
-      view_.changes.tile(
-          from, std::min(limit, end_), [](const Run&) {},
-          [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
-      continue;
+  RunMap amended;
+  TRY(runs_of(page, place, amended));
+  if (page.base) {
+    for (const PageEntry& entry : page.entries)
+      if (const auto run = decode_run(entry)) amended.put(*run);
+    const auto base = load_base(volume_.pages(), place, page);
+    if (!base && is_passing(base.error().code())) return fail(base.error());
+    Place at = place;
+    at.page = *page.base;
+    if (base) {
+      findings_.report().pages++;
+      TRY(runs_of(**base, at, amended));
+    } else {
+      lose_uncovered(findings_.add(page_object(at), {}, base.error().message()), amended,
+                     block_of(page.first_key), block_or_end(place.upper));
     }
-    Result<> added;
-    view_.changes.tile(
-        run->block, run->end(), [](const Run&) {},
-        [&](BlockIndex a, BlockIndex b) {
-          if (added) added = add(clip(*run, a, b));
-        });
-    TRY(added);
   }
   return findings_.tick("map", block_of(page.entries.back().key).value, end_.value);
 }
 
+Result<> MapCheck::runs_of(const Page& page, const Place& place, const RunMap& amended) {
+  for (std::size_t i = 0; i < page.entries.size(); ++i) {
+    auto run = run_at(page.entries, i, place.upper, page.kind);
+    if (!run || (!run->hole && run->end() > end_)) {
+      const BlockIndex from = block_of(page.entries[i].key);
+      const bool last = i + 1 == page.entries.size();
+      lose_uncovered(findings_.add(page_object(place), {},
+                                   fmt::format("{}: a run at block {} of the map that may not be there",
+                                               page_object(place), from)),
+                     amended, from,
+                     last ? block_or_end(place.upper) : block_of(page.entries[i + 1].key));
+      continue;
+    }
+    Result<> added;
+    if (!run->hole)
+      uncovered(amended, run->block, run->end(), [&](BlockIndex a, BlockIndex b) {
+        if (added) added = add(clip(*run, a, b));
+      });
+    TRY(added);
+  }
+  return {};
+}
+
+void MapCheck::uncovered(const RunMap& amended, BlockIndex from, BlockIndex to,
+                         const std::function<void(BlockIndex, BlockIndex)>& each) const {
+  const auto nothing = [](const Run&) {};
+  view_.changes.tile(from, to, nothing, [&](BlockIndex a, BlockIndex b) {
+    amended.tile(a, b, nothing, each);
+  });
+}
+
+void MapCheck::lose_uncovered(Findings::DamageId damage, const RunMap& amended, BlockIndex from,
+                              BlockIndex to) {
+  uncovered(amended, from, std::min(to, end_),
+            [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+}
+
 Result<> MapCheck::bad_page(const Place& place, ByteView lower, const Error& error) {
-  const auto damage = findings_.add(page_object(place), {}, error.message());
-  const BlockIndex to = place.upper ? std::min(block_of(*place.upper), end_) : end_;
-  view_.changes.tile(
-      block_of(lower), to, [](const Run&) {},
-      [&](BlockIndex a, BlockIndex b) { findings_.add_blocks(damage, a, b); });
+  lose_uncovered(findings_.add(page_object(place), {}, error.message()), {}, block_of(lower),
+                 block_or_end(place.upper));
   return {};
 }
 

@@ -17,6 +17,13 @@ class MapCheck {
  private:
   using Group = std::span<const Run>;  // of one object, by offset
   [[nodiscard]] Result<> leaf(const Page& page, const Place& place);
+  // Those of one page, less what a delta page over it says.
+  [[nodiscard]] Result<> runs_of(const Page& page, const Place& place, const RunMap& amended);
+  // The parts of [from, to) that neither the changes since the checkpoint nor a delta page hide.
+  void uncovered(const RunMap& amended, BlockIndex from, BlockIndex to,
+                 const std::function<void(BlockIndex, BlockIndex)>& each) const;
+  void lose_uncovered(Findings::DamageId damage, const RunMap& amended, BlockIndex from,
+                      BlockIndex to);
   [[nodiscard]] Result<> bad_page(const Place& place, ByteView lower, const Error& error);
   [[nodiscard]] Result<> add(const Run& run);
   [[nodiscard]] Result<> flush();

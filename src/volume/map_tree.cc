@@ -4,63 +4,26 @@
 // Runs do not overlap anywhere in the tree, so none reaches the first key of the next leaf: a leaf
 // alone answers for every block from its first key to its upper bound. This is checked of each run
 // that is looked at. Holes are not stored. Where runs that continue each other come to stand in one
-// leaf as it is built, they are joined.
+// leaf as it is built, they are joined. A few changes to a big leaf become a delta page over it.
 #include <algorithm>
-#include <array>
+#include <tuple>
 
 #include "base/check.h"
-#include "volume/run_map.h"
+#include "volume/map_leaf.h"
 #include "volume/tree_edit.h"
 
 namespace s3crate::volume {
 namespace {
 
-using BlockKey = std::array<std::uint8_t, 8>;
-
-BlockKey block_key(BlockIndex block) {
-  BlockKey key;
-  for (std::size_t i = 0; i < key.size(); ++i)
-    key[i] = static_cast<std::uint8_t>(block.value >> (56 - 8 * i));
-  return key;
-}
-
-// Of a bound: in the order of keys, also for one that is not eight bytes long, under which no leaf
-// is accepted.
-BlockIndex block_of(ByteView key) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < 8; ++i) value = value << 8 | (i < key.size() ? key[i] : 0);
-  return BlockIndex(value);
-}
-
-BlockIndex block_or_end(std::optional<ByteView> upper) {
-  return upper ? block_of(*upper) : BlockIndex(~std::uint64_t{0});
-}
-
-Result<Run> run_at(std::span<const PageEntry> entries, std::size_t i,
-                   std::optional<ByteView> upper) {
-  Run run = TRY(decode_run(entries[i]));
-  const BlockIndex limit =
-      i + 1 < entries.size() ? block_of(entries[i + 1].key) : block_or_end(upper);
-  if (run.hole || run.count == 0 || run.block > limit || run.count > limit - run.block) {
-    return fail(Code::kCorrupt, "a run of {} blocks at block {} in the map that may not be there",
-                run.count, run.block);
-  }
-  return run;
-}
-
-// Calls `each` with the stored runs that end behind `from` and begin before `to`, whole, until it
-// answers false.
+// Calls `each` with the stored runs that end behind `from` and begin before `to`, until it answers
+// false.
 Result<> for_each_run(PageLoader& loader, const TreeRoot& root, BlockIndex from, BlockIndex to,
                       const std::function<bool(const Run&)>& each) {
   CHECK(root.tree == TreeId::map);
   const BlockKey from_key = block_key(from), to_key = block_key(to);
   const auto in_leaf = [&](const Page& page, const Place& place) -> Result<bool> {
-    for (std::size_t i = floor_entry(page, from_key); i < page.entries.size(); ++i) {
-      const Run run = TRY(run_at(page.entries, i, place.upper));
-      if (run.block >= to) return false;
-      if (run.end() > from && !each(run)) return false;
-    }
-    return true;
+    return for_each_run_in(
+        page, place, from, to, [&] { return load_base(loader, place, page); }, each);
   };
   (void)TRY(for_each_leaf(loader, TRY(root_place(root)), from_key, to_key, in_leaf));
   return {};
@@ -70,15 +33,20 @@ Result<> for_each_run(PageLoader& loader, const TreeRoot& root, BlockIndex from,
 bool surely_hole_below(PageLoader& loader, const Place& place, BlockIndex from, BlockIndex to) {
   const PagePtr page = loader.cached(place.page);
   if (page == nullptr || !check_page(*page, place)) return false;
+  if (place.level == 0) {
+    const auto cached_base = [&]() -> Result<PagePtr> {
+      PagePtr base = loader.cached(*page->base);
+      if (base == nullptr) return fail(Code::kNotFound, "not in the cache");
+      TRY(check_base(*base, place, *page));
+      return base;
+    };
+    return for_each_run_in(*page, place, from, to, cached_base, [](const Run&) { return false; })
+        .value_or(false);
+  }
   for (std::size_t i = floor_entry(*page, block_key(from)); i < page->entries.size(); ++i) {
     if (block_of(page->entries[i].key) >= to) break;
-    if (place.level == 0) {
-      const Result<Run> run = run_at(page->entries, i, place.upper);
-      if (!run || run->end() > from) return false;
-    } else {
-      const Result<Place> child = child_place(place, *page, i);
-      if (!child || !surely_hole_below(loader, *child, from, to)) return false;
-    }
+    const Result<Place> child = child_place(place, *page, i);
+    if (!child || !surely_hole_below(loader, *child, from, to)) return false;
   }
   return true;
 }
@@ -109,7 +77,7 @@ class RunEdit final : public TreeEdit {
                  TreeBuilder& builder) override {
     const BlockIndex leaf_end = block_or_end(upper);
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      const Run run = TRY(run_at(entries, i, upper));
+      const Run run = TRY(run_at(entries, i, upper, PageKind::leaf));
       BlockIndex at = std::max(run.block, done_);
       while (!left_.empty() && next_block() < run.end()) {
         if (next_block() > at) TRY(add(clip(run, at, next_block()), builder));
@@ -122,6 +90,40 @@ class RunEdit final : public TreeEdit {
     return {};
   }
 
+  Result<bool> amend(const Place& place, const PagePtr& page, TreeBuilder& builder) override {
+    const auto before = std::pair(left_, done_);
+    const PageRef& base = page->base ? *page->base : place.page;
+    RunMap over;
+    for (std::size_t i = 0; page->base && i < page->entries.size(); ++i)
+      over.put(TRY(run_at(page->entries, i, place.upper, page->kind)));
+    std::uint64_t new_bytes = 0;
+    while (touches(place.upper) && is_delta_worth(new_bytes, new_bytes, base.length)) {
+      const Run change = take_next(block_or_end(place.upper));
+      if (!page->base && TRY(says(*page, place, change))) continue;
+      new_bytes += bytes_of(encode_run(change));
+      over.put(change);
+    }
+    if (over.empty() && !touches(place.upper)) {
+      TRY(builder.keep(0, page->first_key, place.page));
+      return true;
+    }
+    Page delta{.kind = PageKind::delta, .tree = TreeId::map, .level = 0, .first_key = page->first_key,
+               .base = base, .entries = {}, .extensions = {}};
+    std::uint64_t bytes = 0;
+    for (const Run& run : over.runs()) {
+      delta.entries.push_back(encode_run(run));
+      bytes += bytes_of(delta.entries.back());
+    }
+    if (touches(place.upper) || !is_delta_worth(bytes, new_bytes, base.length)) {
+      std::tie(left_, done_) = before;
+      return false;
+    }
+    if (compare(delta.entries.front().key, delta.first_key) < 0)
+      delta.first_key = delta.entries.front().key;
+    TRY(builder.amend(std::move(delta)));
+    return true;
+  }
+
   bool carry(std::optional<ByteView> upper) override {
     if (carried_ == nullptr) return false;
     while (touches(upper)) carried_->push_back(take_next(block_or_end(upper)));
@@ -129,6 +131,23 @@ class RunEdit final : public TreeEdit {
   }
 
  private:
+  static std::size_t bytes_of(const PageEntry& entry) {
+    return encoded_entry_bound(entry.key, entry.value);
+  }
+
+  // Whether a leaf holds just that already.
+  static Result<bool> says(const Page& leaf, const Place& place, const Run& change) {
+    BlockIndex at = change.block;
+    bool same = true;
+    (void)TRY(for_each_run_in(leaf, place, change.block, change.end(), {}, [&](const Run& run) {
+      const Run part = clip(run, change.block, change.end());
+      same = !change.hole && part == clip(change, part.block, part.end()) && part.block == at;
+      at = part.end();
+      return same;
+    }));
+    return same && (change.hole || at == change.end());
+  }
+
   BlockIndex next_block() const { return std::max(left_.front().block, done_); }
 
   // The next change, up to `end`: what is beyond waits for the next leaf.

@@ -29,6 +29,8 @@ class KeyEdit final : public TreeEdit {
     return {};
   }
 
+  Result<bool> amend(const Place&, const PagePtr&, TreeBuilder&) override { return false; }
+
   bool carry(std::optional<ByteView> upper) override {
     if (carried_ == nullptr) return false;
     for (; touches(upper); left_ = left_.subspan(1)) carried_->push_back(left_.front());

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Persistent, copy-on-write search trees of pages in map objects. A tree is a TreeRoot, or nothing when empty. Pages are
 // immutable, so readers need no lock; each is found by its reference and believed by its hash.
-//
-// Reads of a delta page answer its entries over those of its base: kUnsupported in this version, whose writers write none.
+// In the map a delta page may stand where a leaf does: it amends that leaf (volume/map_leaf.h).
 #pragma once
 
 #include <functional>

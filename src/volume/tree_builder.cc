@@ -105,6 +105,12 @@ Result<> TreeBuilder::keep(std::uint8_t level, ByteView first_key, const PageRef
                 {Bytes(first_key.begin(), first_key.end()), encode_page_ref(page)});
 }
 
+Result<> TreeBuilder::amend(Page delta) {
+  const Bytes first_key = delta.first_key;
+  const PageRef ref = TRY(writer_.write(std::move(delta)));
+  return keep(0, first_key, ref);
+}
+
 const PageEntry* TreeBuilder::last() const {
   if (levels_.empty() || levels_[0].entries.empty()) return nullptr;
   return &levels_[0].entries.back();

@@ -22,6 +22,9 @@ class TreeBuilder {
   // A page of `level` and all below it. `first_key` is its own.
   [[nodiscard]] Result<> keep(std::uint8_t level, ByteView first_key, const PageRef& page);
 
+  // A delta page, and with it the base that it names.
+  [[nodiscard]] Result<> amend(Page delta);
+
   // The last entry added, if it is still here: nullptr if a page was written or kept behind it.
   [[nodiscard]] const PageEntry* last() const;
   void replace_last(PageEntry entry);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One pass over a tree that lays changes over it. Subtrees that no change touches are kept unread,
 // subtrees that the changes replace altogether are left out unread; all else streams through a
-// TreeBuilder. A subtree whose page is damaged or gone is kept as it is, and the changes to it are
+// TreeBuilder. A leaf of the map that changes little gets a delta page over it. A subtree whose page is damaged or gone is kept as it is, and the changes to it are
 // carried: the caller has to lay them over whatever it reads there.
 #pragma once
 
@@ -21,6 +21,10 @@ class TreeEdit {
   // Adds what the changes below `upper` make of these entries of a leaf, and uses those changes up.
   [[nodiscard]] virtual Result<> apply(std::span<const PageEntry> entries,
                                        std::optional<ByteView> upper, TreeBuilder& builder) = 0;
+  // Lays the changes below the place's upper bound over its page by a delta page, and uses them up,
+  // if that is cheaper than to apply() them. Answers whether.
+  [[nodiscard]] virtual Result<bool> amend(const Place& place, const PagePtr& page,
+                                           TreeBuilder& builder) = 0;
   // Uses up the changes below `upper` by keeping them for the caller; false if he wants none.
   [[nodiscard]] virtual bool carry(std::optional<ByteView> upper) = 0;
 };

@@ -28,11 +28,11 @@ Result<Place> child_place(const Place& parent, const Page& page, std::size_t chi
 }
 
 Result<> check_page(const Page& page, const Place& place) {
-  if (page.kind == PageKind::delta)
-    return fail(Code::kUnsupported, "a delta page: made by a newer version");
-  const PageKind kind = place.level == 0 ? PageKind::leaf : PageKind::inner;
-  if (page.tree != place.tree || page.level != place.level || page.kind != kind ||
-      page.entries.empty()) {
+  if (page.kind == PageKind::delta && page.tree != TreeId::map)
+    return fail(Code::kUnsupported, "a delta page of tree {}: made by a newer version",
+                static_cast<int>(page.tree));
+  const bool kind_fits = place.level > 0 ? page.kind == PageKind::inner : page.kind != PageKind::inner;
+  if (page.tree != place.tree || page.level != place.level || !kind_fits || page.entries.empty()) {
     return fail(Code::kCorrupt,
                 "a page of tree {}, level {}, where one of tree {}, level {} should be",
                 static_cast<int>(page.tree), page.level, static_cast<int>(place.tree), place.level);
@@ -50,6 +50,20 @@ Result<PagePtr> load_page(PageLoader& loader, const Place& place) {
   PagePtr page = TRY(loader.load(place.page));
   TRY(check_page(*page, place));
   return page;
+}
+
+Result<PagePtr> load_base(PageLoader& loader, const Place& place, const Page& delta) {
+  PagePtr base = TRY(loader.load(*delta.base));
+  TRY(check_base(*base, place, delta));
+  return base;
+}
+
+Result<> check_base(const Page& base, const Place& place, const Page& delta) {
+  // It begins where the delta page does, or behind.
+  TRY(check_page(base, {.tree = place.tree, .level = 0, .page = *delta.base, .first_key = {},
+                        .upper = place.upper}));
+  if (base.kind == PageKind::leaf && compare(base.first_key, delta.first_key) >= 0) return {};
+  return fail(Code::kCorrupt, "a delta page amends a page that is not the leaf at its place");
 }
 
 std::size_t lower_bound(const Page& page, ByteView key) {

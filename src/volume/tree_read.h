@@ -2,7 +2,8 @@
 // The way down a tree, with all that a page must be at the place where its parent says that it is.
 // A hash says that a page is one of ours; these checks say that it is this one:
 //
-// - it is of this tree and exactly one level below its parent, leaves at level 0; no page is empty;
+// - it is of this tree and exactly one level below its parent, leaves and (in the map) delta pages at
+// level 0; no page is empty;
 // - its first key is its parent's key for it, and all its keys are below the parent's next key (the
 // upper bound).
 //
@@ -27,6 +28,9 @@ struct Place {
 [[nodiscard]] Result<Place> child_place(const Place& parent, const Page& page, std::size_t child);
 [[nodiscard]] Result<PagePtr> load_page(PageLoader& loader, const Place& place);
 [[nodiscard]] Result<> check_page(const Page& page, const Place& place);
+// The leaf that a delta page amends. `place` is the delta page's.
+[[nodiscard]] Result<PagePtr> load_base(PageLoader& loader, const Place& place, const Page& delta);
+[[nodiscard]] Result<> check_base(const Page& base, const Place& place, const Page& delta);
 
 // The first entry that is not below `key`; their number if there is none.
 [[nodiscard]] std::size_t lower_bound(const Page& page, ByteView key);
@@ -35,7 +39,7 @@ struct Place {
 [[nodiscard]] std::size_t floor_entry(const Page& page, ByteView key);
 [[nodiscard]] std::strong_ordering compare(ByteView a, ByteView b);
 
-// The leaves that may hold keys in [from, to), and the one that may hold the last key before
+// The leaves, or delta pages in their place, that may hold keys in [from, to), and the one that may hold the last key before
 // `from`, in order, until `each` answers false. Answers false then. Memory: one page a level.
 [[nodiscard]] Result<bool> for_each_leaf(
     PageLoader& loader, const Place& place, ByteView from, std::optional<ByteView> to,

@@ -103,7 +103,7 @@ device::DiskOptions StackRun::throw_options(Dice& dice) {
   options.checkpoint_runs = dice.between(5, 40);
   options.checkpoint_commits = static_cast<std::uint32_t>(dice.between(2, 40));
   options.delta_runs_max = dice.between(100, 300);
-  options.page_bytes = static_cast<std::uint32_t>(dice.between(400, 1500));
+  options.page_bytes = static_cast<std::uint32_t>(dice.between(400, 6000));
   return options;
 }
 

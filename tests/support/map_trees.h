@@ -19,9 +19,10 @@ using MapRun = segment::Run;  // testing::Test has a Run of its own
 inline void collect(TreeWorld& world, std::uint8_t level, const PageRef& ref,
                     std::vector<PageRef>& out) {
   out.push_back(ref);
-  if (level == 0) return;
   auto page = world.loader().load(ref);
   ASSERT_TRUE(page) << page.error().message();
+  if ((*page)->base) out.push_back(*(*page)->base);
+  if (level == 0) return;
   for (const PageEntry& entry : (*page)->entries) {
     collect(world, static_cast<std::uint8_t>(level - 1), *volume::decode_page_ref(entry.value),
             out);

@@ -8,9 +8,8 @@
 
 #include <map>
 
-#include "tests/support/map_trees.h"
+#include "tests/support/map_model.h"
 #include "tests/support/seed.h"
-#include "volume/run_map.h"
 
 namespace s3crate::test {
 namespace {
@@ -124,73 +123,6 @@ TEST(TreeTest, ErrorOfACallbackEndsTheScan) {
 
 // ---- The map ------------------------------------------------------------------------------------
 
-constexpr std::uint64_t kBlocks = 3000;
-
-struct Cell {
-  std::uint32_t number = 0;  // 0: a hole
-  std::uint64_t first = 0;
-  friend bool operator==(const Cell&, const Cell&) = default;
-};
-using MapModel = std::vector<Cell>;
-
-std::vector<MapRun> random_changes(std::mt19937_64& random, MapModel& model,
-                                   std::uint32_t& number) {
-  volume::RunMap changes;
-  const std::uint64_t area = 1 + random() % kBlocks, start = random() % (kBlocks - area + 1);
-  for (std::uint64_t n = 1 + random() % (random() % 5 == 0 ? 300 : 20); n > 0; --n) {
-    const std::uint64_t block = start + random() % area;
-    MapRun run;
-    if (random() % 5 == 0) {
-      run = hole_run(
-          block, 1 + random() % (random() % 5 == 0 ? kBlocks - block
-                                                   : std::min(kBlocks - block, std::uint64_t{40})));
-    } else {
-      const std::uint64_t count = 1 + random() % std::min<std::uint64_t>(16, kBlocks - block);
-      run = data_run(block, count, ++number, static_cast<std::uint16_t>(random() % (17 - count)));
-    }
-    changes.put(run);
-    for (std::uint64_t b = 0; b < run.count; ++b) {
-      model[run.block.value + b] = run.hole ? Cell{} : Cell{run.extent.number, run.first + b};
-    }
-  }
-  return changes.runs();
-}
-
-void expect_range(TreeWorld& world, const MaybeRoot& root, const MapModel& model,
-                  std::uint64_t from, std::uint64_t to) {
-  std::uint64_t at = from;
-  for (const MapRun& run : runs_in(world, root, from, to)) {
-    ASSERT_EQ(run.block.value, at);
-    ASSERT_GT(run.count, 0u);
-    ASSERT_LE(run.end().value, to);
-    for (; at < run.end().value; ++at) {
-      const Cell cell =
-          run.hole ? Cell{} : Cell{run.extent.number, run.first + (at - run.block.value)};
-      ASSERT_EQ(cell, model[at]) << "block " << at;
-    }
-  }
-  ASSERT_EQ(at, to);
-}
-
-void expect_seek(TreeWorld& world, const MaybeRoot& root, const MapModel& model, std::uint64_t from,
-                 std::uint64_t to) {
-  for (bool hole : {false, true}) {
-    std::uint64_t expected = from;
-    while (expected < to && (model[expected].number == 0) != hole) ++expected;
-    auto found = map_seek(world.loader(), root, BlockIndex(from), BlockIndex(to), hole);
-    ASSERT_TRUE(found);
-    ASSERT_EQ(found->value, expected)
-        << "from " << from << " to " << to << (hole ? " hole" : " data");
-  }
-}
-
-bool is_hole(const MapModel& model, std::uint64_t from, std::uint64_t to) {
-  for (; from < to; ++from) {
-    if (model[from].number != 0) return false;
-  }
-  return true;
-}
-
 // No page is empty, too large, or the only child of the root.
 void expect_sound(TreeWorld& world, const MaybeRoot& root) {
   if (root && root->level > 0) {
@@ -217,20 +149,20 @@ TEST(MapTreeTest, BehavesAsAnArrayOfBlocksAtEveryOldRoot) {
   world.page_bytes = 40 + random() % 500;
   std::vector<std::pair<MaybeRoot, MapModel>> history;
   MaybeRoot root;
-  MapModel model(kBlocks);
+  MapModel model(kMapModelBlocks);
   std::uint32_t number = 0;
   for (int step = 0; step < 100; ++step) {
     const std::vector<MapRun> changes = random_changes(random, model, number);
     root = update_map(world, root, changes);
     for (int i = 0; i < 10; ++i) {
-      const std::uint64_t from = random() % kBlocks, to = from + random() % (kBlocks - from + 1);
+      const std::uint64_t from = random() % kMapModelBlocks, to = from + random() % (kMapModelBlocks - from + 1);
       ASSERT_NO_FATAL_FAILURE(expect_range(world, root, model, from, to)) << "step " << step;
       ASSERT_NO_FATAL_FAILURE(expect_seek(world, root, model, from, to)) << "step " << step;
       const bool surely = map_surely_hole(world.loader(), root, BlockIndex(from), BlockIndex(to));
       ASSERT_TRUE(!surely || is_hole(model, from, to))
           << "step " << step << " from " << from << " to " << to;
     }
-    ASSERT_NO_FATAL_FAILURE(expect_range(world, root, model, 0, kBlocks)) << "step " << step;
+    ASSERT_NO_FATAL_FAILURE(expect_range(world, root, model, 0, kMapModelBlocks)) << "step " << step;
     if (step % 10 == 0) {
       ASSERT_NO_FATAL_FAILURE(expect_sound(world, root)) << "step " << step;
     }
@@ -238,7 +170,7 @@ TEST(MapTreeTest, BehavesAsAnArrayOfBlocksAtEveryOldRoot) {
   }
   world.make_cold();
   for (const auto& [old, then] : history)
-    ASSERT_NO_FATAL_FAILURE(expect_range(world, old, then, 0, kBlocks));
+    ASSERT_NO_FATAL_FAILURE(expect_range(world, old, then, 0, kMapModelBlocks));
 }
 
 TEST(MapTreeTest, RunsThatContinueEachOtherAreOneInTheMap) {
