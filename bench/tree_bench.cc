@@ -39,7 +39,8 @@ struct BigMap {
   }
   MaybeRoot update(const MaybeRoot& from, const std::vector<Run>& changes) {
     auto writer = world.writer();
-    const MaybeRoot updated = map_update(world.loader(), writer, from, changes).value();
+    volume::Ledger ledger;
+    const MaybeRoot updated = map_update(world.loader(), writer, from, changes, ledger).value();
     bytes_written = 0;
     const auto objects = writer.finish();
     for (const auto& info : objects.value()) bytes_written += info.length;

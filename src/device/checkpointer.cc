@@ -9,7 +9,6 @@ using segment::ObjectInfo;
 using volume::CommitBody;
 using volume::CommitKind;
 using volume::TreeChange;
-using volume::TreeId;
 
 namespace {
 // Each try puts its pages anew, so one that keeps failing (over a damaged page, say) must not be tried often.
@@ -17,6 +16,9 @@ constexpr Duration kTroublePauseFirst = std::chrono::seconds(5);
 constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
 // Changes that one checkpoint hands on to the next, over pages that cannot be read.
 constexpr std::size_t kCarriedMax = 1 << 16;
+// Of subtrees that were dropped unread, so many pages are walked each time; and so many notes of them fit in a commit.
+constexpr std::size_t kWalkedPagesMax = 512;
+constexpr std::size_t kDroppedNotesMax = 48;
 
 // Moves those objects that `rows` are of out of `objects`.
 std::vector<ObjectInfo> take_rows(std::vector<ObjectInfo>& objects, const std::vector<TreeChange>& rows) {
@@ -34,14 +36,14 @@ std::vector<ObjectInfo> take_rows(std::vector<ObjectInfo>& objects, const std::v
 }  // namespace
 
 Checkpointer::Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
-                           const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
+                           CheckpointState state, Uploader& uploader, const CheckpointerOptions& options,
                            std::function<void(const Error&)> trouble)
     : env_(env),
       head_(head),
       volume_(volume),
       chain_(chain),
       objects_(objects),
-      objects_root_(objects_root),
+      state_(std::move(state)),
       uploader_(uploader),
       options_(options),
       trouble_(std::move(trouble)) {}
@@ -103,6 +105,21 @@ Result<> Checkpointer::check_carried(std::size_t runs, std::size_t rows) {
   return fail(damage);
 }
 
+// The generations since the last checkpoint. Most of them the chain has seen; the others (of before this mount) are loaded; one
+// that is damaged is passed over.
+Result<std::vector<volume::Event>> Checkpointer::events(Generation as_of) {
+  std::vector<volume::Event> seen = chain_.events(as_of);
+  std::vector<volume::Event> out;
+  const Generation to = seen.empty() ? as_of : Generation(seen.front().entry.generation.value - 1);
+  for (Generation at = state_.ref.as_of.next(); at <= to; at = at.next()) {
+    auto commit = volume_.load_commit(at);
+    if (commit) out.push_back(volume::event_of(*commit));
+    else if (!is(commit, Code::kCorrupt) && !is(commit, Code::kNotFound)) return fail(commit.error());
+  }
+  out.insert(out.end(), std::move_iterator(seen.begin()), std::move_iterator(seen.end()));
+  return out;
+}
+
 Result<> Checkpointer::store(const Head::Changes& changes) {
   std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
   volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
@@ -110,19 +127,20 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
                              .new_id = [this] { return chain_.new_object_id(); },
                              .page_bytes = options_.page_bytes});
   std::vector<volume::Run> carried;
+  volume::Companions companions = state_.companions;
   volume::MaybeRoot map =
-      TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs(), &carried));
+      TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs(), companions.late, &carried));
+  // Over a page that is gone they stand in the commit instead; as they do so each time, they count too long.
+  for (const volume::Run& run : carried) companions.late.add(run);
+  TRY(companions.late.walk(volume_.pages(), kWalkedPagesMax, kDroppedNotesMax));
 
   std::vector<ObjectInfo> objects = changes.objects;
   std::ranges::sort(objects, {}, &ObjectInfo::key);
-  std::vector<TreeChange> rows;
-  for (const ObjectInfo& info : objects) {
-    volume::PageEntry entry = volume::encode_object_info(info);
-    rows.push_back({std::move(entry.key), std::move(entry.value)});
-  }
+  const std::vector<volume::Event> events = TRY(this->events(changes.as_of));
   std::vector<TreeChange> rows_left;
-  volume::MaybeRoot table =
-      TRY(volume::tree_update(volume_.pages(), writer, TreeId::objects, objects_root_, rows, &rows_left));
+  companions = TRY(volume::update_companions(volume_.pages(), writer, std::move(companions),
+                                             {.as_of = changes.as_of, .previous = state_.ref.commit, .objects = objects,
+                                              .events = events}, rows_left));
   TRY(check_carried(carried.size(), rows_left.size()));
   const std::vector<ObjectInfo> objects_left = take_rows(objects, rows_left);
 
@@ -132,7 +150,7 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
   body.checkpoint.as_of = changes.as_of;
   if (map) body.roots.push_back(*map);
-  if (table) body.roots.push_back(*table);
+  put_companions(companions, body);
   body.objects = TRY(writer.finish());
   std::vector<ObjectInfo> own = body.objects;
   body.objects.insert(body.objects.end(), objects_left.begin(), objects_left.end());
@@ -140,8 +158,9 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   volume::CommitRef ref = TRY(uploader_.append(std::move(body)));
   for (ObjectInfo& info : own) info.born = ref.generation;
   own.insert(own.end(), objects_left.begin(), objects_left.end());
-  objects_.rebase(table, objects);
-  objects_root_ = table;
+  objects_.rebase(companions.objects, objects);
+  chain_.forget_events(changes.as_of);
+  state_ = {std::move(companions), {ref.generation, changes.as_of, {}}};
   head_.end_checkpoint(map, carried, own);
   return {};
 }

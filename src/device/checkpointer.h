@@ -16,11 +16,17 @@ struct CheckpointerOptions {
   std::uint64_t delta_runs_max = 400'000;
 };
 
+// What the newest checkpoint holds beside the map.
+struct CheckpointState {
+  volume::Companions companions;
+  volume::CheckpointRef ref;
+};
+
 class Checkpointer {
  public:
-  // All outlive it. `objects_root` is the object table as of the newest checkpoint.
+  // All outlive it.
   Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
-               const volume::MaybeRoot& objects_root, Uploader& uploader, const CheckpointerOptions& options,
+               CheckpointState state, Uploader& uploader, const CheckpointerOptions& options,
                std::function<void(const Error&)> trouble);
   ~Checkpointer();
   void start();
@@ -31,6 +37,7 @@ class Checkpointer {
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
   [[nodiscard]] Result<> store(const Head::Changes& changes);
+  [[nodiscard]] Result<std::vector<volume::Event>> events(Generation as_of);
   [[nodiscard]] Result<> check_carried(std::size_t runs, std::size_t rows);
   [[nodiscard]] Result<> pause(Duration how_long);
 
@@ -39,7 +46,7 @@ class Checkpointer {
   volume::Volume& volume_;
   volume::Chain& chain_;
   volume::ObjectTable& objects_;
-  volume::MaybeRoot objects_root_;  // the task's alone
+  CheckpointState state_;  // the task's alone
   Uploader& uploader_;
   const CheckpointerOptions options_;
   const std::function<void(const Error&)> trouble_;

@@ -63,8 +63,8 @@ std::function<void(const Error&)> DiskImpl::trouble_reporter() {
 void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   opened_ = view.generation;
   objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
-  objects_->rebase(view.objects, {});
-  objects_root_ = view.objects;
+  objects_->rebase(view.companions.objects, {});
+  at_checkpoint_ = {std::move(view.companions), view.checkpoint};
   for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes);
   source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size());
@@ -107,7 +107,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                                           writer_.uploader->make_room();
                                         });
   w.checkpointer = std::make_unique<Checkpointer>(
-      env_, *head_, volume_, *w.chain, *objects_, objects_root_, *w.uploader,
+      env_, *head_, volume_, *w.chain, *objects_, at_checkpoint_, *w.uploader,
       CheckpointerOptions{options_.checkpoint_runs, options_.checkpoint_commits, options_.page_bytes, options_.delta_runs_max},
       trouble);
 }

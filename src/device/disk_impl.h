@@ -75,7 +75,7 @@ class DiskImpl final : public Disk {
   const DiskOptions options_;
   const MonotonicTime started_;
   std::unique_ptr<volume::ObjectTable> objects_;
-  volume::MaybeRoot objects_root_;
+  CheckpointState at_checkpoint_;  // as it was opened
   std::unique_ptr<cache::ExtentCache> cache_;
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;

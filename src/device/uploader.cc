@@ -347,6 +347,7 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
     info.ring = placed.segment->ring;
     info.sealed_secret = placed.segment->sealed_secret;
     info.blocks = placed.blocks;
+    info.has_holes = !placed.index.holes.empty();
     auto put = put_object(segment::object_name(info.kind, header.id, info.nonce), assembled->object);
     if (put) {
       counters_.segments++;

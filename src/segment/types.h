@@ -84,7 +84,8 @@ struct ObjectInfo {
   std::uint32_t index_length = 0;  // segment only
   std::uint32_t ring = 0;          // whose data key the secret is sealed to; not for map objects
   SealedSecret sealed_secret{};    // not for map objects
-  std::uint64_t blocks = 0;        // how many blocks its extents hold
+  std::uint64_t blocks = 0;        // how many blocks its extents hold; of a map object: its pages
+  bool has_holes = false;          // segment: its index lists holes
   friend bool operator==(const ObjectInfo&, const ObjectInfo&) = default;
 };
 

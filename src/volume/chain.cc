@@ -12,6 +12,7 @@ using segment::commit_name;
 namespace {
 
 constexpr int kOpenTriesMax = 64;
+constexpr std::size_t kEventsMax = 65'536;  // some 150 bytes each; older ones are read again
 constexpr int kCorruptTriesMax = 5;  // a flipped bit on the way is not the commit's
 constexpr Duration kPauseFirst = std::chrono::milliseconds(100);
 constexpr Duration kPauseMax = std::chrono::seconds(10);
@@ -50,6 +51,19 @@ Generation Chain::head() const {
   return head_.generation;
 }
 
+std::vector<Event> Chain::events(Generation through) const {
+  MutexLock lock(mu_);
+  std::vector<Event> out;
+  for (const Event& event : events_)
+    if (event.entry.generation <= through) out.push_back(event);
+  return out;
+}
+
+void Chain::forget_events(Generation through) {
+  MutexLock lock(mu_);
+  while (!events_.empty() && events_.front().entry.generation <= through) events_.pop_front();
+}
+
 Result<ObjectId> Chain::new_object_id() {
   MutexLock lock(mu_);
   if (next_counter_ > ObjectId::kCounterMax) return fail(Code::kNoSpace, "this epoch has used up its object ids: mount again");
@@ -72,8 +86,12 @@ void Chain::advance(const Commit& commit) {
   newest_.body.objects.clear();
   newest_.inline_extents.clear();
   last_contact_ = env_.clock.boottime_now();
+  Event event = event_of(commit);
   MutexLock lock(mu_);
   head_ = {commit.header.generation, commit.hash};
+  if (!events_.empty() && events_.back().entry.generation.next() != event.entry.generation) events_.clear();
+  events_.push_back(std::move(event));
+  if (events_.size() > kEventsMax) events_.pop_front();
 }
 
 Result<Bytes> Chain::seal(Commit& commit) {

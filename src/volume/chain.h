@@ -18,6 +18,7 @@
 // Threading: append() calls one at a time (the caller's uploader sees to it); head() any time.
 #pragma once
 
+#include <deque>
 #include <functional>
 
 #include "volume/volume.h"
@@ -62,6 +63,10 @@ class Chain {
 
   [[nodiscard]] Generation head() const;
   [[nodiscard]] const WriterIdentity& who() const { return who_; }
+  // The generations that this chain has seen become part of it, up to and with `through`, oldest first; without a gap but at the
+  // old end, where only so many are kept.
+  [[nodiscard]] std::vector<Event> events(Generation through) const;
+  void forget_events(Generation through);
   // A fresh object id of this epoch. kNoSpace after 2^40 of them.
   [[nodiscard]] Result<ObjectId> new_object_id();
 
@@ -92,6 +97,7 @@ class Chain {
   std::unique_ptr<CondVar> stopping_;
   bool stopped_ GUARDED_BY(mu_) = false;
   CommitRef head_ GUARDED_BY(mu_);
+  std::deque<Event> events_ GUARDED_BY(mu_);
   std::uint64_t next_counter_ GUARDED_BY(mu_) = 1;
 
   // The appender's alone.

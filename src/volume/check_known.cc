@@ -103,7 +103,7 @@ Result<std::optional<ObjectInfo>> KnownObjects::find(const ObjectKey& key) {
   auto fresh = std::ranges::lower_bound(fresh_, key, {}, &ObjectInfo::key);
   if (fresh != fresh_.end() && fresh->key == key) return *fresh;
   Bytes table_key = object_table_key(key);
-  auto value = TRY(tree_find(volume_.pages(), view_.objects, table_key));
+  auto value = TRY(tree_find(volume_.pages(), view_.companions.objects, table_key));
   if (!value) return std::nullopt;
   return TRY(decode_object_info({std::move(table_key), std::move(*value)}));
 }
@@ -135,7 +135,7 @@ Result<> KnownObjects::for_each(Findings& findings,
     findings.report().orphans_known = false;
     return {};
   };
-  TRY(walk_tree(volume_.pages(), view_.objects, findings.report().pages, leaf, bad));
+  TRY(walk_tree(volume_.pages(), view_.companions.objects, findings.report().pages, leaf, bad));
   for (; fresh != fresh_.end(); ++fresh) TRY(each(*fresh));
   return {};
 }

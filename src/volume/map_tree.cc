@@ -55,8 +55,8 @@ bool surely_hole_below(PageLoader& loader, const Place& place, BlockIndex from, 
 // done_.
 class RunEdit final : public TreeEdit {
  public:
-  RunEdit(std::span<const Run> changes, std::vector<Run>* carried)
-      : left_(changes), carried_(carried) {}
+  RunEdit(std::span<const Run> changes, std::vector<Run>* carried, Ledger& ledger)
+      : left_(changes), carried_(carried), ledger_(ledger) {}
 
   bool touches(std::optional<ByteView> upper) const override {
     return !left_.empty() && (!upper || next_block() < block_of(*upper));
@@ -90,6 +90,8 @@ class RunEdit final : public TreeEdit {
     return {};
   }
 
+  void forget(const Page& page) override { ledger_.forget_runs(page); }
+
   Result<bool> amend(const Place& place, const PagePtr& page, TreeBuilder& builder) override {
     const auto before = std::pair(left_, done_);
     const PageRef& base = page->base ? *page->base : place.page;
@@ -120,6 +122,7 @@ class RunEdit final : public TreeEdit {
     }
     if (compare(delta.entries.front().key, delta.first_key) < 0)
       delta.first_key = delta.entries.front().key;
+    for (const Run& run : over.runs()) ledger_.add(run);
     TRY(builder.amend(std::move(delta)));
     return true;
   }
@@ -165,6 +168,7 @@ class RunEdit final : public TreeEdit {
   }
 
   Result<> add(const Run& run, TreeBuilder& builder) {
+    ledger_.add(run);
     const PageEntry* last = builder.last();
     if (last != nullptr && equal(last->key, block_key(last_.block)) && joins(last_, run)) {
       last_.count += run.count;
@@ -177,6 +181,7 @@ class RunEdit final : public TreeEdit {
 
   std::span<const Run> left_;
   std::vector<Run>* carried_;
+  Ledger& ledger_;
   BlockIndex done_;
   Run last_;  // the one added last
 };
@@ -223,12 +228,13 @@ Result<BlockIndex> map_seek(PageLoader& loader, const MaybeRoot& root, BlockInde
 }
 
 Result<MaybeRoot> map_update(PageLoader& loader, PageWriter& writer, const MaybeRoot& root,
-                             std::span<const Run> changes, std::vector<Run>* carried) {
+                             std::span<const Run> changes, Ledger& ledger,
+                             std::vector<Run>* carried) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     CHECK(changes[i].count > 0 && (i == 0 || changes[i - 1].end() <= changes[i].block));
   }
-  RunEdit edit(changes, carried);
-  return edit_tree(loader, writer, TreeId::map, root, edit);
+  RunEdit edit(changes, carried, ledger);
+  return edit_tree(loader, writer, TreeId::map, root, edit, ledger);
 }
 
 }  // namespace s3crate::volume

@@ -10,6 +10,7 @@ namespace {
 using segment::ObjectKind;
 
 constexpr std::size_t kObjectTableKeySize = 10;
+constexpr std::uint8_t kHasHoles = 0x80;  // with the kind
 // An empty page sealed: ring, nonce, tag, head, and three empty parts.
 constexpr std::uint32_t kStoredPageMin = 4 + crypto::kSealOverhead + sizeof(wire::PageHead) + 3;
 constexpr std::uint32_t kStoredPageMax = 4 + crypto::kSealOverhead + kPagePlainMax;
@@ -92,7 +93,9 @@ Bytes encode_roots(const std::vector<TreeRoot>& roots) {
 }
 
 void put_object_info(ByteWriter& writer, const ObjectInfo& info) {
-  writer.u8(static_cast<std::uint8_t>(info.kind));
+  CHECK(!info.has_holes || info.kind == ObjectKind::segment);
+  writer.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(info.kind) |
+                                      (info.has_holes ? kHasHoles : 0)));
   writer.varint(info.born.value);
   writer.varint(info.length);
   writer.varint(info.blocks);
@@ -113,8 +116,11 @@ void put_object_info(ByteWriter& writer, const ObjectInfo& info) {
 ObjectInfo get_object_info(ByteReader& reader, const ObjectKey& key) {
   ObjectInfo info;
   info.key = key;
-  const std::uint8_t kind = reader.u8();
+  const std::uint8_t first = reader.u8();
+  const std::uint8_t kind = first & ~kHasHoles;
   info.kind = ObjectKind{kind};
+  info.has_holes = (first & kHasHoles) != 0;
+  if (info.has_holes && info.kind != ObjectKind::segment) reader.fail();
   if (kind < static_cast<std::uint8_t>(ObjectKind::segment) ||
       kind > static_cast<std::uint8_t>(ObjectKind::inline_extents))
     reader.fail();
@@ -122,7 +128,7 @@ ObjectInfo get_object_info(ByteReader& reader, const ObjectKey& key) {
   info.length = get_up_to(reader, info.kind == ObjectKind::inline_extents
                                       ? kInlineBytesMax
                                       : segment::kObjectBytesMax);
-  info.blocks = get_up_to(reader, info.kind == ObjectKind::map ? 0 : segment::kDiskBlocksMax);
+  info.blocks = get_up_to(reader, segment::kDiskBlocksMax);
   if (info.kind != ObjectKind::inline_extents) {
     info.nonce = reader.array<sizeof(ObjectNonce)>();
     info.hash = reader.array<sizeof(Hash)>();

@@ -23,6 +23,7 @@ Result<PageRef> PageWriter::write(Page page) {
   const MapObjectHeader header{.vid = target_.vid, .id = *id_};
   const PageRef ref =
       seal_page(header, nonce_, target_.ring, page, target_.page_key, target_.random, object_);
+  ++pages_;
   target_.loader.insert(ref, std::make_shared<const Page>(std::move(page)));
   if (object_.size() >= target_.object_bytes) TRY(put_object());
   return ref;
@@ -52,6 +53,7 @@ Result<> PageWriter::put_object() {
   info.nonce = nonce_;
   info.length = object_.size();
   info.hash = crypto::blake2b(object_);
+  info.blocks = std::exchange(pages_, 0);
   written_.push_back(info);
   id_.reset();
   object_.clear();

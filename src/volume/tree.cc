@@ -29,6 +29,7 @@ class KeyEdit final : public TreeEdit {
     return {};
   }
 
+  void forget(const Page&) override {}
   Result<bool> amend(const Place&, const PagePtr&, TreeBuilder&) override { return false; }
 
   bool carry(std::optional<ByteView> upper) override {
@@ -79,13 +80,13 @@ Result<> tree_scan(PageLoader& loader, const MaybeRoot& root, ByteView from,
 
 Result<MaybeRoot> tree_update(PageLoader& loader, PageWriter& writer, TreeId tree,
                               const MaybeRoot& root, std::span<const TreeChange> changes,
-                              std::vector<TreeChange>* carried) {
+                              Ledger& ledger, std::vector<TreeChange>* carried) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     CHECK(i == 0 || compare(changes[i - 1].key, changes[i].key) < 0);
     CHECK(changes[i].key.size() <= kPageKeyMax);
   }
   KeyEdit edit(changes, carried);
-  return edit_tree(loader, writer, tree, root, edit);
+  return edit_tree(loader, writer, tree, root, edit, ledger);
 }
 
 }  // namespace s3crate::volume

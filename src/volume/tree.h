@@ -78,10 +78,12 @@ class PageWriter {
   std::optional<ObjectId> id_;
   ObjectNonce nonce_{};
   Bytes object_;
+  std::uint64_t pages_ = 0;  // in it
   std::vector<ObjectInfo> written_;
 };
 
 using MaybeRoot = std::optional<TreeRoot>;
+class Ledger;
 
 // --- any tree: keys and values -----------------------------------------------------------------------------------------
 
@@ -95,8 +97,9 @@ struct TreeChange {
 };
 // The tree with the changes (ascending, distinct keys); unchanged pages are shared with the old one. Over a page that is damaged
 // or gone nothing can be laid: it stays, and the changes to it are appended to `carried` in order. Without one that is an error.
+// `ledger` (volume/ledger.h) is told what is in the old tree and not in the new one.
 [[nodiscard]] Result<MaybeRoot> tree_update(PageLoader& loader, PageWriter& writer, TreeId tree, const MaybeRoot& root,
-                                            std::span<const TreeChange> changes,
+                                            std::span<const TreeChange> changes, Ledger& ledger,
                                             std::vector<TreeChange>* carried = nullptr);
 
 // --- the map: runs -------------------------------------------------------------------------------------------------------
@@ -111,6 +114,7 @@ struct TreeChange {
 // The map with the changes laid over it (sorted, no overlaps; holes take out). A subtree that a hole covers is dropped unread.
 // `carried` as in tree_update.
 [[nodiscard]] Result<MaybeRoot> map_update(PageLoader& loader, PageWriter& writer, const MaybeRoot& root,
-                                           std::span<const Run> changes, std::vector<Run>* carried = nullptr);
+                                           std::span<const Run> changes, Ledger& ledger,
+                                           std::vector<Run>* carried = nullptr);
 
 }  // namespace s3crate::volume

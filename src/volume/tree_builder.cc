@@ -133,16 +133,17 @@ void TreeBuilder::page_begins(const Place& place, const PagePtr& page) {
   at.old_ref = place.page;
 }
 
-Result<> TreeBuilder::page_ends(std::uint8_t number) {
+Result<bool> TreeBuilder::page_ends(std::uint8_t number) {
   Level& at = level(number);
   const PagePtr old = std::exchange(at.old, nullptr);
   for (std::size_t below = 0; below < number; ++below) {
-    if (!levels_[below].entries.empty()) return {};
+    if (!levels_[below].entries.empty()) return false;
   }
-  if (old == nullptr || at.entries != old->entries) return {};
+  if (old == nullptr || at.entries != old->entries) return false;
   at.entries.clear();
   at.bytes = 0;
-  return add_to(number + std::size_t{1}, {old->first_key, encode_page_ref(at.old_ref)});
+  TRY(add_to(number + std::size_t{1}, {old->first_key, encode_page_ref(at.old_ref)}));
+  return true;
 }
 
 bool TreeBuilder::empty_above(std::size_t number) const {

@@ -30,9 +30,9 @@ class TreeBuilder {
   void replace_last(PageEntry entry);
 
   // Around the parts of an old page of `level`: if they are what was added in between, it is not
-  // written anew.
+  // written anew. Answers whether it stays.
   void page_begins(const Place& place, const PagePtr& page);
-  [[nodiscard]] Result<> page_ends(std::uint8_t level);
+  [[nodiscard]] Result<bool> page_ends(std::uint8_t level);
 
   // Nothing if there were no entries.
   [[nodiscard]] Result<MaybeRoot> finish();

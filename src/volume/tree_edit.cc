@@ -15,53 +15,87 @@ Result<> keep(const Place& place, TreeBuilder& builder) {
   return builder.keep(place.level, place.first_key.value_or(ByteView()), place.page);
 }
 
-// What a delta page makes of its base becomes a leaf, or leaves.
-Result<> fold(PageLoader& loader, const Place& place, const Page& delta, TreeEdit& edit,
-              TreeBuilder& builder) {
-  const auto loaded = load_base(loader, place, delta);
-  if (is_lost(loaded) && edit.carry(place.upper)) return keep(place, builder);
-  const PagePtr base = TRY(loaded);
-  std::vector<PageEntry> entries;
-  const auto add = [&entries](const Run& run) {
-    entries.push_back(encode_run(run));
-    return true;
-  };
-  (void)TRY(for_each_run_in(delta, place, BlockIndex(0), block_or_end(std::nullopt),
-                            [&]() -> Result<PagePtr> { return base; }, add));
-  return edit.apply(entries, place.upper, builder);
-}
+// One pass.
+class Pass {
+ public:
+  Pass(PageLoader& loader, TreeEdit& edit, TreeBuilder& builder, Ledger& ledger)
+      : loader_(loader), edit_(edit), builder_(builder), ledger_(ledger) {}
 
-// The depth is that of the tree: at most kTreeLevelMax.
-Result<> edit_page(PageLoader& loader, const Place& place, TreeEdit& edit, TreeBuilder& builder) {
-  const auto loaded = load_page(loader, place);
-  if (is_lost(loaded) && edit.carry(place.upper)) return keep(place, builder);
-  const PagePtr page = TRY(loaded);
-  if (place.level == 0 && TRY(edit.amend(place, page, builder))) return {};
-  if (page->kind == PageKind::delta) return fold(loader, place, *page, edit, builder);
-  builder.page_begins(place, page);
-  if (place.level == 0) TRY(edit.apply(page->entries, place.upper, builder));
-  for (std::size_t i = 0; place.level > 0 && i < page->entries.size(); ++i) {
-    const Place child = TRY(child_place(place, *page, i));
-    if (!edit.touches(child.upper)) {
-      TRY(keep(child, builder));
-    } else if (edit.replaces(*child.first_key, child.upper)) {
-      TRY(edit.apply({}, child.upper, builder));
-    } else {
-      TRY(edit_page(loader, child, edit, builder));
+  // The depth is that of the tree: at most kTreeLevelMax.
+  Result<> page(const Place& place) {
+    const auto loaded = load_page(loader_, place);
+    if (is_lost(loaded) && edit_.carry(place.upper)) return keep(place, builder_);
+    const PagePtr page = TRY(loaded);
+    if (place.level == 0 && TRY(edit_.amend(place, page, builder_))) {
+      if (page->base) forget(place.page, *page);
+      return {};
     }
+    if (page->base) return fold(place, *page);
+    builder_.page_begins(place, page);
+    if (place.level == 0) {
+      edit_.forget(*page);
+      TRY(edit_.apply(page->entries, place.upper, builder_));
+    } else {
+      TRY(children(place, *page));
+    }
+    if (!TRY(builder_.page_ends(place.level))) ledger_.forget_page(place.page);
+    return {};
   }
-  return builder.page_ends(place.level);
-}
+
+ private:
+  Result<> children(const Place& place, const Page& page) {
+    for (std::size_t i = 0; i < page.entries.size(); ++i) {
+      const Place child = TRY(child_place(place, page, i));
+      if (!edit_.touches(child.upper)) {
+        TRY(keep(child, builder_));
+      } else if (edit_.replaces(*child.first_key, child.upper)) {
+        ledger_.drop({.level = place.level, .page = place.page, .from = page.entries[i].key,
+                      .to = i + 1 < page.entries.size() ? page.entries[i + 1].key : Bytes()});
+        TRY(edit_.apply({}, child.upper, builder_));
+      } else {
+        TRY(this->page(child));
+      }
+    }
+    return {};
+  }
+
+  // What a delta page makes of its base becomes a leaf, or leaves.
+  Result<> fold(const Place& place, const Page& delta) {
+    const auto loaded = load_base(loader_, place, delta);
+    if (is_lost(loaded) && edit_.carry(place.upper)) return keep(place, builder_);
+    const PagePtr base = TRY(loaded);
+    std::vector<PageEntry> entries;
+    const auto add = [&entries](const Run& run) {
+      entries.push_back(encode_run(run));
+      return true;
+    };
+    (void)TRY(for_each_run_in(delta, place, BlockIndex(0), block_or_end(std::nullopt),
+                              [&]() -> Result<PagePtr> { return base; }, add));
+    forget(place.page, delta);
+    forget(*delta.base, *base);
+    return edit_.apply(entries, place.upper, builder_);
+  }
+
+  void forget(const PageRef& ref, const Page& page) {
+    edit_.forget(page);
+    ledger_.forget_page(ref);
+  }
+
+  PageLoader& loader_;
+  TreeEdit& edit_;
+  TreeBuilder& builder_;
+  Ledger& ledger_;
+};
 
 }  // namespace
 
 Result<MaybeRoot> edit_tree(PageLoader& loader, PageWriter& writer, TreeId tree,
-                            const MaybeRoot& root, TreeEdit& edit) {
+                            const MaybeRoot& root, TreeEdit& edit, Ledger& ledger) {
   CHECK(!root || root->tree == tree);
   if (!edit.touches(std::nullopt)) return root;
   TreeBuilder builder(writer, tree);
   if (root) {
-    TRY(edit_page(loader, TRY(root_place(*root)), edit, builder));
+    TRY(Pass(loader, edit, builder, ledger).page(TRY(root_place(*root))));
   } else {
     TRY(edit.apply({}, std::nullopt, builder));
   }

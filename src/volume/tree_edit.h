@@ -5,6 +5,7 @@
 // carried: the caller has to lay them over whatever it reads there.
 #pragma once
 
+#include "volume/ledger.h"
 #include "volume/tree_builder.h"
 
 namespace s3crate::volume {
@@ -21,6 +22,8 @@ class TreeEdit {
   // Adds what the changes below `upper` make of these entries of a leaf, and uses those changes up.
   [[nodiscard]] virtual Result<> apply(std::span<const PageEntry> entries,
                                        std::optional<ByteView> upper, TreeBuilder& builder) = 0;
+  // What a page of the old tree held is no longer in it.
+  virtual void forget(const Page& page) = 0;
   // Lays the changes below the place's upper bound over its page by a delta page, and uses them up,
   // if that is cheaper than to apply() them. Answers whether.
   [[nodiscard]] virtual Result<bool> amend(const Place& place, const PagePtr& page,
@@ -29,7 +32,8 @@ class TreeEdit {
   [[nodiscard]] virtual bool carry(std::optional<ByteView> upper) = 0;
 };
 
+// `ledger` hears of pages that are not in the new tree.
 [[nodiscard]] Result<MaybeRoot> edit_tree(PageLoader& loader, PageWriter& writer, TreeId tree,
-                                          const MaybeRoot& root, TreeEdit& edit);
+                                          const MaybeRoot& root, TreeEdit& edit, Ledger& ledger);
 
 }  // namespace s3crate::volume

@@ -266,10 +266,9 @@ Result<> Volume::load_checkpoint(const Commit& commit, View& view) {
   if (crypto::blake2b(encode_roots(checkpoint->body.roots)) != view.checkpoint.roots_hash)
     return fail(Code::kCorrupt, "the checkpoint in commit {} is not the one that commit {} names", view.checkpoint.commit,
                 commit.header.generation);
-  for (const TreeRoot& root : checkpoint->body.roots) {
+  for (const TreeRoot& root : checkpoint->body.roots)
     if (root.tree == TreeId::map) view.map = root;
-    if (root.tree == TreeId::objects) view.objects = root;
-  }
+  view.companions = companions_of(checkpoint->body);
   for (const Run& run : checkpoint->body.runs) view.changes.put(run);
   view.new_objects.insert(view.new_objects.end(), checkpoint->body.objects.begin(), checkpoint->body.objects.end());
   return {};

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "cache/extent_cache.h"
+#include "volume/companions.h"
 #include "volume/key_ring.h"
 #include "volume/run_map.h"
 
@@ -34,7 +35,7 @@ struct View {
   std::uint64_t disk_bytes = 0;
   RunMap changes;       // since the checkpoint
   MaybeRoot map;        // as of the checkpoint
-  MaybeRoot objects;    // the object table as of the checkpoint
+  Companions companions;  // as of the checkpoint
   std::vector<ObjectInfo> new_objects;  // since then, map objects of the checkpoint itself included
   CheckpointRef checkpoint;
   std::uint32_t change_commits = 0;     // commits read to get here

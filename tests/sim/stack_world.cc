@@ -196,7 +196,7 @@ Result<Bytes> StackWorld::read_generation(Env env, store::ObjectStore& store, Ge
   volume::Commit commit = TRY(volume->load_commit(generation));
   volume::View view = TRY(volume->load_view(commit));
   volume::ObjectTable objects(env.executor, volume->keys(), volume->pages());
-  objects.rebase(view.objects, {});
+  objects.rebase(view.companions.objects, {});
   for (const segment::ObjectInfo& info : view.new_objects) objects.add(info);
   cache::ExtentCache cache(env.executor, 32 << 10);
   cache::StoreExtentSource source(store, objects, kStackBlock);

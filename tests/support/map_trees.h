@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "tests/support/tree_world.h"
+#include "volume/ledger.h"
 
 namespace s3crate::test {
 
@@ -60,7 +61,8 @@ inline MapRun hole_run(std::uint64_t block, std::uint64_t count) {
 inline MaybeRoot update_map(TreeWorld& world, const MaybeRoot& root,
                             const std::vector<MapRun>& changes) {
   auto writer = world.writer();
-  auto updated = map_update(world.loader(), writer, root, changes);
+  volume::Ledger ledger;
+  auto updated = map_update(world.loader(), writer, root, changes, ledger);
   EXPECT_TRUE(updated) << updated.error().message();
   EXPECT_TRUE(writer.finish());
   return updated.value_or(std::nullopt);

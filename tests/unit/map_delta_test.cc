@@ -173,7 +173,9 @@ TEST(MapDeltaTest, LostBaseKeepsTheDeltaPageAndCarriesWhatWouldFoldIt) {
   std::vector<MapRun> many, carried;
   for (std::uint64_t block = 3; block < 3000; block += 4) many.push_back(data_run(block, 1, 9));
   auto writer = world.writer();
-  const auto kept = map_update(world.loader(), writer, changed, many, &carried);
+  volume::Ledger ledger;
+  const auto kept = map_update(world.loader(), writer, changed, many, ledger, &carried);
+  EXPECT_TRUE(ledger.net().empty());
   ASSERT_TRUE(kept) << kept.error().message();
   EXPECT_EQ(*kept, changed);
   EXPECT_EQ(carried, many);

@@ -81,7 +81,8 @@ TEST(LostPageTest, ChangesOverItAreCarried) {
       }
       carried.clear();
       auto writer = world.writer();
-      const auto updated = map_update(world.loader(), writer, root, changes.runs(), &carried);
+      volume::Ledger ledger;
+      const auto updated = map_update(world.loader(), writer, root, changes.runs(), ledger, &carried);
       ASSERT_TRUE(updated) << updated.error().message();
       ASSERT_TRUE(writer.finish());
       root = *updated;
@@ -110,7 +111,8 @@ TEST(LostPageTest, RowsOfOtherTreesAreCarriedToo) {
   std::vector<volume::TreeChange> rows;
   for (int i = 0; i < 200; i += 2) rows.push_back(row(i, "old"));
   auto writer = world.writer();
-  const auto root = tree_update(world.loader(), writer, TreeId::tags, {}, rows);
+  volume::Ledger ledger;
+  const auto root = tree_update(world.loader(), writer, TreeId::tags, {}, rows, ledger);
   ASSERT_TRUE(root && writer.finish());
   const auto pages = pages_of(world, *root);
   world.make_cold();
@@ -119,9 +121,9 @@ TEST(LostPageTest, RowsOfOtherTreesAreCarriedToo) {
   std::vector<volume::TreeChange> changes = {row(0, "new"), row(199, "new"), row(201, "new")};
   std::vector<volume::TreeChange> carried;
   auto again = world.writer();
-  EXPECT_FALSE(tree_update(world.loader(), again, TreeId::tags, *root, changes));
+  EXPECT_FALSE(tree_update(world.loader(), again, TreeId::tags, *root, changes, ledger));
   auto third = world.writer();
-  const auto updated = tree_update(world.loader(), third, TreeId::tags, *root, changes, &carried);
+  const auto updated = tree_update(world.loader(), third, TreeId::tags, *root, changes, ledger, &carried);
   ASSERT_TRUE(updated) << updated.error().message();
   ASSERT_TRUE(third.finish());
   ASSERT_EQ(carried.size(), 2u);
@@ -139,7 +141,8 @@ TEST(PageWriterTest, AnswersEveryObjectAsItIsStored) {
   auto writer = world.writer();
   std::vector<MapRun> runs;
   for (std::uint32_t i = 0; i < 1000; ++i) runs.push_back(data_run(2 * i, 1, i));
-  const auto root = map_update(world.loader(), writer, std::nullopt, runs);
+  volume::Ledger ledger;
+  const auto root = map_update(world.loader(), writer, std::nullopt, runs, ledger);
   ASSERT_TRUE(root);
   const auto objects = writer.finish();
   ASSERT_TRUE(objects);
@@ -201,7 +204,8 @@ TEST(PageWriterTest, ObjectAlreadyPutByALostTryIsItsOwn) {
                                .page_key = target.page_key,
                                .new_id = target.new_id});
     const std::vector<MapRun> runs = {data_run(1, 1)};
-    ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs));
+    volume::Ledger ledger;
+    ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs, ledger));
     twice.forge = forge;
     const auto finished = writer.finish();
     EXPECT_EQ(finished.has_value(), !forge);
@@ -213,7 +217,8 @@ TEST(PageWriterTest, OutageIsItsError) {
   TreeWorld world(1);
   auto writer = world.writer();
   const std::vector<MapRun> runs = {data_run(1, 1)};
-  ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs));
+  volume::Ledger ledger;
+    ASSERT_TRUE(map_update(world.loader(), writer, std::nullopt, runs, ledger));
   world.faults.set_away(true);
   EXPECT_TRUE(is(writer.finish(), Code::kTransient));
 }
@@ -310,7 +315,8 @@ class ForgedTreeTest : public testing::Test {
     std::vector<MapRun> changes;
     for (std::uint64_t block = 5; block < 1000; block += 10)
       changes.push_back(data_run(block, 1, 9));
-    const auto updated = map_update(world_.loader(), writer, root, changes);
+    volume::Ledger ledger;
+    const auto updated = map_update(world_.loader(), writer, root, changes, ledger);
     EXPECT_EQ(looked.has_value(), updated.has_value());
     if (looked) return Code::kExists;
     EXPECT_EQ(looked.error().code(), updated.error().code());

@@ -94,7 +94,8 @@ TEST(TreeTest, KeysBehaveAsInAMapAtEveryOldRoot) {
       }
     }
     auto writer = world.writer();
-    auto updated = tree_update(world.loader(), writer, TreeId::objects, root, list);
+    volume::Ledger ledger;
+    auto updated = tree_update(world.loader(), writer, TreeId::objects, root, list, ledger);
     ASSERT_TRUE(updated) << updated.error().message();
     ASSERT_TRUE(writer.finish());
     root = *updated;
@@ -110,7 +111,8 @@ TEST(TreeTest, ErrorOfACallbackEndsTheScan) {
   TreeWorld world(1);
   auto writer = world.writer();
   const std::vector<TreeChange> changes = {{{1}, Bytes{}}, {{2}, Bytes{}}};
-  auto root = tree_update(world.loader(), writer, TreeId::tags, {}, changes);
+  volume::Ledger ledger;
+  auto root = tree_update(world.loader(), writer, TreeId::tags, {}, changes, ledger);
   ASSERT_TRUE(root);
   int calls = 0;
   auto done = tree_scan(world.loader(), *root, {}, [&](const PageEntry&) -> Result<bool> {
