@@ -4,9 +4,11 @@
 
 #include <benchmark/benchmark.h>
 
+#include <map>
 #include <random>
 
 #include "tests/support/tree_world.h"
+#include "volume/ledger.h"
 
 namespace s3crate::test {
 namespace {
@@ -98,6 +100,57 @@ void MapUpdate(benchmark::State& state) {
       benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kAvgIterations);
 }
 BENCHMARK(MapUpdate)->Arg(1)->Arg(100)->Arg(10000)->Unit(benchmark::kMillisecond);
+
+// A disk of so many GiB, written once from end to end in extents of 64 KiB, then 4 KiB at a time at
+// random places, with a checkpoint every 100,000 of them: what the map costs beside the data. The
+// page cache is what a mount has; the first half of the checkpoints is not counted.
+void CheckpointsOfRandomWrites(benchmark::State& state) {
+  const auto blocks = static_cast<std::uint64_t>(state.range(0)) << 18;
+  constexpr std::uint64_t kChanges = 100'000, kCheckpoints = 40;
+  TreeWorld world(1, 64 << 20);
+  world.page_bytes = volume::kPagePlainMax;
+  world.object_bytes = 8 << 20;
+  MaybeRoot root;
+  const auto lay = [&](const std::vector<Run>& runs) {
+    auto writer = world.writer();
+    volume::Ledger ledger;
+    root = map_update(world.loader(), writer, root, runs, ledger).value();
+    std::uint64_t bytes = 0;
+    const auto objects = writer.finish();
+    for (const auto& info : objects.value()) bytes += info.length;
+    return bytes;
+  };
+  std::uint32_t number = 0;
+  for (std::uint64_t block = 0; block < blocks;) {
+    std::vector<Run> runs;
+    for (; runs.size() < kChanges && block < blocks; block += 16) {
+      runs.push_back(data_run(block, ++number));
+      runs.back().count = 16;
+    }
+    lay(runs);
+  }
+  std::mt19937_64 random(1);
+  std::uint64_t bytes = 0, changes = 0, reads = 0;
+  for (auto _ : state) {
+    for (std::uint64_t i = 0; i < kCheckpoints; ++i) {
+      std::map<std::uint64_t, Run> runs;
+      while (runs.size() < kChanges) {
+        const std::uint64_t block = random() % blocks;
+        runs.insert_or_assign(block, data_run(block, ++number));
+      }
+      std::vector<Run> list;
+      for (const auto& [block, run] : runs) list.push_back(run);
+      const std::uint64_t reads_before = world.reads();
+      const std::uint64_t written = lay(list);
+      if (2 * i < kCheckpoints) continue;
+      bytes += written, changes += kChanges, reads += world.reads() - reads_before;
+    }
+  }
+  const auto per_change = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(changes); };
+  state.counters["map_bytes_per_user_byte"] = per_change(bytes) / 4096;
+  state.counters["page_reads_per_write"] = per_change(reads);
+}
+BENCHMARK(CheckpointsOfRandomWrites)->Arg(8)->Arg(64)->Iterations(1)->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace s3crate::test

@@ -6,6 +6,7 @@
 
 #include "segment/object_names.h"
 #include "store/reread.h"
+#include "volume/check_companions.h"
 #include "volume/check_map.h"
 
 namespace s3crate::volume {
@@ -82,6 +83,7 @@ Result<CheckReport> Checker::run() {
   else
     findings_.report().orphans_known = false;
   if (known_) TRY(MapCheck(volume_, *view_, options_, findings_, *known_, objects_).run());
+  if (known_) TRY(check_companions(volume_, *view_, findings_));
   return findings_.finish();
 }
 
