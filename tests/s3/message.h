@@ -28,6 +28,7 @@ struct Request {
   std::map<std::string, std::string> headers;  // names in lower case
   std::string repeated_header;                 // the name of one that came twice
   bool tls = false;
+  std::string address;  // the server's own
 
   std::shared_ptr<Blob> body;  // null if none came
   std::string body_sha256;     // hex

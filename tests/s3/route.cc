@@ -16,7 +16,7 @@ Response bad_request(const std::string& message) {
   return error_response(400, "InvalidRequest", message);
 }
 
-// Path style with 127.0.0.1 or localhost, virtual-host style below localhost.
+// Path style with the server's address or localhost, virtual-host style below localhost.
 std::optional<Response> find_address(const Request& request, Route& route) {
   const std::string* header = request.header("host");
   if (header == nullptr) return bad_request("Host is missing");
@@ -28,7 +28,7 @@ std::optional<Response> find_address(const Request& request, Route& route) {
   constexpr std::string_view kTail = ".localhost";
   if (host.size() > kTail.size() && host.ends_with(kTail)) {
     route.bucket = host.substr(0, host.size() - kTail.size());
-  } else if (host == "127.0.0.1" || host == "localhost") {
+  } else if (host == request.address || host == "localhost") {
     auto slash = rest.find('/');
     route.bucket = rest.substr(0, slash);
     rest = slash == std::string::npos ? "" : rest.substr(slash + 1);

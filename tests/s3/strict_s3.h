@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StrictS3: an S3 on a free port of 127.0.0.1 that is stricter than S3, keeps its objects in memory
-// and fails on demand. It judges every request by itself (verify.h, route.h), serves it (service.h)
-// and does to it what a seeded draw, or a rule given by inject(), says.
+// StrictS3: an S3 on a free port, of 127.0.0.1 unless told otherwise, that is stricter than S3,
+// keeps its objects in memory and fails on demand. It judges every request by itself (verify.h,
+// route.h), serves it (service.h) and does to it what a seeded draw, or a rule given by inject(),
+// says.
 //
 //   StrictS3 s3({.seed = seed});
 //   s3.set("slow_down", 0.2);
@@ -49,7 +50,8 @@ class StrictS3 {
   struct Options {
     std::uint64_t seed = 1;
     std::optional<CertificateKind> tls = {};  // plain http if none
-    std::uint16_t port = 0;                   // 0: a free one
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 0;  // 0: a free one
   };
 
   StrictS3() : StrictS3(Options()) {}
@@ -62,7 +64,7 @@ class StrictS3 {
   void stop();
   void start();
 
-  [[nodiscard]] std::string endpoint() const;                              // http://127.0.0.1:PORT
+  [[nodiscard]] std::string endpoint() const;                              // http://ADDRESS:PORT
   [[nodiscard]] std::string virtual_host_endpoint() const;                 // http://localhost:PORT
   [[nodiscard]] const std::string& ca() const { return certificate_.ca; }  // PEM, if TLS
   [[nodiscard]] Settings settings() const { return *current(); }

@@ -61,6 +61,7 @@ void StrictS3::begin(Pending& pending, MHD_Connection* connection) {
   pending.begun = true;
   MHD_get_connection_values_n(connection, MHD_HEADER_KIND, add_header, &request);
   request.tls = options_.tls.has_value();
+  request.address = options_.address;
   if (request.path == kControl) return;
   pending.route = Service::route(request, *pending.settings, now());
   pending.sha256 = std::make_unique<Digest>(Digest::Kind::kSha256);
@@ -280,7 +281,7 @@ void StrictS3::start() {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port_);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK(::inet_pton(AF_INET, options_.address.c_str(), &address.sin_addr) == 1);
   unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
                    MHD_USE_ITC | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
   if (options_.tls) flags |= MHD_USE_TLS;
@@ -321,7 +322,7 @@ void StrictS3::stop() {
 }
 
 std::string StrictS3::endpoint() const {
-  return fmt::format("{}://127.0.0.1:{}", options_.tls ? "https" : "http", port_);
+  return fmt::format("{}://{}:{}", options_.tls ? "https" : "http", options_.address, port_);
 }
 
 std::string StrictS3::virtual_host_endpoint() const {

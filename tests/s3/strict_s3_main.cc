@@ -2,9 +2,11 @@
 // strict_s3 [NAME=VALUE]...: the strict server for shell tests and benchmarks. Prints what a client
 // needs as shell assignments and serves until SIGTERM or SIGINT, or until it had nothing to do for
 // idle_s (60), or until total_s (3600) are over. SIGUSR1 stops it, with its port and objects kept:
-// connections are refused until SIGUSR2. Names are those of settings.h and seed, port, tls
-// (good, expired, self_signed, wrong_host, other_ca), ca_file (where the CA goes), idle_s, total_s.
+// connections are refused until SIGUSR2. Names are those of settings.h and seed, address
+// (127.0.0.1), port, tls (good, expired, self_signed, wrong_host, other_ca), ca_file (where the CA
+// goes), idle_s, total_s.
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -23,7 +25,7 @@ using s3crate::test::strict::StrictS3;
 
 int usage(const std::string& wrong) {
   fmt::print(stderr, "strict_s3: {}\nusage: strict_s3 [NAME=VALUE]...\n", wrong);
-  for (const char* name : {"seed", "port", "tls", "ca_file", "idle_s", "total_s"})
+  for (const char* name : {"seed", "address", "port", "tls", "ca_file", "idle_s", "total_s"})
     fmt::print(stderr, "  {}\n", name);
   for (const auto& info : s3crate::test::strict::all_settings())
     fmt::print(stderr, "  {:16} {}\n", info.name, info.help);
@@ -59,8 +61,9 @@ bool write_file(const std::string& path, const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> own = {{"seed", "1"},   {"port", "0"},    {"tls", ""},
-                                            {"ca_file", ""}, {"idle_s", "60"}, {"total_s", "3600"}};
+  std::map<std::string, std::string> own = {
+      {"seed", "1"},   {"address", "127.0.0.1"}, {"port", "0"},      {"tls", ""},
+      {"ca_file", ""}, {"idle_s", "60"},         {"total_s", "3600"}};
   s3crate::test::strict::Settings checked;
   std::map<std::string, std::string> settings;
   for (int i = 1; i < argc; ++i) {
@@ -78,6 +81,10 @@ int main(int argc, char** argv) {
   }
   StrictS3::Options options;
   options.seed = std::strtoull(own["seed"].c_str(), nullptr, 10);
+  options.address = own["address"];
+  in_addr parsed{};
+  if (inet_pton(AF_INET, options.address.c_str(), &parsed) != 1)
+    return usage("address=" + options.address);
   options.port = static_cast<std::uint16_t>(std::strtoul(own["port"].c_str(), nullptr, 10));
   options.tls = s3crate::test::strict::certificate_kind(own["tls"]);
   if (!own["tls"].empty() && !options.tls) return usage("tls=" + own["tls"]);
