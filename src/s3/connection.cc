@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <optional>
 
 namespace s3crate::s3 {
@@ -324,7 +325,7 @@ std::size_t Connection::Impl::send(char* to, std::size_t size) {
   ByteView rest = request_->body[part_].subspan(part_done_);
   rest = rest.first(piece(*up_, std::min(rest.size(), size)));
   if (!up_->take(rest.size())) return CURL_READFUNC_ABORT;
-  std::ranges::copy(rest, to);
+  std::memcpy(to, rest.data(), rest.size());
   part_done_ += rest.size();
   return rest.size();
 }
