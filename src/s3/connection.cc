@@ -4,14 +4,15 @@
 #include "s3/connection.h"
 
 #include <curl/curl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <optional>
+#include <set>
+
+#include "s3/errors.h"
+#include "s3/socket.h"
 
 namespace s3crate::s3 {
 namespace {
@@ -23,6 +24,10 @@ constexpr long kReadBuffer = 128 * 1024;
 // What may wait unsent in the kernel. More would hide from the stall timeout whether anything
 // moves.
 constexpr int kUnsentMax = 256 * 1024;
+// How often a connection looks whether it was cancelled, and, while it sends much, at the line.
+constexpr int kTickMs = 1000;
+constexpr int kLineTickMs = 20;
+constexpr std::uint64_t kPacedBodyMin = 256 * 1024;
 // A rate limit is applied to pieces of at most this share of a second.
 constexpr std::uint64_t kPiecesPerSecond = 20;
 constexpr std::size_t kPieceMin = 4096;
@@ -53,37 +58,6 @@ long milliseconds(Duration duration) {
   return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
 }
 
-// The results of X509_verify_cert() that deserve their own words.
-std::string certificate_trouble(long verify_result, const std::string& text) {
-  switch (verify_result) {
-    case 9:
-      return "the server's certificate is not valid yet (is this machine's clock right?)";
-    case 10:
-      return "the server's certificate has expired";
-    case 18:
-      return "the server's certificate is self-signed; give it with --ca-file if you trust it";
-    case 19:
-    case 20:
-    case 21:
-      return "the server's certificate comes from an unknown authority; give that one's with --ca-file";
-    case 23:
-      return "the server's certificate was revoked";
-    default:
-      break;
-  }
-  // curl compares the host itself, and says so in words only.
-  bool other_host = text.find("match") != std::string::npos;
-  return fmt::format("the server's certificate is {} ({})", other_host ? "for another host" : "not accepted",
-                     text);
-}
-
-int on_socket(void*, curl_socket_t socket, curlsocktype) {
-  int unsent = kUnsentMax;
-  // Where it cannot be had, stalls are noticed later.
-  static_cast<void>(setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent));
-  return CURL_SOCKOPT_OK;
-}
-
 }  // namespace
 
 class Connection::Impl {
@@ -100,7 +74,7 @@ class Connection::Impl {
   }
 
   Result<HttpAnswer> perform(const HttpOptions& options, const HttpRequest& request,
-                             RateLimiter& up, RateLimiter& down);
+                             const Traffic& traffic);
   [[nodiscard]] long connects() const {
     long count = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_NUM_CONNECTS, &count);
@@ -113,6 +87,7 @@ class Connection::Impl {
   [[nodiscard]] std::uint64_t body_size() const;
   [[nodiscard]] Duration time_limit(const HttpOptions& options) const;
   CURLcode run();
+  void pace();
   Error error(CURLcode code);
   bool store(ByteView data);
   std::size_t send(char* to, std::size_t size);
@@ -123,6 +98,15 @@ class Connection::Impl {
   // is a failed try: it counts, and the next one is signed afresh.
   static int on_request(void* self, char*, char*, int, int) {
     return static_cast<Impl*>(self)->sent_++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+  }
+  static int on_open(void* self, curl_socket_t socket, curlsocktype) {
+    limit_unsent(socket, kUnsentMax);
+    static_cast<Impl*>(self)->sockets_.insert(socket);
+    return CURL_SOCKOPT_OK;
+  }
+  static int on_close(void* self, curl_socket_t socket) {
+    static_cast<Impl*>(self)->sockets_.erase(socket);
+    return close_socket(socket);
   }
   static std::size_t on_header(char* data, std::size_t one, std::size_t size, void* self) {
     static_cast<Impl*>(self)->note_header({data, one * size});
@@ -140,6 +124,9 @@ class Connection::Impl {
     return CURL_SEEKFUNC_OK;
   }
 
+  // Open ones; several as long as more than one address is tried. curl itself tells only afterwards
+  // which socket it was.
+  std::set<curl_socket_t> sockets_;
   const std::unique_ptr<CURLM, CleanMulti> multi_;
   const std::unique_ptr<CURL, CleanEasy> easy_;
   std::atomic<bool> cancelled_ = false;
@@ -148,6 +135,7 @@ class Connection::Impl {
   const HttpRequest* request_ = nullptr;
   RateLimiter* up_ = nullptr;
   RateLimiter* down_ = nullptr;
+  std::optional<Pacer::Upload> upload_;  // of a body that is worth it
   std::unique_ptr<curl_slist, FreeSlist> headers_;
   char error_[CURL_ERROR_SIZE] = "";
   HttpAnswer answer_;
@@ -156,6 +144,7 @@ class Connection::Impl {
   bool enough_ = false;        // of what the store has to say on its refusal
   std::size_t part_ = 0;       // what is sent next: this part of the body,
   std::size_t part_done_ = 0;  // from here on
+  std::uint64_t unsent_ = 0;   // in all
 };
 
 // What never changes. The handle is not reset between requests: a reset handle may keep a buffer of
@@ -176,7 +165,10 @@ void Connection::Impl::set_constants(const HttpOptions& options, Lane lane) {
   set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   set(easy, CURLOPT_TCP_KEEPIDLE, 30L);
   set(easy, CURLOPT_TCP_KEEPINTVL, 10L);
-  set(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+  set(easy, CURLOPT_SOCKOPTFUNCTION, on_open);
+  set(easy, CURLOPT_SOCKOPTDATA, this);
+  set(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  set(easy, CURLOPT_CLOSESOCKETDATA, this);
   if (lane == Lane::upload) set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
   if (lane == Lane::read) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
@@ -327,10 +319,12 @@ std::size_t Connection::Impl::send(char* to, std::size_t size) {
   if (!up_->take(rest.size())) return CURL_READFUNC_ABORT;
   std::memcpy(to, rest.data(), rest.size());
   part_done_ += rest.size();
+  unsent_ -= rest.size();
   return rest.size();
 }
 
 void Connection::Impl::rewind(std::uint64_t to) {
+  unsent_ = body_size() - std::min(to, body_size());
   part_ = 0;
   while (part_ < request_->body.size() && to >= request_->body[part_].size()) {
     to -= request_->body[part_++].size();
@@ -349,10 +343,21 @@ CURLcode Connection::Impl::run() {
       if (message != nullptr && message->msg == CURLMSG_DONE) code = message->data.result;
       break;
     }
-    if (curl_multi_poll(multi_.get(), nullptr, 0, 1000, nullptr) != CURLM_OK) break;
+    pace();
+    const int tick = upload_ && upload_->sending() ? kLineTickMs : kTickMs;
+    if (curl_multi_poll(multi_.get(), nullptr, 0, tick, nullptr) != CURLM_OK) break;
   }
   CHECK(curl_multi_remove_handle(multi_.get(), easy_.get()) == CURLM_OK);
   return code;
+}
+
+void Connection::Impl::pace() {
+  if (!upload_ || !upload_->sending() || !upload_->due() || sockets_.size() != 1) return;
+  const curl_socket_t socket = *sockets_.begin();
+  const auto sample = sample_line(socket);
+  if (!sample) return;
+  if (unsent_ == 0 && sample->unsent == 0) return upload_->all_sent();
+  set_pace(socket, upload_->pace(*sample));
 }
 
 Error Connection::Impl::error(CURLcode code) {
@@ -368,7 +373,7 @@ Error Connection::Impl::error(CURLcode code) {
     case CURLE_PEER_FAILED_VERIFICATION: {
       long result = 0;
       curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &result);
-      return {Code::kDenied, certificate_trouble(result, text)};
+      return {Code::kDenied, refused_certificate(result, text)};
     }
     case CURLE_SSL_CACERT_BADFILE:
       return {Code::kBadArgument, "the CA file cannot be used: " + text};
@@ -381,10 +386,10 @@ Error Connection::Impl::error(CURLcode code) {
 }
 
 Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const HttpRequest& request,
-                                             RateLimiter& up, RateLimiter& down) {
+                                             const Traffic& traffic) {
   request_ = &request;
-  up_ = &up;
-  down_ = &down;
+  up_ = &traffic.up;
+  down_ = &traffic.down;
   answer_ = {};
   sent_ = 0;
   too_long_ = false;
@@ -392,7 +397,9 @@ Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const H
   *error_ = '\0';
   rewind(0);
   set_up(options);
+  if (body_size() >= kPacedBodyMin) upload_.emplace(traffic.pacer);
   CURLcode code = run();
+  upload_.reset();
   if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && enough_)) return fail(error(code));
   long status = 0;
   curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -413,8 +420,8 @@ void Connection::cancel() { impl_->cancel(); }
 std::uint64_t Connection::connects() const { return static_cast<std::uint64_t>(impl_->connects()); }
 
 Result<HttpAnswer> Connection::perform(const HttpOptions& options, const HttpRequest& request,
-                                       RateLimiter& up, RateLimiter& down) {
-  return impl_->perform(options, request, up, down);
+                                       const Traffic& traffic) {
+  return impl_->perform(options, request, traffic);
 }
 
 }  // namespace s3crate::s3

@@ -21,7 +21,7 @@ class Connection {
 
   // As Http::perform().
   [[nodiscard]] Result<HttpAnswer> perform(const HttpOptions& options, const HttpRequest& request,
-                                           RateLimiter& up, RateLimiter& down);
+                                           const Traffic& traffic);
   // How often the last request had to connect.
   [[nodiscard]] std::uint64_t connects() const;
 

@@ -134,8 +134,9 @@ Row default_row(int status) {
   return {0, "*", Code::kCorrupt, "the store's answer makes no sense ({said})"};
 }
 
-// A bucket that is there can be listed, and of one that is not the answer says so; S3 says in words that an object is not
-// there. Anything else is a web server, a gateway without what it stands for, and no proof that an object is gone.
+// A bucket that is there can be listed, and of one that is not the answer says so; S3 says in words
+// that an object is not there. Anything else is a web server, a gateway without what it stands for,
+// and no proof that an object is gone.
 constexpr Row kNotS3 = {
     404, "*", Code::kDenied,
     "{endpoint} does not answer as S3 does ({said}); is it the right --endpoint?"};
@@ -169,6 +170,31 @@ Error error_of(const Asked& asked, const Refusal& refusal) {
   words.push_back(fmt::arg("permission", permission(asked)));
   return Error(row.ours, fmt::vformat(row.sentence, words))
       .within(asked_text(asked.verb, asked.place));
+}
+
+// The results of X509_verify_cert() that deserve their own words.
+std::string refused_certificate(long verify_result, const std::string& text) {
+  switch (verify_result) {
+    case 9:
+      return "the server's certificate is not valid yet (is this machine's clock right?)";
+    case 10:
+      return "the server's certificate has expired";
+    case 18:
+      return "the server's certificate is self-signed; give it with --ca-file if you trust it";
+    case 19:
+    case 20:
+    case 21:
+      return "the server's certificate comes from an unknown authority; give that one's with "
+             "--ca-file";
+    case 23:
+      return "the server's certificate was revoked";
+    default:
+      break;
+  }
+  // curl compares the host itself, and says so in words only.
+  bool other_host = text.find("match") != std::string::npos;
+  return fmt::format("the server's certificate is {} ({})",
+                     other_host ? "for another host" : "not accepted", text);
 }
 
 }  // namespace s3crate::s3

@@ -25,5 +25,7 @@ struct Asked {
 [[nodiscard]] std::string asked_text(store::Verb verb, std::string_view place);
 // Never of an answer that was the one wanted.
 [[nodiscard]] Error error_of(const Asked& asked, const Refusal& refusal);
+// Why a server's certificate is refused, by what X509_verify_cert() found and curl says.
+[[nodiscard]] std::string refused_certificate(long verify_result, const std::string& text);
 
 }  // namespace s3crate::s3

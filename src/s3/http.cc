@@ -19,8 +19,8 @@ std::string_view HttpAnswer::header(std::string_view name) const {
   return at == headers.end() ? std::string_view() : std::string_view(at->value);
 }
 
-Http::Http(HttpOptions options, RateLimiter& up, RateLimiter& down)
-    : options_(std::move(options)), up_(up), down_(down) {
+Http::Http(HttpOptions options, Traffic traffic)
+    : options_(std::move(options)), traffic_(traffic) {
   Connection::begin();
   CHECK(options_.stall_timeout >= std::chrono::seconds(1) && options_.slowest_rate > 0);
 }
@@ -51,7 +51,7 @@ Result<HttpAnswer> Http::perform(const HttpRequest& request) {
     connection.arm();
     busy_.splice(busy_.begin(), mine);
   }
-  auto answer = connection.perform(options_, request, up_, down_);
+  auto answer = connection.perform(options_, request, traffic_);
   Counters& counters = counters_.at(lane);
   ++counters.requests;
   counters.connects += connection.connects();
@@ -69,8 +69,8 @@ void Http::cancel() {
     MutexLock lock(mu_);
     for (const auto& connection : busy_) connection->cancel();
   }
-  up_.cancel();
-  down_.cancel();
+  traffic_.up.cancel();
+  traffic_.down.cancel();
 }
 
 LaneCounters Http::counters(Lane lane) const {

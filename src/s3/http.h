@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "s3/limits.h"
+#include "s3/pacer.h"
 #include "s3/sigv4.h"
 
 namespace s3crate::s3 {
@@ -62,12 +63,20 @@ struct LaneCounters {
   std::uint64_t bytes_down = 0;
 };
 
+// How fast, over all connections. `up` and `down` are what the user wants, `pacer` what the line
+// bears.
+struct Traffic {
+  RateLimiter& up;
+  RateLimiter& down;
+  Pacer& pacer;
+};
+
 class Connection;
 
 class Http {
  public:
-  // The rate limiters must outlive this.
-  Http(HttpOptions options, RateLimiter& up, RateLimiter& down);
+  // What `traffic` names must outlive this.
+  Http(HttpOptions options, Traffic traffic);
   ~Http();
 
   // Thread-safe. kTransient: no answer, or not all of it; kCorrupt: a body of more than body_max
@@ -87,8 +96,7 @@ class Http {
   using Connections = std::list<std::unique_ptr<Connection>>;
 
   const HttpOptions options_;
-  RateLimiter& up_;
-  RateLimiter& down_;
+  const Traffic traffic_;
   std::array<Counters, kLanes> counters_;
 
   Mutex mu_;

@@ -95,12 +95,13 @@ S3Store::S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource
       limiter_(env, options_.lanes),
       up_(env, options_.upload_rate),
       down_(env, options_.download_rate),
+      pacer_(env.clock),
       http_({.ca_file = options_.ca_file,
              .user_agent = options_.user_agent,
              .loopback = endpoint_.loopback(),
              .connect_timeout = options_.connect_timeout,
              .stall_timeout = options_.stall_timeout},
-            up_, down_) {}
+            {up_, down_, pacer_}) {}
 
 void S3Store::cancel() {
   limiter_.cancel();

@@ -117,6 +117,7 @@ class S3Store final : public store::ObjectStore {
   LaneLimiter limiter_;
   RateLimiter up_;
   RateLimiter down_;
+  Pacer pacer_;
   Http http_;
 
   Mutex mu_;

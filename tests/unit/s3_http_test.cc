@@ -35,13 +35,13 @@ class HttpTest : public ::testing::Test {
 
   std::unique_ptr<HttpServer> server_;
   s3::RateLimiter up_{system_env(), 0}, down_{system_env(), 0};
+  s3::Pacer pacer_{system_clock()};
   Http http_{{.ca_file = {},
               .user_agent = "test",
               .loopback = true,
               .connect_timeout = 1s,
               .stall_timeout = 1s},
-             up_,
-             down_};
+             {up_, down_, pacer_}};
 };
 
 TEST_F(HttpTest, OneConnectionServesGoodAndBadAnswersAlike) {
@@ -255,7 +255,7 @@ TEST_F(HttpTest, CancellingEndsWhatIsUnderWayAndNothingElse) {
              .loopback = true,
              .connect_timeout = 1h,
              .stall_timeout = 1h},
-            up_, down_);
+            {up_, down_, pacer_});
   Result<HttpAnswer> answer;
   std::thread waiter([&] { answer = http.perform(request("GET", "/silent")); });
   while (server_->seen().empty()) std::this_thread::yield();
@@ -272,7 +272,7 @@ TEST_F(HttpTest, CancellingEndsAWaitForTheRate) {
              .loopback = true,
              .connect_timeout = 1h,
              .stall_timeout = 1h},
-            slow, down_);
+            {slow, down_, pacer_});
   serve([](const SeenRequest&) { return reply(200); });
   Bytes data(1'000'000);
   ByteView part = data;
@@ -292,6 +292,27 @@ TEST_F(HttpTest, CancellingEndsAWaitForTheRate) {
   }
   waiter.join();
   EXPECT_TRUE(is(answer, Code::kCancelled));
+}
+
+// Paced by what another upload has seen.
+TEST_F(HttpTest, UploadsSendAtThePaceThatTheLineBears) {
+  s3::Pacer::Upload other(pacer_);
+  std::uint64_t pace = 0;
+  for (std::uint64_t delivered = 0; pace == 0; delivered += 400'000) {
+    pace = other.pace({.rtt = 100ms, .rtt_min = 0ms, .delivered = delivered});
+    std::this_thread::sleep_for(210ms);  // a window is twice the round trip
+  }
+  ASSERT_LE(pace, 2'000'000u);
+  serve([](const SeenRequest&) { return reply(200); });
+  Bytes data(2'000'000);
+  ByteView part = data;
+  HttpRequest r = request("PUT");
+  r.body = {&part, 1};
+  auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(http_.perform(r)->status, 200);
+  // Two share the pace.
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, 500ms);
+  EXPECT_EQ(server_->seen().at(0).body.size(), data.size());
 }
 
 TEST_F(HttpTest, AConnectionThatTheServerClosedIsReplaced) {
