@@ -4,8 +4,7 @@
 // tells.
 //
 // Without conditional_puts a put looks first whether the name is free and then hopes, which is
-// enough for a volume with a single writer only; and it does not take the store's word for what is
-// stored: the ETag is its MD5, or it is read back.
+// enough for a volume with a single writer only.
 //
 // A request is signed and sent a second time at once only if the answer that denied it shows that
 // its time was wrong.
@@ -101,7 +100,6 @@ class S3Store final : public store::ObjectStore {
   // An answer with a status that the call wants.
   [[nodiscard]] Result<HttpAnswer> ask(const Call& call);
   [[nodiscard]] Result<HttpAnswer> try_once(const Call& call, Signed& how);
-  [[nodiscard]] Result<> read_back(const std::string& name, std::span<const ByteView> parts);
   [[nodiscard]] Result<HttpRequest> sign(const Call& call, Signed& how);
   void heed(const HttpAnswer& answer);
   [[nodiscard]] Error refusal(const Call& call, const HttpAnswer& answer, bool is_signed) const;

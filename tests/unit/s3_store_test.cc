@@ -100,7 +100,7 @@ TEST_F(S3StoreTest, WithoutCredentialsNothingIsSent) {
 TEST_F(S3StoreTest, AnUnconditionalPutLooksFirst) {
   options_.conditional_puts = false;
   serve([](const SeenRequest& r) {
-    if (r.method == "PUT") return reply(200, "", "ETag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\n");
+    if (r.method == "PUT") return reply(200);
     return r.target == "/bkt/taken"  ? Reply{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"}
            : r.target == "/bkt/free" ? Reply{"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"}
                                      : Reply{"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"};
@@ -112,25 +112,6 @@ TEST_F(S3StoreTest, AnUnconditionalPutLooksFirst) {
   EXPECT_TRUE(store_->put("free", as_bytes("x")));
   EXPECT_EQ(seen(3).method, "PUT");
   EXPECT_EQ(seen(3).headers.count("if-none-match"), 0u);
-  EXPECT_EQ(server_->seen().size(), 4u) << "its ETag is the MD5";
-}
-
-TEST_F(S3StoreTest, AnUnconditionalPutBelievesAnMd5OrWhatItReads) {
-  options_.conditional_puts = false;
-  std::string stored;
-  serve([&](const SeenRequest& r) {
-    if (r.method == "PUT") return reply(200, "", "ETag: \"opaque\"\r\n");
-    if (r.method == "HEAD" || stored.empty()) return reply(404, r.method == "HEAD" ? "" : "<Error><Code>NoSuchKey</Code></Error>");
-    return reply(200, stored);
-  });
-  EXPECT_TRUE(is(store_->put("x", as_bytes("abc")), Code::kTransient)) << "not to be seen yet";
-  for (const char* other : {"abd", "ab", "abcd"}) {
-    stored = other;
-    EXPECT_TRUE(is(store_->put("x", as_bytes("abc")), Code::kCorrupt)) << other;
-  }
-  stored = "abc";
-  const std::vector<ByteView> parts = {as_bytes("a"), as_bytes("bc")};
-  EXPECT_TRUE(store_->put("x", parts));
 }
 
 TEST_F(S3StoreTest, BodiesGoUnsignedOnlyOverTls) {
