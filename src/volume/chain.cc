@@ -22,6 +22,9 @@ bool is_passing(Code code) {
   return code == Code::kTransient || code == Code::kDenied || code == Code::kIo || code == Code::kNoSpace;
 }
 
+// What the store refused, and it took commits before: somebody has changed what is allowed or offered, and may change it back.
+bool is_refused(Code code) { return code == Code::kDenied || code == Code::kUnsupported || code == Code::kBadArgument; }
+
 }  // namespace
 
 Error needs_single_writer(std::string_view what) {
@@ -86,6 +89,7 @@ void Chain::advance(const Commit& commit) {
   newest_.body.objects.clear();
   newest_.inline_extents.clear();
   last_contact_ = env_.clock.boottime_now();
+  last_store_time_ = volume_.store().store_time();
   Event event = event_of(commit);
   MutexLock lock(mu_);
   head_ = {commit.header.generation, commit.hash};
@@ -150,11 +154,12 @@ Result<Chain::Outcome> Chain::put_once(const Commit& commit, const Bytes& bytes)
   return fail(own.error());
 }
 
-Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes& bytes, Denied denied) {
+Result<Chain::Outcome> Chain::put_until_known(const Commit& commit, const Bytes& bytes, Refused refused) {
   for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
     auto outcome = put_once(commit, bytes);
-    if (outcome || !is_passing(outcome.error().code())) return outcome;
-    if (denied == Denied::final && is(outcome, Code::kDenied)) return outcome;
+    if (outcome) return outcome;
+    const Code code = outcome.error().code();
+    if (is_refused(code) ? refused == Refused::final : !is_passing(code)) return outcome;
     trouble_(outcome.error());
     TRY(pause(wait));
   }
@@ -190,23 +195,30 @@ Result<bool> Chain::accept_next(const Commit* mine) {
   }
 }
 
+bool Chain::was_away() {
+  if (env_.clock.boottime_now() - last_contact_ > away_limit_) return true;
+  const auto store_time = volume_.store().store_time();
+  return last_store_time_ && store_time && *store_time - *last_store_time_ > away_limit_;
+}
+
 // Who slept may have been taken over, and what followed pruned: before anything is acknowledged or freed on the strength of
 // a name being free, the store must show our own commit with nothing but guests above it.
 Result<> Chain::look_after_absence() {
-  if (env_.clock.boottime_now() - last_contact_ <= away_limit_) return {};
   for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
+    // A LIST that makes no sense says nothing of the commits.
     auto newest = volume_.newest_commit();
+    if (is(newest, Code::kCancelled)) return fail(newest.error());
     if (newest && *newest) {
       while (newest_.header.generation < **newest) TRY(accept_next(nullptr));
       if (newest_.header.generation == **newest) {
         last_contact_ = env_.clock.boottime_now();
+        last_store_time_ = volume_.store().store_time();
         return {};
       }
       trouble_(Error(Code::kTransient, fmt::format("the store shows generation {} as the newest, after {} was stored", **newest,
                                                    newest_.header.generation)));
     } else {
       trouble_(newest ? Error(Code::kTransient, "the store shows no commits") : newest.error());
-      if (!newest && !is_passing(newest.error().code())) return fail(newest.error());
     }
     TRY(pause(wait));
   }
@@ -215,16 +227,17 @@ Result<> Chain::look_after_absence() {
 Result<CommitRef> Chain::append(CommitBody body) {
   if (broken_) return fail(*broken_);
   auto attempt = [&]() -> Result<CommitRef> {
-    TRY(look_after_absence());
-    for (;;) {
+    if (was_away()) TRY(look_after_absence());
+    for (bool away = false;;) {
       Commit commit;
       commit.body = body;
       Bytes bytes = TRY(seal(commit));
-      if (TRY(put_until_known(commit, bytes, Denied::passing)) == Outcome::stored) {
-        advance(commit);
-        return CommitRef{commit.header.generation, commit.hash};
-      }
-      if (TRY(accept_next(&commit))) return CommitRef{commit.header.generation, commit.hash};
+      bool stored = TRY(put_until_known(commit, bytes, Refused::passing)) == Outcome::stored;
+      away = away || was_away();  // as the answer tells, and before it counts as a contact
+      if (stored) advance(commit);
+      else stored = TRY(accept_next(&commit));
+      if (stored && away) TRY(look_after_absence());
+      if (stored) return CommitRef{commit.header.generation, commit.hash};
     }
   };
   auto done = attempt();
@@ -237,11 +250,17 @@ Result<> Chain::prove_conditions() { return prove_conditions(std::string(segment
 
 Result<> Chain::prove_conditions(const std::string& name, const Bytes& stored) {
   if (volume_.object().single_writer) return {};
-  auto again = volume_.store().put(name, stored);
-  if (is(again, Code::kExists)) return {};
-  if (is(again, Code::kUnsupported)) return fail(needs_single_writer(again.error().message()));
-  if (!again) return fail(again.error());
-  return fail(needs_single_writer(fmt::format("{} does not refuse to overwrite an object", volume_.store().describe())));
+  for (Duration wait = kPauseFirst;; wait = std::min(wait * 2, kPauseMax)) {
+    auto again = volume_.store().put(name, stored);
+    if (is(again, Code::kExists)) return {};
+    if (again) return fail(needs_single_writer(fmt::format("{} does not refuse to overwrite an object", volume_.store().describe())));
+    if (is(again, Code::kUnsupported)) return fail(needs_single_writer(again.error().message()));
+    // What makes no sense proves nothing.
+    const Code code = again.error().code();
+    if (code != Code::kTransient && code != Code::kCorrupt && code != Code::kNotFound) return fail(again.error());
+    trouble_(again.error());
+    TRY(pause(wait));
+  }
 }
 
 Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved) {
@@ -255,7 +274,7 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
     commit.body.disk_bytes = below.body.disk_bytes;
     commit.body.committed = below.body.committed;
     Bytes bytes = TRY(seal(commit));
-    if (TRY(put_until_known(commit, bytes, Denied::final)) == Outcome::stored) {
+    if (TRY(put_until_known(commit, bytes, Refused::final)) == Outcome::stored) {
       TRY(prove_conditions(commit_name(commit.header.generation), bytes));
       advance(commit);
       return below;

@@ -9,7 +9,7 @@
 //   name taken, by a higher epoch   somebody took over             kFenced, for good
 //   name taken, by anything else    unverifiable                   kCorrupt, for good
 //   away, busy, no reply            unknown                        the same bytes again until resolved; never rebuilt
-//   denied                          permissions                    reported; the same bytes again. Of `open`: given up
+//   denied, not offered, refused    permissions, settings          reported; the same bytes again. Of `open`: given up
 //   nonsense                        unknown                        reported; the same bytes again
 //
 // An `open` that is given up may be stored all the same, if an earlier try of it got no reply. That is what a crash at this
@@ -75,14 +75,17 @@ class Chain {
  private:
   enum class Outcome { stored, taken };
   [[nodiscard]] Result<Bytes> seal(Commit& commit);
-  enum class Denied { passing, final };
+  enum class Refused { passing, final };
   // Puts the same bytes until the outcome is known.
-  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes, Denied denied);
+  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes, Refused refused);
   [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
   [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
   [[nodiscard]] Result<> prove_conditions(const std::string& name, const Bytes& stored);
   // The next number is taken: accepts a guest as the new head, else kFenced or kCorrupt. True if it was `mine` after all.
   [[nodiscard]] Result<bool> accept_next(const Commit* mine);
+  // Since the last contact, as this machine's clock or the store's tells it: that of a machine that was halted from outside,
+  // as virtual ones are, stood still.
+  [[nodiscard]] bool was_away();
   [[nodiscard]] Result<> look_after_absence();
   [[nodiscard]] Result<> pause(Duration how_long);
   void advance(const Commit& commit);
@@ -104,6 +107,7 @@ class Chain {
   Commit newest_;             // what the next commit stands on; without its runs and objects
   std::optional<Error> broken_;  // final
   BootTime last_contact_{};
+  std::optional<WallTime> last_store_time_;  // then
 };
 
 }  // namespace s3crate::volume

@@ -22,6 +22,7 @@ enum class Put {
   unavailable,   // 503, or a timeout, and nothing done
   denied,        // 403
   not_offered,   // 501
+  bad_settings,  // 400, of a storage class for one
   no_such_page,  // a gateway's 404, and nothing done
   nonsense,      // no answer to a PUT, though it is done
   landed_later,  // a timeout; it is done before the next call
@@ -47,6 +48,7 @@ class ScriptedStore final : public store::ObjectStore {
       case Put::unavailable: break;
       case Put::denied: return fail(Code::kDenied, "not allowed to put {}", name);
       case Put::not_offered: return fail(Code::kUnsupported, "no conditional PUT");
+      case Put::bad_settings: return fail(Code::kBadArgument, "no such storage class");
       case Put::no_such_page: return fail(Code::kNotFound, "no such page");
       case Put::nonsense:
         TRY(memory.put(name, bytes));
@@ -72,8 +74,11 @@ class ScriptedStore final : public store::ObjectStore {
   Result<store::ObjectInfo> head(const std::string& name) override { return memory.head(name); }
   Result<store::ListPage> list(const std::string& prefix, const std::string& after,
                                std::size_t max) override {
+    ++lists;
+    if (bad_lists > 0 && bad_lists-- > 0) return fail(Code::kCorrupt, "a list that makes no sense");
     return memory.list(prefix, after, max);
   }
+  std::optional<WallTime> store_time() override { return time; }
   Result<> remove(const std::string& name) override { return memory.remove(name); }
   store::StoreCaps caps() const override {
     store::StoreCaps caps = memory.caps();
@@ -88,6 +93,8 @@ class ScriptedStore final : public store::ObjectStore {
   std::map<std::string, int> hidden;   // for so many GETs
   std::map<std::string, int> garbled;  // likewise
   std::vector<Bytes> puts;            // of commits
+  int lists = 0, bad_lists = 0;
+  std::optional<WallTime> time;
   std::optional<std::pair<std::string, Bytes>> late;
 };
 
@@ -270,7 +277,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"NoSuchPage", Winner::nobody, {Put::no_such_page, Put::no_such_page}, 0, kAppended},
         Row{"Nonsense", Winner::nobody, {Put::nonsense}, 0, kAppended},
         Row{"ReplyLostAndGarbledAtFirst", Winner::nobody, {Put::lost_reply}, 0, kAppended, 1, 3},
-        Row{"NotOffered", Winner::nobody, {Put::not_offered}, 0, Code::kUnsupported},
+        Row{"NotOffered", Winner::nobody, {Put::not_offered, Put::not_offered}, 0, kAppended},
+        Row{"StorageClassGone", Winner::nobody, {Put::bad_settings, Put::bad_settings}, 0, kAppended},
         Row{"Guest", Winner::guest, {}, 0, kAppended, 2},
         Row{"GuestNotToBeSeenAtFirst", Winner::guest, {}, 2, kAppended, 2},
         Row{"TwoGuests", Winner::two_guests, {}, 0, kAppended, 3},
@@ -283,6 +291,49 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"OverwrittenWithoutConditions", Winner::nobody, {Put::overwritten}, 0, Code::kCorrupt, 1, 0, false},
         Row{"GuestOfAnotherHistory", Winner::other_parent, {}, 0, Code::kCorrupt}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// ---- Absence ------------------------------------------------------------------------------------
+
+class ChainAbsenceTest : public ChainTest {};
+
+TEST_F(ChainAbsenceTest, AListThatMakesNoSenseDoesNotEndTheChain) {
+  chain_->set_away_limit(Duration::zero());
+  store_.bad_lists = 2;
+  const auto appended = chain_->append(data());
+  ASSERT_TRUE(appended) << appended.error().message();
+  EXPECT_EQ(troubles_, 2);
+  EXPECT_TRUE(chain_->append(data()));
+}
+
+// The clocks of a virtual machine that is halted from outside stand still, CLOCK_BOOTTIME too.
+TEST_F(ChainAbsenceTest, TheStoresDateTellsThatTheMachineWasHalted) {
+  store_.time = WallTime(std::chrono::hours(10));
+  ASSERT_TRUE(chain_->append(data()));
+  store_.lists = 0;
+  *store_.time += std::chrono::minutes(10);
+  ASSERT_TRUE(chain_->append(data()));
+  EXPECT_EQ(store_.lists, 0) << "ten minutes are no absence";
+  *store_.time += std::chrono::hours(20);
+  ASSERT_TRUE(chain_->append(data()));
+  EXPECT_EQ(store_.lists, 1);
+  ASSERT_TRUE(chain_->append(data()));
+  EXPECT_EQ(store_.lists, 1);
+}
+
+TEST_F(ChainAbsenceTest, AnAnswerThatMakesNoSenseIsNoProofThatConditionsAreIgnored) {
+  auto head = volume_->load_head();
+  ASSERT_TRUE(head);
+  Chain second(env_, *volume_, *head, [this](const Error&) { ++troubles_; });
+  store_.script = {Put::done, Put::no_such_page, Put::nonsense};
+  const auto below = second.open_term(who(), [](const Commit&) -> Result<> { return {}; });
+  ASSERT_TRUE(below) << below.error().message();
+  EXPECT_EQ(store_.puts.size(), 3u);
+  auto newest = volume_->load_head();
+  ASSERT_TRUE(newest);
+  Chain third(env_, *volume_, *newest, [](const Error&) {});
+  store_.script = {Put::done, Put::not_offered};
+  EXPECT_TRUE(is(third.open_term(who(), [](const Commit&) -> Result<> { return {}; }), Code::kDenied));
+}
 
 }  // namespace
 }  // namespace s3crate::volume
