@@ -127,6 +127,8 @@ Result<> PosixFile::datasync() {
 Result<std::uint64_t> PosixFile::size() {
   struct stat st {};
   if (::fstat(fd_, &st) != 0) return fail(errno_error(errno, "look at", path_));
+  // Others have no size, and would pass for empty.
+  if (!S_ISREG(st.st_mode)) return fail(Code::kBadArgument, "{} is not a regular file", path_);
   return static_cast<std::uint64_t>(st.st_size);
 }
 

@@ -13,10 +13,11 @@ Result<std::optional<IniFile>> read_ini(io::FileIo& files, const std::string& pa
   auto opened = files.open(path, io::OpenMode::read_only);
   if (is(opened, Code::kNotFound)) return std::nullopt;
   if (!opened) return fail(opened.error().within(fmt::format("{} cannot be read", path)));
-  const auto size = TRY((*opened)->size());
-  if (size > kFileMax) return fail(Code::kBadArgument, "{} has {} bytes, more than the {} such a file may have", path, size, kFileMax);
-  Bytes text(size);
-  if (size > 0) {
+  const auto size = (*opened)->size();
+  if (!size) return fail(size.error().within(fmt::format("{} cannot be read", path)));
+  if (*size > kFileMax) return fail(Code::kBadArgument, "{} has {} bytes, more than the {} such a file may have", path, *size, kFileMax);
+  Bytes text(*size);
+  if (*size > 0) {
     auto read = (*opened)->read_at(0, text);
     if (!read) {
       crypto::wipe(text);

@@ -246,6 +246,13 @@ TEST_F(AwsPlaces, FilesThatCannotBeReadAreNamed) {
   EXPECT_THAT(credentials_found(), HasSubstr("more than the 262144"));
   set("AWS_SHARED_CREDENTIALS_FILE", home());
   EXPECT_THAT(credentials_found(), AllOf(HasSubstr(home()), HasSubstr("cannot be read")));
+  // A pipe, as of <(command), has no size, and is not empty.
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  set("AWS_SHARED_CREDENTIALS_FILE", fmt::format("/proc/self/fd/{}", ends[0]));
+  EXPECT_THAT(credentials_found(), HasSubstr("is not a regular file"));
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_F(AwsPlaces, AnonymousIsNobody) {
