@@ -10,8 +10,10 @@ RetryStore::RetryStore(Env env, ObjectStore& inner, RetryOptions options)
       random_(env.random),
       inner_(inner),
       options_(options),
+      budget_interval_(Duration(std::chrono::seconds(1)) / options.budget_per_second),
       changed_(env.executor.cond_var()) {
   CHECK(options_.delay_min > Duration::zero() && options_.delay_max >= options_.delay_min);
+  CHECK(options_.budget_burst > 0 && options_.budget_per_second > 0);
 }
 
 RetryStore::~RetryStore() = default;
@@ -35,10 +37,62 @@ Duration RetryStore::next_delay(Duration last) {
   return options_.delay_min + Duration(static_cast<Duration::rep>(random_.u64() % span));
 }
 
-Result<> RetryStore::wait_until(MonotonicTime time) {
+// ---- The budget: a token bucket, kept as the time from which on it is full again -------------------
+
+// Answers from when on one more repetition may be made.
+MonotonicTime RetryStore::spend(MonotonicTime now) {
+  budget_free_ = std::max(budget_free_, now - options_.budget_burst * budget_interval_) + budget_interval_;
+  return budget_free_;
+}
+
+void RetryStore::earn() {
   MutexLock lock(mu_);
+  if (budget_free_ > MonotonicTime{}) budget_free_ -= budget_interval_;
+}
+
+// ---- Calls under way ----------------------------------------------------------------------------
+
+class RetryStore::Entry {
+ public:
+  Entry(RetryStore& store, std::optional<Duration> limit) : store_(store) {
+    const MonotonicTime now = store_.clock_.monotonic_now();
+    if (limit) deadline = now + *limit;
+    MutexLock lock(store_.mu_);
+    place_ = store_.under_way_.insert(store_.under_way_.end(), UnderWay{now, deadline, {}});
+  }
+  ~Entry() {
+    MutexLock lock(store_.mu_);
+    store_.under_way_.erase(place_);
+  }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+  [[nodiscard]] Place place() const { return place_; }
+
+  MonotonicTime deadline = MonotonicTime::max();
+
+ private:
+  RetryStore& store_;
+  Place place_;
+};
+
+std::optional<Trouble> RetryStore::trouble() const {
+  const MonotonicTime now = clock_.monotonic_now();
+  MutexLock lock(mu_);
+  if (under_way_.empty()) return std::nullopt;
+  auto oldest = std::ranges::find_if(under_way_, [](const UnderWay& call) { return !call.why.empty(); });
+  if (oldest == under_way_.end()) oldest = under_way_.begin();
+  Trouble trouble{oldest->why, now - oldest->since, std::nullopt};
+  if (oldest->deadline != MonotonicTime::max()) trouble.left = std::max(oldest->deadline - now, Duration::zero());
+  return trouble;
+}
+
+Result<> RetryStore::wait(Place call, const Error& why, Duration delay) {
+  const MonotonicTime now = clock_.monotonic_now();
+  MutexLock lock(mu_);
+  call->why = why.message();
+  const MonotonicTime due = std::min(std::max(now + delay, spend(now)), call->deadline);
   ++stats_.waiting;
-  while (!cancelled_ && clock_.monotonic_now() < time) changed_->wait_until(mu_, time);
+  while (!cancelled_ && clock_.monotonic_now() < due) changed_->wait_until(mu_, due);
   --stats_.waiting;
   if (cancelled_) return fail(Code::kCancelled, "stopped while the store was away");
   ++stats_.retries;
@@ -47,27 +101,22 @@ Result<> RetryStore::wait_until(MonotonicTime time) {
 
 template <typename Call>
 auto RetryStore::retry(Patience patience, Call call) -> decltype(call()) {
-  const std::optional<Duration> limit =
-      patience == Patience::of_reads ? options_.outage_timeout : options_.put_timeout;
-  const MonotonicTime deadline =
-      limit ? clock_.monotonic_now() + *limit : MonotonicTime::max();
+  const Entry entry(*this, patience == Patience::of_reads ? options_.outage_timeout : options_.put_timeout);
   int corrupt_left = caps().local ? 0 : options_.corrupt_retries_max;
   Duration delay = options_.delay_min;
   for (;;) {
     auto result = call();
-    if (is(result, Code::kCorrupt)) {
-      if (corrupt_left-- <= 0) return result;
-    } else if (!is(result, Code::kTransient)) {
+    if (!is(result, Code::kTransient) && (!is(result, Code::kCorrupt) || corrupt_left-- <= 0)) {
+      earn();
       return result;
     }
-    MonotonicTime now = clock_.monotonic_now();
-    if (now >= deadline) {
+    if (clock_.monotonic_now() >= entry.deadline) {
       MutexLock lock(mu_);
       ++stats_.given_up;
       return result;
     }
     delay = next_delay(delay);
-    Result<> waited = wait_until(std::min(now + delay, deadline));
+    Result<> waited = wait(entry.place(), result.error(), delay);
     if (!waited) return fail(waited.error().within(result.error().message()));
   }
 }

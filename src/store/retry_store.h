@@ -5,6 +5,11 @@
 // command sets one), because giving one up would leave its outcome unknown. An answer over the network that is kCorrupt is
 // asked for again a few times; a local one is the truth.
 //
+// All calls together have a budget of repetitions (as the AWS SDKs have, though there a call fails that finds it used
+// up, and here it waits longer): one for each call that is answered, budget_per_second besides, and up to
+// budget_burst saved up. So a store that fails now and then is not slowed down, and one that is
+// dying is asked at most so often, however many callers there are.
+//
 // A put that was repeated may answer kExists because an earlier try of the same call was done: as
 // always with kExists, the caller compares.
 //
@@ -12,8 +17,9 @@
 // would have been repeated is kCancelled.
 #pragma once
 
-#include <functional>
+#include <list>
 #include <optional>
+#include <string>
 
 #include "base/executor.h"
 #include "store/object_store.h"
@@ -26,12 +32,21 @@ struct RetryOptions {
   Duration outage_timeout = std::chrono::minutes(10);
   std::optional<Duration> put_timeout = {};  // of puts and removes as well
   int corrupt_retries_max = 2;
+  int budget_burst = 100;      // over 0
+  int budget_per_second = 10;  // over 0
 };
 
 struct RetryStats {
   std::uint64_t retries = 0;   // calls repeated, ever
   std::uint64_t given_up = 0;  // reads that outage_timeout ended
   std::uint64_t waiting = 0;   // calls that wait for their next try now
+};
+
+// A call that is not answered yet.
+struct Trouble {
+  std::string why;               // its newest error; empty: its first try is still under way
+  Duration lasting{};            // since it began
+  std::optional<Duration> left;  // until it is given up; nullopt: never
 };
 
 class RetryStore final : public ObjectStore {
@@ -42,6 +57,9 @@ class RetryStore final : public ObjectStore {
 
   void cancel();
   [[nodiscard]] RetryStats stats() const;
+  // The one that has waited longest of the calls that were tried in vain; if there is none, of those
+  // whose first try is under way.
+  [[nodiscard]] std::optional<Trouble> trouble() const;
 
   using ObjectStore::put;
   [[nodiscard]] Result<> put(const std::string& name, std::span<const ByteView> parts) override;
@@ -58,21 +76,32 @@ class RetryStore final : public ObjectStore {
 
  private:
   enum class Patience { of_reads, of_puts };
+  struct UnderWay {
+    MonotonicTime since, deadline;
+    std::string why;
+  };
+  using Place = std::list<UnderWay>::iterator;
+  class Entry;
   template <typename Call>
   auto retry(Patience patience, Call call) -> decltype(call());
   [[nodiscard]] Duration next_delay(Duration last);
-  // kCancelled if cancelled before or meanwhile.
-  [[nodiscard]] Result<> wait_until(MonotonicTime time);
+  // After a failed try: until the next one is due. kCancelled if cancelled before or meanwhile.
+  [[nodiscard]] Result<> wait(Place call, const Error& why, Duration delay);
+  [[nodiscard]] MonotonicTime spend(MonotonicTime now) REQUIRES(mu_);
+  void earn();
 
   Clock& clock_;
   Random& random_;
   ObjectStore& inner_;
   const RetryOptions options_;
+  const Duration budget_interval_;
   const std::unique_ptr<CondVar> changed_;
 
   mutable Mutex mu_;
   bool cancelled_ GUARDED_BY(mu_) = false;
   RetryStats stats_ GUARDED_BY(mu_);
+  std::list<UnderWay> under_way_ GUARDED_BY(mu_);  // the oldest first
+  MonotonicTime budget_free_ GUARDED_BY(mu_){};     // when all repetitions so far are paid for
 };
 
 }  // namespace s3crate::store

@@ -249,6 +249,37 @@ TEST_F(RetryByHandTest, CancellationWakesAtOnce) {
   EXPECT_TRUE(retry_.put("new", as_bytes("x")));
 }
 
+TEST_F(RetryByHandTest, TellsWhatIsWaitedForSinceWhenAndForHowLong) {
+  EXPECT_FALSE(retry_.trouble());
+  faults_.set_away(true);
+  auto writer = executor_.spawn("writer", [&] { static_cast<void>(retry_.put("new", as_bytes("x"))); });
+  clock_.wait_for_waiters(1);
+  clock_.advance(1ms);
+  auto trouble = retry_.trouble();
+  ASSERT_TRUE(trouble);
+  EXPECT_EQ(trouble->why, "injected: the store is away");
+  EXPECT_EQ(trouble->lasting, 1ms);
+  EXPECT_FALSE(trouble->left) << "a put is never given up";
+  retry_.cancel();
+  writer.reset();
+  EXPECT_FALSE(retry_.trouble());
+}
+
+TEST_F(RetryTest, ATroubleTellsTheNewestErrorOfTheCall) {
+  std::vector<store::Trouble> seen;
+  faults_.set_hook([&](Verb, const std::string&) -> Result<> {
+    seen.push_back(*retry_.trouble());
+    if (seen.size() < 3) return fail(Code::kTransient, "injected {}", seen.size());
+    return {};
+  });
+  EXPECT_TRUE(retry_.get("object", 10));
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0].why, "");
+  EXPECT_EQ(*seen[0].left, 10min);
+  EXPECT_EQ(seen[1].why, "injected 1");
+  EXPECT_EQ(seen[1].lasting + *seen[1].left, 10min);
+}
+
 TEST_F(RetryByHandTest, WaitersGoOnWhenTheirTimeHasCome) {
   faults_.set_away(true);
   Result<> put;
