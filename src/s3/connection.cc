@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 #include <set>
+#include <system_error>
 
 #include "s3/errors.h"
 #include "s3/socket.h"
@@ -56,6 +57,12 @@ void set(CURL* easy, CURLoption option, Value value) {
 
 long milliseconds(Duration duration) {
   return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+std::optional<WallTime> parse_date(const std::string& text) {
+  const std::time_t seconds = curl_getdate(text.c_str(), nullptr);
+  if (seconds <= 0 || seconds >= (1LL << 33)) return std::nullopt;
+  return WallTime(std::chrono::seconds(seconds));
 }
 
 }  // namespace
@@ -140,6 +147,7 @@ class Connection::Impl {
   char error_[CURL_ERROR_SIZE] = "";
   HttpAnswer answer_;
   int sent_ = 0;  // how often curl began to send it
+  bool is_stored_ = false;  // the body is the one that was wanted
   bool too_long_ = false;
   bool enough_ = false;        // of what the store has to say on its refusal
   std::size_t part_ = 0;       // what is sent next: this part of the body,
@@ -244,6 +252,7 @@ void Connection::Impl::note_header(std::string_view line) {
   if (line.starts_with("HTTP/")) {  // a new answer: what came before it was "100 Continue"
     answer_.headers.clear();
     answer_.date.reset();
+    answer_.retry_after.reset();
     return;
   }
   std::size_t colon = line.find(':');
@@ -259,12 +268,10 @@ void Connection::Impl::note_header(std::string_view line) {
   while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
   while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
   header.value = line;
-  if (header.name == "date") {
-    std::time_t seconds = curl_getdate(header.value.c_str(), nullptr);
-    if (seconds > 0 && seconds < (1LL << 33)) {
-      answer_.date = WallTime(std::chrono::seconds(seconds));
-    }
-  }
+  if (header.name == "date") answer_.date = parse_date(header.value);
+  // All forms of a date begin with the name of the day.
+  const bool number = !header.value.empty() && header.value[0] >= '0' && header.value[0] <= '9';
+  if (header.name == "retry-after" && !number) answer_.retry_after = parse_date(header.value);
   answer_.headers.push_back(std::move(header));
 }
 
@@ -276,13 +283,14 @@ bool Connection::Impl::store(ByteView data) {
     answer_.status = static_cast<int>(status);
     curl_off_t announced = 0;
     curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
-    if (answer_.status == request_->stored_status && request_->into.empty()) {
+    is_stored_ = answer_.status == request_->stored_status && !answer_.is_page();
+    if (is_stored_ && request_->into.empty()) {
       too_long_ = announced > 0 && static_cast<std::uint64_t>(announced) > request_->body_max;
       if (too_long_) return false;
       answer_.body.reserve(announced > 0 ? static_cast<std::size_t>(announced) : 0);
     }
   }
-  if (answer_.status != request_->stored_status) {
+  if (!is_stored_) {
     std::size_t room = kErrorBodyMax - answer_.body.size();
     append(answer_.body, data.first(std::min(room, data.size())));
     enough_ = data.size() > room;
@@ -368,6 +376,12 @@ Error Connection::Impl::error(CURLcode code) {
     case CURLE_WRITE_ERROR:
       return {too_long_ ? Code::kCorrupt : Code::kTransient,
               too_long_ ? std::string(kTooLong) : text};
+    case CURLE_COULDNT_CONNECT: {
+      long number = 0;
+      curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
+      if (number != 0) text += fmt::format(" ({})", std::generic_category().message(static_cast<int>(number)));
+      return {Code::kTransient, text};
+    }
     case CURLE_PARTIAL_FILE:
       return {Code::kTransient, "the answer broke off: " + text};
     case CURLE_PEER_FAILED_VERIFICATION: {
@@ -392,6 +406,7 @@ Result<HttpAnswer> Connection::Impl::perform(const HttpOptions& options, const H
   down_ = &traffic.down;
   answer_ = {};
   sent_ = 0;
+  is_stored_ = false;
   too_long_ = false;
   enough_ = false;
   *error_ = '\0';

@@ -63,6 +63,7 @@ constexpr Row kRows[] = {
     {404, "NoSuchKey", Code::kNotFound, "there is no such object"},
     {404, "*", Code::kNotFound, "there is no such object"},
     {412, "*", Code::kExists, "the object exists"},
+    {413, "*", Code::kUnsupported, "the store, or a proxy before it, takes no objects of that size ({said})"},
     {409, "*", Code::kTransient, "another request for the same name is under way ({said})"},
     {416, "*", Code::kCorrupt, "the object is shorter than it should be"},
     {401, "*", Code::kDenied, "access is denied ({said}); {permission}"},
@@ -116,6 +117,7 @@ std::string permission(const Asked& asked) {
 // "403 AccessDenied: the store's words".
 std::string said(const Refusal& refusal) {
   std::string text = std::to_string(refusal.status);
+  if (refusal.is_page) text += ", a web page";
   if (!refusal.code.empty()) text += " " + refusal.code;
   if (!refusal.message.empty()) text += ": " + refusal.message;
   return text;
@@ -134,17 +136,10 @@ Row default_row(int status) {
   return {0, "*", Code::kCorrupt, "the store's answer makes no sense ({said})"};
 }
 
-// A bucket that is there can be listed, and of one that is not the answer says so; S3 says in words
-// that an object is not there. Anything else is a web server, a gateway without what it stands for,
-// and no proof that an object is gone.
-constexpr Row kNotS3 = {
-    404, "*", Code::kDenied,
-    "{endpoint} does not answer as S3 does ({said}); is it the right --endpoint?"};
+constexpr std::string_view kNotS3 = "{endpoint} does not answer as S3 does ({said}); is it the right --endpoint?";
 
 Row row_for(Verb verb, const Refusal& refusal) {
-  const bool reads = verb == Verb::get || verb == Verb::get_range;
-  if (refusal.status == 404 && reads && refusal.code.empty()) return kNotS3;
-  if (verb == Verb::list && refusal.status == 404 && refusal.code != "NoSuchBucket") return kNotS3;
+  if (!is_s3(verb, refusal)) return {0, "*", Code::kDenied, kNotS3};
   for (const Row& row : kRows) {
     if (row.status != 0 && row.status != refusal.status) continue;
     if (row.code == "*" || row.code == refusal.code) return row;
@@ -153,6 +148,24 @@ Row row_for(Verb verb, const Refusal& refusal) {
 }
 
 }  // namespace
+
+bool is_s3(Verb verb, const Refusal& refusal) {
+  const int status = refusal.status;
+  // These mean the same, whoever says so.
+  if (status >= 500 && status != 501) return true;
+  if (status == 408 || status == 413 || status == 429) return true;
+  if (verb == Verb::head && (status == 403 || status == 404)) return true;
+  if (refusal.is_page) return false;
+  // A bucket that is there can be listed, and of one that is not the answer says so.
+  if (verb == Verb::list && status == 404) return refusal.code == "NoSuchBucket";
+  if (!refusal.code.empty() || verb == Verb::head) return true;
+  // S3 says in words that an object is not there, and where else to ask.
+  const bool reads = verb == Verb::get || verb == Verb::get_range;
+  if (status == 404) return !reads;
+  if (status / 100 == 3) return !refusal.region.empty();
+  // What was to be done is done, in other words than S3's.
+  return status != 405 && (status / 100 != 2 || reads);
+}
 
 std::string asked_text(Verb verb, std::string_view place) {
   return fmt::format("{} {}", method(verb), place);

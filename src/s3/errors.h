@@ -27,5 +27,9 @@ struct Asked {
 [[nodiscard]] Error error_of(const Asked& asked, const Refusal& refusal);
 // Why a server's certificate is refused, by what X509_verify_cert() found and curl says.
 [[nodiscard]] std::string refused_certificate(long verify_result, const std::string& text);
+// Whether it was S3 that answered: if not, its error says so. Anything but S3's own words and statuses is of a web
+// server, a gateway without what it stands for, or the page that a hotel shows instead of all others: no proof
+// that an object is gone, damaged or forbidden.
+[[nodiscard]] bool is_s3(store::Verb verb, const Refusal& refusal);
 
 }  // namespace s3crate::s3

@@ -19,6 +19,12 @@ std::string_view HttpAnswer::header(std::string_view name) const {
   return at == headers.end() ? std::string_view() : std::string_view(at->value);
 }
 
+bool HttpAnswer::is_page() const {
+  constexpr std::string_view kHtml = "text/html";
+  const std::string_view type = header("content-type").substr(0, kHtml.size());
+  return std::ranges::equal(type, kHtml, {}, [](char c) { return static_cast<char>(c | 0x20); });
+}
+
 Http::Http(HttpOptions options, Traffic traffic)
     : options_(std::move(options)), traffic_(traffic) {
   Connection::begin();

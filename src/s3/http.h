@@ -3,7 +3,8 @@
 //
 // A lane has its own connections, the one used last is used first. Redirects are not followed, and
 // answers of a connection are not believed before its certificate is verified. A body that came is
-// bounded before it is stored; one that is shorter than announced is no answer.
+// bounded before it is stored; one that is shorter than announced is no answer. A page of HTML is
+// never what was wanted: who does not know S3 answers with one, whatever the status.
 #pragma once
 
 #include <atomic>
@@ -37,9 +38,9 @@ struct HttpRequest {
   std::string url;
   Headers headers;                      // with Host
   std::span<const ByteView> body = {};  // sent with Content-Length by PUT
-  // Where the body of an answer with status `stored_status` goes: straight into `into` if that is
-  // not empty, else into HttpAnswer::body, of at most body_max bytes. Other bodies are cut at
-  // kErrorBodyMax.
+  // Where the body of an answer with status `stored_status` goes, unless it is a page: straight into
+  // `into` if that is not empty, else into HttpAnswer::body, of at most body_max bytes. Other bodies
+  // are cut at kErrorBodyMax.
   int stored_status = 200;
   MutableByteView into = {};
   std::uint64_t body_max = 0;
@@ -50,10 +51,13 @@ struct HttpAnswer {
   Headers headers;  // names in lower case
   Bytes body;       // if it did not go into `into`
   std::size_t body_size = 0;
-  std::optional<WallTime> date;  // the Date header
+  std::optional<WallTime> date;         // the Date header
+  std::optional<WallTime> retry_after;  // that header, if it is a date
 
   // Empty if there is none.
   [[nodiscard]] std::string_view header(std::string_view name) const;
+  // HTML, made for people.
+  [[nodiscard]] bool is_page() const;
 };
 
 struct LaneCounters {

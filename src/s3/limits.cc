@@ -63,7 +63,6 @@ void LaneLimiter::judge_window(State& state) {
 
 void LaneLimiter::pause(Duration how_long) {
   MutexLock lock(mu_);
-  how_long = std::min(how_long, kPauseMax);
   paused_until_ = std::max(paused_until_, clock_.monotonic_now() + how_long);
 }
 

@@ -32,9 +32,6 @@ class LaneLimiter {
  public:
   // Answers that a window has at least: fewer say nothing.
   static constexpr int kWindowMin = 16;
-  // The longest that a store may ask us to stay away with one answer.
-  static constexpr Duration kPauseMax = std::chrono::minutes(5);
-
   enum class Outcome {
     served,       // an answer, good or bad
     turned_away,  // an error of the server, "slow down", a timeout, no connection
@@ -46,7 +43,7 @@ class LaneLimiter {
   // Waits until no pause is on and a place is free, and takes it. kCancelled.
   [[nodiscard]] Result<> enter(Lane lane);
   void leave(Lane lane, Outcome outcome);
-  // Nobody enters any lane for so long (at most kPauseMax): the store said Retry-After.
+  // Nobody enters any lane for so long: the store said Retry-After.
   void pause(Duration how_long);
   void cancel();
 

@@ -51,6 +51,9 @@ std::string base64(ByteView data) {
   return out;
 }
 
+constexpr std::string_view kProofText = "Put here by s3crate-blk with the checksum of something else.\n";
+constexpr std::string_view kSomethingElse = "something else";
+
 // 501 is an honest answer.
 bool is_turned_away(int status) { return status == 429 || (status >= 500 && status != 501); }
 
@@ -64,6 +67,7 @@ struct S3Store::Call {
   Headers headers = {};
   Query query = {};
   std::span<const ByteView> body = {};
+  std::span<const ByteView> summed = {};  // what its checksums are of
   std::string payload_hash = std::string(kEmptyHash);
   int wanted = 200;  // besides it, put and remove take any 2xx
   MutableByteView into = {};
@@ -90,6 +94,7 @@ S3Store::S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource
     : clock_(env.clock),
       options_(std::move(options)),
       conditional_puts_(options_.conditional_puts),
+      checksums_(options_.proof_name.empty() ? Checksums::verified : Checksums::unknown),
       endpoint_(std::move(endpoint)),
       credentials_(credentials),
       limiter_(env, options_.lanes),
@@ -162,7 +167,7 @@ Result<HttpRequest> S3Store::sign(const Call& call, Signed& how) {
   request.headers.push_back({"Host", endpoint_.host()});
   // Whatever is not covered by a signature gets at least a checksum.
   if (call.verb == Verb::put && (!how.at_all || options_.put_check == PutCheck::md5)) {
-    request.headers.push_back({"Content-MD5", base64(crypto::md5(call.body))});
+    request.headers.push_back({"Content-MD5", base64(crypto::md5(call.summed))});
   }
   std::string path = endpoint_.path(call.name.empty() ? std::string() : key(call.name));
   std::string query = canonical_query(call.query);
@@ -178,13 +183,16 @@ void S3Store::heed(const HttpAnswer& answer) {
     MutexLock lock(mu_);
     date_ = Date{*answer.date, clock_.boottime_now()};
   }
-  if (answer.status >= 400) {
-    auto seconds = parse_number(answer.header("retry-after"));
-    if (seconds) {
-      auto most = std::chrono::duration_cast<std::chrono::seconds>(LaneLimiter::kPauseMax).count();
-      limiter_.pause(std::chrono::seconds(std::min(*seconds, static_cast<std::uint64_t>(most))));
-    }
+  if (answer.status < 400) return;
+  // Far below what a Duration holds.
+  constexpr std::uint64_t kSecondsMax = 1'000'000;
+  Duration pause{};
+  if (auto seconds = parse_number(answer.header("retry-after"))) {
+    pause = std::chrono::seconds(std::min(*seconds, kSecondsMax));
+  } else if (answer.retry_after) {
+    pause = *answer.retry_after - answer.date.value_or(now());
   }
+  if (pause > Duration::zero()) limiter_.pause(std::min(pause, options_.pause_max));
 }
 
 Result<HttpAnswer> S3Store::try_once(const Call& call, Signed& how) {
@@ -192,7 +200,9 @@ Result<HttpAnswer> S3Store::try_once(const Call& call, Signed& how) {
   Result<HttpAnswer> answer = [&]() -> Result<HttpAnswer> {
     // Signed when its turn has come, however long that took.
     HttpRequest request = TRY(sign(call, how));
-    return http_.perform(request);
+    auto answer = http_.perform(request);
+    if (!answer) return fail(no_answer(answer.error()));
+    return answer;
   }();
   auto outcome = LaneLimiter::Outcome::served;
   if (!answer && !is(answer, Code::kTransient)) outcome = LaneLimiter::Outcome::unknown;
@@ -204,18 +214,32 @@ Result<HttpAnswer> S3Store::try_once(const Call& call, Signed& how) {
   return answer;
 }
 
-Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signed) const {
+// A certificate, or the file of those to trust: neither was wrong before.
+Error S3Store::no_answer(const Error& error) const {
+  const bool passing = met_s3_ && (error.code() == Code::kDenied || error.code() == Code::kBadArgument);
+  return {passing ? Code::kTransient : error.code(), error.message()};
+}
+
+// `why` an answer with a status that was wanted is none, if it is one.
+Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signed, std::string_view why) {
   Refusal refusal = parse_refusal(answer.status, answer.body);
+  refusal.is_page = answer.is_page();
+  if (!why.empty()) refusal.message = why;
   std::string_view region = answer.header("x-amz-bucket-region");
   if (refusal.region.empty() && region != endpoint_.region()) refusal.region = region;
-  return error_of({.verb = call.verb,
-                   .place = place(call),
-                   .bucket = options_.endpoint.bucket,
-                   .region = endpoint_.region(),
-                   .endpoint = endpoint_.text(),
-                   .is_signed = is_signed,
-                   .permission = call.permission},
-                  refusal);
+  Error error = error_of({.verb = call.verb,
+                          .place = place(call),
+                          .bucket = options_.endpoint.bucket,
+                          .region = endpoint_.region(),
+                          .endpoint = endpoint_.text(),
+                          .is_signed = is_signed,
+                          .permission = call.permission},
+                         refusal);
+  if (is_s3(call.verb, refusal)) {
+    if (!refusal.code.empty()) met_s3_ = true;
+    return error;
+  }
+  return {met_s3_ ? Code::kTransient : error.code(), error.message()};
 }
 
 Error S3Store::nonsense(const Call& call, std::string_view what) const {
@@ -230,7 +254,11 @@ Result<HttpAnswer> S3Store::ask(const Call& call) {
     if (!answer) {
       return fail(answer.error().within(asked_text(call.verb, place(call))));
     }
-    if (answer->status == call.wanted || (any_success && answer->status / 100 == 2)) return answer;
+    const bool wanted = answer->status == call.wanted || (any_success && answer->status / 100 == 2);
+    if (wanted && !answer->is_page()) {
+      if (!answer->header("etag").empty()) met_s3_ = true;
+      return answer;
+    }
     // RequestTimeTooSkewed, which a HEAD has no body to say. The right time is known by now.
     bool wrong_time = answer->status == 403 && answer->date && how.at_all &&
                       std::chrono::abs(*answer->date - how.time) > kSkewMax;
@@ -240,27 +268,71 @@ Result<HttpAnswer> S3Store::ask(const Call& call) {
 
 // ---- The verbs ----------------------------------------------------------------------------------
 
-Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) {
-  TRY(store::check_name(name));
+S3Store::Call S3Store::put_call(const std::string& name, std::span<const ByteView> parts,
+                                std::span<const ByteView> summed) const {
   Call call{.verb = Verb::put, .lane = Lane::upload, .method = "PUT", .name = name};
   call.body = parts;
+  call.summed = summed;
   call.payload_hash = options_.put_check == PutCheck::md5 ? std::string(kUnsignedPayload)
-                                                          : to_hex(crypto::sha256(parts));
-  if (conditional_puts_) {
-    call.headers.push_back({"If-None-Match", "*"});
-  } else {
-    auto taken = head(name);
-    if (taken) return fail(Code::kExists, "{} exists", place(name));
-    if (!is(taken, Code::kNotFound)) return fail(std::move(taken.error()));
-  }
+                                                          : to_hex(crypto::sha256(summed));
+  if (conditional_puts_) call.headers.push_back({"If-None-Match", "*"});
   auto add = [&call](std::string_view header, const std::string& value) {
     if (!value.empty()) call.headers.push_back({std::string(header), value});
   };
   add("x-amz-storage-class", options_.storage_class);
   add("x-amz-server-side-encryption", options_.sse);
   add("x-amz-server-side-encryption-aws-kms-key-id", options_.sse_key_id);
-  TRY(ask(call));
+  return call;
+}
+
+// What else it may answer than that the bytes do not match proves nothing; least of all that the name is taken,
+// for then it took it once.
+Result<> S3Store::prove_checksums() {
+  const ByteView text = as_bytes(kProofText), other = as_bytes(kSomethingElse);
+  auto done = ask(put_call(options_.proof_name, {&text, 1}, {&other, 1}));
+  if (is(done, Code::kTransient) || is(done, Code::kCancelled)) return fail(done.error());
+  checksums_ = is(done, Code::kCorrupt) ? Checksums::verified : Checksums::ignored;
   return {};
+}
+
+std::optional<bool> S3Store::verifies_checksums() const {
+  const Checksums known = checksums_;
+  if (known == Checksums::unknown || options_.proof_name.empty()) return std::nullopt;
+  return known == Checksums::verified;
+}
+
+// Of a store that verifies nothing: it has what was sent, or the name is taken by other bytes.
+Result<> S3Store::check_stored(const Call& call, std::string_view etag) {
+  if (etag == fmt::format("\"{}\"", to_hex(crypto::md5(call.body)))) return {};
+  std::uint64_t size = 0;
+  for (ByteView part : call.body) size += part.size();
+  auto stored = get(call.name, size);
+  if (is(stored, Code::kNotFound)) return fail(Code::kTransient, "{} is not to be read yet", place(call.name));
+  if (!stored && !is(stored, Code::kCorrupt)) return fail(stored.error());
+  ByteView rest = stored ? ByteView(*stored) : ByteView();
+  bool same = stored && rest.size() == size;
+  for (ByteView part : call.body) {
+    same = same && equal(rest.first(part.size()), part);
+    if (same) rest = rest.subspan(part.size());
+  }
+  if (same) return {};
+  return fail(Code::kExists, "{} holds other bytes than were sent", place(call.name));
+}
+
+Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) {
+  TRY(store::check_name(name));
+  if (checksums_ == Checksums::unknown) TRY(prove_checksums());
+  if (!conditional_puts_) {
+    auto taken = head(name);
+    if (taken) return fail(Code::kExists, "{} exists", place(name));
+    if (!is(taken, Code::kNotFound)) return fail(std::move(taken.error()));
+  }
+  const Call call = put_call(name, parts, parts);
+  const HttpAnswer answer = TRY(ask(call));
+  // S3 gives each object one; without it somebody else may have said yes, and nothing is stored.
+  const std::string_view etag = answer.header("etag");
+  if (etag.empty()) return fail(refusal(call, answer, true, "there is no ETag in it"));
+  return checksums_ == Checksums::ignored ? check_stored(call, etag) : Result<>();
 }
 
 Result<Bytes> S3Store::get(const std::string& name, std::uint64_t max_size) {
@@ -341,9 +413,11 @@ Result<Bytes> S3Store::ask_bucket(const std::string& subresource, std::string_vi
 // Appends what is ours of one answer, and moves on to where the next one begins.
 Result<> S3Store::take_page(const Call& call, const HttpAnswer& answer, const std::string& below,
                             std::string& after, std::string& token, std::size_t max_keys,
-                            store::ListPage& page) const {
+                            store::ListPage& page) {
   auto listing = parse_listing(answer.body, max_keys);
+  if (is(listing, Code::kUnsupported)) return fail(refusal(call, answer, true, listing.error().message()));
   if (!listing) return fail(nonsense(call, listing.error().message()));
+  met_s3_ = true;
   const std::size_t own = key("").size();
   for (store::ObjectInfo& info : listing->keys) {
     if (!info.name.starts_with(below)) return fail(nonsense(call, "a name that was not asked for"));
@@ -368,12 +442,13 @@ Result<store::ListPage> S3Store::list(const std::string& prefix, const std::stri
   std::string after = start_after.empty() ? std::string() : key(start_after);
   std::string token;
   store::ListPage page;
-  // Once more only if a page held nothing but objects of others.
-  do {
+  // Once more only if a page held nothing but objects of others, and then by large steps.
+  std::size_t keys = max_keys;
+  for (;; keys = store::kListKeysMax) {
     Call call{.verb = Verb::list, .lane = Lane::meta, .method = "GET", .name = {}};
     call.query = {{"list-type", "2"},
                   {"encoding-type", "url"},
-                  {"max-keys", std::to_string(max_keys)},
+                  {"max-keys", std::to_string(keys)},
                   {"prefix", below}};
     if (!token.empty()) {
       call.query.emplace_back("continuation-token", token);
@@ -382,8 +457,13 @@ Result<store::ListPage> S3Store::list(const std::string& prefix, const std::stri
     }
     call.body_max = kListBytesMax;
     HttpAnswer answer = TRY(ask(call));
-    TRY(take_page(call, answer, below, after, token, max_keys, page));
-  } while (page.objects.empty() && page.more);
+    TRY(take_page(call, answer, below, after, token, keys, page));
+    if (!page.objects.empty() || !page.more) break;
+  }
+  if (page.objects.size() > max_keys) {
+    page.objects.resize(max_keys);
+    page.more = true;
+  }
   return page;
 }
 

@@ -8,6 +8,13 @@
 //
 // A request is signed and sent a second time at once only if the answer that denied it shows that
 // its time was wrong.
+//
+// A put is done when the store has verified the checksum that came with it. Whether it does is proved
+// before the first put, by one that it has to refuse because its checksum is wrong. Of a store that took it,
+// the ETag of each put must be the MD5 of what was sent; or it is read back.
+//
+// Once S3 has answered here, answers that are not S3's, and servers that cannot prove who they are,
+// are an outage (kTransient): something stands in between. Before that they are a mistake (kDenied).
 #pragma once
 
 #include <atomic>
@@ -34,6 +41,8 @@ struct S3Options {
 
   bool conditional_puts = true;
   PutCheck put_check = PutCheck::sha256;
+  // The name of the object that must be refused; a store that takes it keeps it. Empty: it is not asked, and trusted.
+  std::string proof_name;
   // Sent as they are with each put if not empty: x-amz-storage-class, x-amz-server-side-encryption,
   // x-amz-server-side-encryption-aws-kms-key-id.
   std::string storage_class;
@@ -47,6 +56,8 @@ struct S3Options {
                                           LaneLimits{2, 16, 4}};
   Duration connect_timeout = std::chrono::seconds(10);  // over 0
   Duration stall_timeout = std::chrono::seconds(30);    // without a byte; at least 1 s
+  // The longest that the store may ask us to stay away with one answer.
+  Duration pause_max = std::chrono::minutes(5);
 };
 
 class S3Store final : public store::ObjectStore {
@@ -73,6 +84,9 @@ class S3Store final : public store::ObjectStore {
   // try. `permission` is the one that it takes. kNotFound: nothing of that kind is set.
   [[nodiscard]] Result<Bytes> ask_bucket(const std::string& subresource,
                                          std::string_view permission);
+
+  // Whether the store verifies checksums, if it is known.
+  [[nodiscard]] std::optional<bool> verifies_checksums() const;
 
   // Ends what is under way or waits, as kCancelled. Calls that begin later are not touched.
   void cancel();
@@ -102,16 +116,25 @@ class S3Store final : public store::ObjectStore {
   [[nodiscard]] Result<HttpAnswer> try_once(const Call& call, Signed& how);
   [[nodiscard]] Result<HttpRequest> sign(const Call& call, Signed& how);
   void heed(const HttpAnswer& answer);
-  [[nodiscard]] Error refusal(const Call& call, const HttpAnswer& answer, bool is_signed) const;
+  [[nodiscard]] Error no_answer(const Error& error) const;
+  [[nodiscard]] Error refusal(const Call& call, const HttpAnswer& answer, bool is_signed,
+                              std::string_view why = {});
   [[nodiscard]] Error nonsense(const Call& call, std::string_view what) const;
   [[nodiscard]] Result<> take_page(const Call& call, const HttpAnswer& answer,
                                    const std::string& below, std::string& after, std::string& token,
-                                   std::size_t max_keys, store::ListPage& page) const;
+                                   std::size_t max_keys, store::ListPage& page);
   [[nodiscard]] WallTime now();
+  [[nodiscard]] Call put_call(const std::string& name, std::span<const ByteView> parts,
+                              std::span<const ByteView> summed) const;
+  [[nodiscard]] Result<> prove_checksums();
+  [[nodiscard]] Result<> check_stored(const Call& call, std::string_view etag);
 
   Clock& clock_;
   const S3Options options_;
   std::atomic<bool> conditional_puts_;
+  std::atomic<bool> met_s3_ = false;
+  enum class Checksums { unknown, verified, ignored };
+  std::atomic<Checksums> checksums_;
   const Endpoint endpoint_;
   CredentialSource& credentials_;
   LaneLimiter limiter_;

@@ -69,6 +69,9 @@ Refusal parse_refusal(int status, ByteView body) {
 }
 
 Result<Listing> parse_listing(ByteView body, std::size_t keys_max) {
+  if (as_chars(body).find("ListBucketResult") == std::string_view::npos) {
+    return fail(Code::kUnsupported, "the answer is no list");
+  }
   pugi::xml_document document;
   if (!document.load_buffer(body.data(), body.size())) {
     return fail(Code::kCorrupt, "the list is not XML");

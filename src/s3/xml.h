@@ -20,6 +20,7 @@ struct Refusal {
   std::string message;  // for people
   std::string region;   // where the bucket really is
   std::string endpoint;
+  bool is_page = false;  // HTML, made for people
 };
 
 // What cannot be read is left empty: a proxy may have answered.
@@ -31,7 +32,8 @@ struct Listing {
   std::string token;  // for the next page
 };
 
-// kCorrupt if it is no list, or one of more than `keys_max` keys.
+// kUnsupported if it is something else than a list; kCorrupt if it is a bad one, or one of more than
+// `keys_max` keys.
 [[nodiscard]] Result<Listing> parse_listing(ByteView body, std::size_t keys_max);
 
 }  // namespace s3crate::s3

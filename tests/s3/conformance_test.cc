@@ -218,6 +218,19 @@ TEST_P(S3Conformance, ConnectionsAreReused) {
   }
 }
 
+TEST_P(S3Conformance, AWrongChecksumIsRefusedAndNothingKept) {
+  server_.options.proof_name = "proof";
+  auto store = server_.make();
+  ASSERT_TRUE(store->put("o", as_bytes("x")));
+  EXPECT_EQ(store->verifies_checksums(), true);
+  EXPECT_TRUE(is(store->head("proof"), Code::kNotFound));
+  if (GetParam() != Form::kTls) return;
+  server_.options.put_check = s3::PutCheck::md5;
+  auto unsigned_store = server_.make();
+  ASSERT_TRUE(unsigned_store->put("p", as_bytes("x")));
+  EXPECT_EQ(unsigned_store->verifies_checksums(), true);
+}
+
 TEST_P(S3Conformance, PutsWithoutConditionsLookFirst) {
   server_.options.conditional_puts = false;
   auto store = server_.make();

@@ -35,6 +35,7 @@ constexpr std::size_t kFaults = 12;
 struct Settings {
   std::string bucket = "bucket";
   std::string bucket_state = "present";
+  std::string speaks = "s3";
   std::string region = "us-east-1";
   std::string access_key = "strictaccess";
   std::string secret_key = "strictsecret";
@@ -42,6 +43,7 @@ struct Settings {
   std::int64_t anonymous_read = 0;
 
   std::string conditions = "enforced";
+  std::string checksums = "verified";
   std::int64_t conflict = 0;
   std::int64_t page_keys = 3;
   std::string etag = "md5";

@@ -109,13 +109,19 @@ bool StrictS3::finish(Pending& pending, MHD_Connection* connection) {
   count("requests");
   count(pending.route.operation);
   count("bytes.in", pending.received);
-  bool undone = fault == Fault::kError500 || fault == Fault::kSlowDown || fault == Fault::kReset ||
+  bool undone = settings.speaks == "page" || fault == Fault::kError500 || fault == Fault::kSlowDown || fault == Fault::kReset ||
                 fault == Fault::kHang;
   Response response;
   if (!undone) {
     auto as_of = arrived;
     if (fault == Fault::kStale) as_of -= std::chrono::milliseconds(settings.stale_ms);
     response = service_.serve(pending.route, request, settings, now(), as_of, pending.ticket);
+  }
+  if (settings.speaks == "page") {
+    response = {};
+    response.headers["Content-Type"] = "text/html";
+    response.text = "<!DOCTYPE html><html><body>Welcome</body></html>";
+    fault = Fault::kNone;
   }
   if (fault == Fault::kSlowDown) {
     response = error_response(503, "SlowDown", "Please reduce your request rate.");

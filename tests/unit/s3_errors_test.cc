@@ -72,6 +72,12 @@ TEST(S3ErrorsTest, EveryAnswerHasItsCodeAndSaysWhatHelps) {
       {Verb::get_range, 200, "", Code::kCorrupt, "makes no sense"},
       {Verb::get, 204, "", Code::kCorrupt, "makes no sense"},
       {Verb::get, 418, "Teapot", Code::kDenied, "418 Teapot"},
+      {Verb::put, 413, "", Code::kUnsupported, "no objects of that size"},
+      {Verb::put, 405, "MethodNotAllowed", Code::kUnsupported, "does not offer"},
+      {Verb::put, 405, "", Code::kDenied, "does not answer as S3 does (405)"},
+      {Verb::put, 204, "", Code::kDenied, "does not answer as S3 does (204)"},
+      {Verb::get, 303, "", Code::kDenied, "does not answer as S3 does (303)"},
+      {Verb::list, 302, "", Code::kDenied, "does not answer as S3 does (302)"},
   };
   for (const ErrorCase& c : kCases) {
     SCOPED_TRACE(fmt::format("{} {}", c.status, c.code));
@@ -174,8 +180,7 @@ TEST(S3XmlTest, BadListsAreCorrupt) {
   const std::string entry = "<Contents><Key>a</Key><Size>1</Size></Contents>";
   ASSERT_TRUE(parse_listing(as_bytes(list_of(good + entry)), 1));
   for (const std::string& bad :
-       {std::string(), std::string("{}"), std::string("<ListBucketResult>"),
-        std::string("<Other/>"), list_of(entry), list_of("<IsTruncated>maybe</IsTruncated>"),
+       {std::string("<ListBucketResult>"), std::string("<Other><ListBucketResult/></Other>"), list_of(entry), list_of("<IsTruncated>maybe</IsTruncated>"),
         list_of(good + entry + entry), list_of(good + "<Contents><Key>a</Key></Contents>"),
         list_of(good + "<Contents><Key>a</Key><Size>-1</Size></Contents>"),
         list_of(good + "<Contents><Key>a</Key><Size>1x</Size></Contents>"),
@@ -190,6 +195,11 @@ TEST(S3XmlTest, BadListsAreCorrupt) {
                 "</NextContinuationToken>")}) {
     EXPECT_TRUE(is(parse_listing(as_bytes(bad), 1), Code::kCorrupt)) << bad.substr(0, 200);
   }
+}
+
+TEST(S3XmlTest, WhatIsNoListAtAllIsToldFromABadOne) {
+  for (std::string_view other : {"", "{}", "<Other/>", "<html><body>Welcome</body></html>"})
+    EXPECT_TRUE(is(parse_listing(as_bytes(other), 1), Code::kUnsupported)) << other;
 }
 
 // ---- Endpoints ----------------------------------------------------------------------------------

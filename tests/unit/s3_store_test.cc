@@ -19,6 +19,9 @@ using ::testing::StartsWith;
 
 // ---- A server that says what the test wants -----------------------------------------------------
 
+// The answer to a PUT that was done.
+Reply stored() { return reply(200, "", "ETag: \"900150983cd24fb0d6963f7d28e17f72\"\r\n"); }
+
 class FixedKeys final : public s3::CredentialSource {
  public:
   Result<std::shared_ptr<const s3::Credentials>> get() override {
@@ -57,7 +60,7 @@ TEST_F(S3StoreTest, APutSaysAllThatTheStoreHasToCheck) {
   options_.storage_class = "STANDARD_IA";
   options_.sse = "aws:kms";
   options_.sse_key_id = "key-1";
-  serve([](const SeenRequest&) { return reply(200); });
+  serve([](const SeenRequest&) { return stored(); });
   std::vector<ByteView> parts = {as_bytes("a"), as_bytes("bc")};
   ASSERT_TRUE(store_->put("x/y", parts));
   SeenRequest put = seen(0);
@@ -82,7 +85,7 @@ TEST_F(S3StoreTest, APutSaysAllThatTheStoreHasToCheck) {
 }
 
 TEST_F(S3StoreTest, NobodySignsNothingAndAChecksumGoesWithAPut) {
-  serve([](const SeenRequest&) { return reply(200); });
+  serve([](const SeenRequest&) { return stored(); });
   keys_.keys.reset();
   ASSERT_TRUE(store_->put("x", as_bytes("abc")));
   EXPECT_EQ(seen(0).headers.count("authorization"), 0u);
@@ -100,7 +103,7 @@ TEST_F(S3StoreTest, WithoutCredentialsNothingIsSent) {
 TEST_F(S3StoreTest, AnUnconditionalPutLooksFirst) {
   options_.conditional_puts = false;
   serve([](const SeenRequest& r) {
-    if (r.method == "PUT") return reply(200);
+    if (r.method == "PUT") return stored();
     return r.target == "/bkt/taken"  ? Reply{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"}
            : r.target == "/bkt/free" ? Reply{"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"}
                                      : Reply{"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"};
@@ -218,6 +221,153 @@ TEST_F(S3StoreTest, ABucketIsAskedAboutItselfWhateverThePrefix) {
   EXPECT_THAT(denied.error().message(), StartsWith("GET s3://bkt?acl: "));
 }
 
+// ---- Checksums ----------------------------------------------------------------------------------
+
+// A store that keeps what it gets, spoilt if the test wants that.
+struct Keeper {
+  Reply operator()(const SeenRequest& r) {
+    if (r.method == "PUT") {
+      const bool wrong = r.headers.at("x-amz-content-sha256") != to_hex(crypto::sha256(as_bytes(r.body)));
+      if (verifies && wrong) return reply(400, "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>");
+      if (refusal != 0) return reply(refusal, refusal == 412 ? "" : "<Error><Code>AccessDenied</Code></Error>");
+      std::string& kept = objects[r.target];
+      kept = r.body;
+      if (spoils) kept[0] = static_cast<char>(kept[0] ^ 1);
+      const ByteView bytes = as_bytes(kept);
+      const std::string md5 = to_hex(crypto::md5({&bytes, 1}));
+      return reply(200, "", fmt::format("ETag: \"{}\"\r\n", opaque ? "abc-1" : md5));
+    }
+    return objects.contains(r.target) ? reply(200, objects[r.target], "ETag: \"x\"\r\n")
+                                      : reply(404, "<Error><Code>NoSuchKey</Code></Error>");
+  }
+  bool verifies = true, opaque = false, spoils = false;
+  int refusal = 0;
+  std::map<std::string, std::string> objects = {};
+};
+
+class S3ChecksumTest : public S3StoreTest {
+ protected:
+  void keep() {
+    options_.proof_name = "proof";
+    serve([this](const SeenRequest& r) { return keeper_(r); });
+  }
+  Keeper keeper_;
+};
+
+TEST_F(S3ChecksumTest, AStoreThatVerifiesIsAskedOnceAndTrusted) {
+  keeper_.opaque = true;
+  keep();
+  EXPECT_EQ(store_->verifies_checksums(), std::nullopt);
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(store_->put(name, as_bytes("x")));
+  EXPECT_EQ(store_->verifies_checksums(), true);
+  EXPECT_EQ(server_->seen().size(), 4u);
+  EXPECT_EQ(seen(0).target, "/bkt/proof");
+  EXPECT_EQ(seen(0).headers["if-none-match"], "*");
+  EXPECT_FALSE(keeper_.objects.contains("/bkt/proof"));
+}
+
+TEST_F(S3ChecksumTest, OfAStoreThatVerifiesNothingTheETagIsTheProof) {
+  keeper_.verifies = false;
+  keep();
+  ASSERT_TRUE(store_->put("a", as_bytes("x")));
+  EXPECT_EQ(store_->verifies_checksums(), false);
+  EXPECT_EQ(server_->seen().size(), 2u);
+  keeper_.spoils = true;
+  EXPECT_TRUE(is(store_->put("b", as_bytes("x")), Code::kExists));
+}
+
+TEST_F(S3ChecksumTest, OrElseItIsReadBack) {
+  keeper_.verifies = false;
+  keeper_.opaque = true;
+  keep();
+  const std::vector<ByteView> parts = {as_bytes("one"), as_bytes(""), as_bytes("two")};
+  ASSERT_TRUE(store_->put("a", parts));
+  EXPECT_EQ(server_->seen().size(), 3u);
+  EXPECT_EQ(seen(2).method, "GET");
+  keeper_.spoils = true;
+  EXPECT_TRUE(is(store_->put("b", parts), Code::kExists));
+}
+
+TEST_F(S3ChecksumTest, AnAnswerThatSaysNothingOfTheChecksumProvesNothing) {
+  for (int refusal : {403, 412}) {
+    keeper_ = {.verifies = false, .refusal = refusal};
+    keep();
+    EXPECT_FALSE(store_->put("a", as_bytes("x")));
+    keeper_.refusal = 0;
+    EXPECT_TRUE(store_->put("a", as_bytes("x")));
+    EXPECT_EQ(store_->verifies_checksums(), false) << refusal;
+  }
+  keeper_ = {.verifies = false, .refusal = 503};
+  keep();
+  EXPECT_TRUE(is(store_->put("a", as_bytes("x")), Code::kTransient));
+  EXPECT_EQ(store_->verifies_checksums(), std::nullopt);
+}
+
+// ---- Answers that are not S3's ------------------------------------------------------------------
+
+const std::string kPage = "<!DOCTYPE html><html><body>Welcome to the hotel</body></html>";
+
+Reply page(int status) {
+  return reply(status, kPage, "Content-Type: Text/HTML; charset=utf-8\r\nETag: \"1\"\r\n");
+}
+
+// What each verb makes of the answers.
+std::vector<Result<>> ask_all(s3::S3Store& store) {
+  Bytes out(4);
+  return {store.put("x", as_bytes("abc")),
+          store.get("x", 1000).map([](auto) {}),
+          store.get("x", 10).map([](auto) {}),
+          store.get_range("x", 0, out),
+          store.head("x").map([](auto) {}),
+          store.list("", "", 10).map([](auto) {}),
+          store.remove("x")};
+}
+
+TEST_F(S3StoreTest, APageForPeopleIsNoAnswerToAnything) {
+  for (int status : {200, 202, 302, 307, 400, 401, 405, 418, 501}) {
+    serve([status](const SeenRequest& r) {
+      if (r.headers.contains("range") && status == 200)
+        return Reply{range_reply(206, "bytes 0-3/100\r\nContent-Type: text/html", "<htm")};
+      return page(status);
+    });
+    for (const auto& answer : ask_all(*store_)) {
+      ASSERT_TRUE(is(answer, Code::kDenied)) << status << (answer ? " is believed" : answer.error().message());
+      EXPECT_THAT(answer.error().message(), HasSubstr("does not answer as S3 does")) << status;
+    }
+  }
+}
+
+TEST_F(S3StoreTest, APutIsDoneOnlyIfS3SaysSo) {
+  serve([](const SeenRequest& r) {
+    return r.method == "PUT" ? reply(200) : reply(200, "<ListBucketResult/>");
+  });
+  auto put = store_->put("x", as_bytes("abc"));
+  EXPECT_TRUE(is(put, Code::kDenied));
+  EXPECT_THAT(put.error().message(), HasSubstr("does not answer as S3 does (200: there is no ETag in it)"));
+}
+
+TEST_F(S3StoreTest, SomethingElseThanAListIsNoDamage) {
+  for (const char* body : {"", "OK", "<html/>", "{}"}) {
+    serve([body](const SeenRequest&) { return reply(200, body); });
+    auto list = store_->list("", "", 10);
+    EXPECT_TRUE(is(list, Code::kDenied)) << body;
+    EXPECT_THAT(list.error().message(), HasSubstr("does not answer as S3 does"));
+  }
+}
+
+TEST_F(S3StoreTest, OnceS3HasAnsweredAnythingElseIsAnOutage) {
+  std::atomic<bool> away = false;
+  serve([&](const SeenRequest& r) {
+    if (away) return page(r.method == "HEAD" ? 200 : r.method == "GET" ? 404 : 405);
+    return reply(404, "<Error><Code>NoSuchKey</Code></Error>");
+  });
+  EXPECT_TRUE(is(store_->get("x", 10), Code::kNotFound));
+  away = true;
+  for (const auto& answer : ask_all(*store_)) EXPECT_TRUE(is(answer, Code::kTransient));
+  away = false;
+  EXPECT_TRUE(is(store_->get("x", 10), Code::kNotFound));
+}
+
 // ---- Time ---------------------------------------------------------------------------------------
 
 constexpr const char* kDate = "Date: Fri, 20 Nov 2026 12:00:00 GMT\r\n";
@@ -258,6 +408,37 @@ TEST_F(S3StoreTest, WhoIsAskedToWaitWaitsWithEveryRequest) {
   Duration before = clock_.now();
   EXPECT_TRUE(is(store_->head("other"), Code::kNotFound));
   EXPECT_EQ(clock_.now() - before, 7s);
+}
+
+struct Wait {
+  const char* header;  // Retry-After
+  Duration asked;      // kept
+};
+
+TEST_F(S3StoreTest, HowLongToWaitIsSaidInSecondsOrAsADateAndIsBounded) {
+  options_.pause_max = 90s;
+  const Wait kWaits[] = {{"1", 1s},
+                         {"3600", 90s},
+                         {"99999999999999999", 90s},
+                         {"99999999999999999999999", 0s},
+                         {"-1", 0s},
+                         {"soon", 0s},
+                         {"", 0s},
+                         {"Fri, 20 Nov 2026 12:00:45 GMT", 45s},
+                         {"Friday, 20-Nov-26 12:00:45 GMT", 45s},
+                         {"Fri Nov 20 12:00:45 2026", 45s},
+                         {"Sat, 20 Nov 2027 12:00:00 GMT", 90s},
+                         {"Fri, 20 Nov 2026 12:00:00 GMT", 0s},
+                         {"Fri, 20 Nov 2026 11:00:00 GMT", 0s}};
+  for (const Wait& wait : kWaits) {
+    serve([&](const SeenRequest& r) {
+      return r.target == "/bkt/busy" ? reply(503, "", fmt::format("{}Retry-After: {}\r\n", kDate, wait.header)) : reply(404);
+    });
+    EXPECT_TRUE(is(store_->get("busy", 1), Code::kTransient));
+    const Duration before = clock_.now();
+    EXPECT_TRUE(is(store_->head("other"), Code::kNotFound));
+    EXPECT_EQ(clock_.now() - before, wait.asked) << wait.header;
+  }
 }
 
 TEST_F(S3StoreTest, AStoreThatTurnsAwayIsAskedLessAtOnce) {
@@ -314,10 +495,32 @@ TEST_F(S3StoreTest, PagesOfForeignNamesAreSkipped) {
   EXPECT_EQ(server_->seen().size(), 3u);
 }
 
+// Otherwise looking for one name below the root of a bucket that others use takes a request for each of theirs.
+TEST_F(S3StoreTest, ForeignNamesAreSkippedByLargeSteps) {
+  serve([](const SeenRequest& r) {
+    const auto at = r.target.find("max-keys=");
+    const auto max = std::stoul(r.target.substr(at + 9));
+    const auto token = r.target.find("continuation-token=");
+    std::size_t from = token == std::string::npos ? 0 : std::stoul(r.target.substr(token + 19));
+    std::vector<std::string> keys;
+    for (; keys.size() < max && from < 5010; ++from) {
+      keys.push_back(from < 5000 ? fmt::format("photo%20{:05}", from) : fmt::format("volume{}", from));
+    }
+    return reply(200, list_page(keys, from < 5010, std::to_string(from)));
+  });
+  auto page = store_->list("", "", 2);
+  ASSERT_TRUE(page) << page.error().message();
+  ASSERT_EQ(page->objects.size(), 2u);
+  EXPECT_EQ(page->objects[0].name, "volume5000");
+  EXPECT_EQ(page->objects[1].name, "volume5001");
+  EXPECT_TRUE(page->more);
+  EXPECT_LE(server_->seen().size(), 8u);
+}
+
 TEST_F(S3StoreTest, ListsThatMakeNoSenseAreCorrupt) {
   for (const std::string& body : {list_page({"b", "a"}, false), list_page({"a", "a"}, false),
                                   list_page({"x"}, false), list_page({"a", "b", "c"}, false),
-                                  list_page({}, true), std::string("<html/>"), std::string()}) {
+                                  list_page({}, true), std::string("<ListBucketResult>")}) {
     serve([body](const SeenRequest&) { return reply(200, body); });
     EXPECT_TRUE(is(store_->list("", "x", 2), Code::kCorrupt)) << body;
   }
