@@ -88,6 +88,8 @@ class Inspection {
                 .second = {}};
     if (proof.first) proof.second = store.put(name, as_bytes(kProofText));
     add(judge_proof(proof));
+    const bool answered = proof.first || is(proof.first, Code::kExists);
+    add(judge_checksums(answered ? stack_.s3()->verifies_checksums() : std::nullopt));
   }
 
   void read() {

@@ -104,6 +104,18 @@ Finding judge_proof(const Proof& proof) {
   return out;
 }
 
+Finding judge_checksums(std::optional<bool> verified) {
+  Finding out{.check = "checksums", .text = "verified: what does not match its checksum is refused"};
+  if (!verified) {
+    out.level = Level::unknown;
+    out.text = "nothing could be put";
+  } else if (!*verified) {
+    out.level = Level::warning;
+    out.text = "not verified: each object is compared by its ETag once it is stored, or read back";
+  }
+  return out;
+}
+
 Finding judge_reads(const Reads& reads) {
   Finding out{.check = "latency", .text = {}};
   if (reads.failure) {

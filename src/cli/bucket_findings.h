@@ -39,6 +39,9 @@ struct Proof {
 };
 [[nodiscard]] Finding judge_proof(const Proof& proof);
 
+// Whether the store verifies the checksum of what it gets; nullopt: it took nothing.
+[[nodiscard]] Finding judge_checksums(std::optional<bool> verified);
+
 struct Reads {
   std::string verb_and_place;
   std::size_t count = 0;

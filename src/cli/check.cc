@@ -170,7 +170,12 @@ CommandResult run_check(Context& context) {
 
   std::atomic<bool> stop = false;
   const SignalWatch signals(
-      context.env.executor, [&](int) { stop = true; }, [] {});
+      context.env.executor,
+      [&](int) {
+        stop = true;
+        stack->cancel();
+      },
+      [] {});
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   volume::CheckOptions options;
   options.read_data = arguments.has("read-data");

@@ -40,12 +40,16 @@ Result<> MountSession::start() {
   TRY(start_log(plan_.log_to, plan_.log_level));
   if (!flusher) spdlog::debug("not allowed to be an I/O flusher (PR_SET_IO_FLUSHER)");
   if (const auto notice = crypto::memory_notice(); !notice.empty()) spdlog::warn("{}", notice);
-  TRY(open_disk());
+  if (auto opened = open_disk(); !opened) {
+    const auto given_up = stack_ ? stack_->given_up() : std::nullopt;
+    return given_up ? fail(*given_up) : opened;
+  }
   if (auto shown = show_disk(); !shown) {
     // Nobody has written: closing is quick, and leaves no volume that looks open.
     static_cast<void>(disk_->close(kCloseTime));
     return shown;
   }
+  stack_->leave_terminal();
   MutexLock lock(mu_);
   phase_ = Phase::kServing;
   return {};

@@ -107,7 +107,7 @@ constexpr std::array kOptions = {
     OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
                "Memory for pages of the map", bit(kMount), true},
     OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,
-               "How long a read waits for a store that is away before it fails", bit(kMount), true},
+               "How long mount, and later each read, waits for a store that is away before it fails", bit(kMount), true},
     OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,
                "How long SIGTERM waits for the store; what is left stays in the journal", bit(kMount), true},
     OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", bit(kMount), true},

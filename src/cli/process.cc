@@ -66,6 +66,7 @@ int run_quietly(const std::vector<std::string>& words) {
 namespace {
 
 void leave_terminal() {
+  ::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   ::setsid();
   if (::chdir("/") != 0) std::fputs("s3crate-blk: cannot change to /\n", stderr);
   std::fflush(stdout);
@@ -98,13 +99,16 @@ Result<ExitStatus> run_in_background(const std::function<ExitStatus(const Ready&
   Fd reading(ends[0]), writing(ends[1]);
   std::fflush(stdout);
   std::fflush(stderr);
-  const pid_t child = ::fork();
+  const pid_t parent = ::getpid(), child = ::fork();
   if (child < 0) return fail(system_error(errno, "start", "a process"));
   if (child > 0) {
     writing.reset();
     return wait_for_child(reading.get(), child);
   }
   reading.reset();
+  // Who ends the process in front, by whatever signal, ends what it was to wait for.
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+  if (::getppid() != parent) ::_exit(kFailed);
   const auto tell = [&](ExitStatus status) {
     const auto byte = static_cast<unsigned char>(status);
     if (writing && ::write(writing.get(), &byte, 1) != 1) std::fputs("s3crate-blk: nobody waits for this\n", stderr);

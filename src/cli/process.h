@@ -28,7 +28,7 @@ bool become_io_flusher();
 
 // Forks. The child runs `body`, which calls `ready` once the work has begun to succeed: from then on it has no terminal, and the
 // parent has exited with kDone. A body that returns before that decides the parent's status; until then the child
-// shares its terminal, so its errors and questions are seen.
+// shares its terminal, so its errors and questions are seen, and ends with the parent.
 //
 // Before fork no thread may run and no secret be held: neither is there in a child.
 using Ready = std::function<void()>;

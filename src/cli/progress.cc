@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/time_text.h"
+#include "cli/store_watch.h"
 
 namespace s3crate::cli {
 namespace {
@@ -21,7 +22,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void show(std::uint64_t unsent) {
+  void show(std::uint64_t unsent, const std::string& trouble) {
     const auto now = clock_.monotonic_now();
     const auto span = std::chrono::duration<double>(now - at_).count();
     // Of the last interval; while somebody goes on writing there may be more than before.
@@ -29,14 +30,25 @@ class Progress {
     known_ = true;
     unsent_ = unsent;
     at_ = now;
-    print(unsent, static_cast<std::uint64_t>(rate));
+    print(unsent, static_cast<std::uint64_t>(rate), trouble);
+    if (style_ == ProgressStyle::kOff) notice(now, trouble);
   }
 
  private:
-  void print(std::uint64_t unsent, std::uint64_t rate) {
+  // Who sees no progress is told at least why there is none.
+  void notice(MonotonicTime now, const std::string& trouble) {
+    if (trouble.empty()) in_trouble_since_ = std::nullopt;
+    else if (!in_trouble_since_) in_trouble_since_ = now;
+    if (!in_trouble_since_) return;
+    const auto text = notices_.due(now, {trouble, now - *in_trouble_since_, std::nullopt});
+    if (text) std::fprintf(stderr, "s3crate-blk: %s\n", text->c_str());
+  }
+
+  void print(std::uint64_t unsent, std::uint64_t rate, const std::string& trouble) {
     if (style_ == ProgressStyle::kOff) return;
     if (style_ == ProgressStyle::kJson) {
-      const nlohmann::json line = {{"unsent_bytes", unsent}, {"bytes_per_second", rate}};
+      nlohmann::json line = {{"unsent_bytes", unsent}, {"bytes_per_second", rate}};
+      if (!trouble.empty()) line["trouble"] = trouble;
       std::fprintf(stderr, "%s\n", line.dump().c_str());
       return;
     }
@@ -44,6 +56,7 @@ class Progress {
     if (rate > 0) {
       text += fmt::format(", {}/s, {} left", format_bytes(rate), format_duration(std::chrono::seconds(unsent / rate)));
     }
+    if (!trouble.empty()) text += "; " + trouble;
     drawn_ = style_ == ProgressStyle::kLine;
     std::fprintf(stderr, drawn_ ? "\r\033[K%s" : "%s\n", text.c_str());
     std::fflush(stderr);
@@ -54,14 +67,23 @@ class Progress {
   bool drawn_ = false, known_ = false;
   std::uint64_t unsent_ = 0;
   MonotonicTime at_{};
+  std::optional<MonotonicTime> in_trouble_since_;
+  WaitingNotices notices_{"the store", std::nullopt};
 };
 
-std::optional<std::uint64_t> ask_unsent(const std::string& socket) {
+struct Status {
+  std::uint64_t unsent = 0;
+  std::string trouble;  // empty: all is well
+};
+
+std::optional<Status> ask_status(const std::string& socket) {
   auto connection = connect_control(socket);
   if (!connection || !connection->send({{"command", "status"}})) return std::nullopt;
   auto answer = connection->receive(kInterval);
   if (!answer || !*answer || !(**answer).contains("unsent")) return std::nullopt;
-  return (**answer)["unsent"].value("bytes", std::uint64_t{0});
+  Status status{.unsent = (**answer)["unsent"].value("bytes", std::uint64_t{0}), .trouble = {}};
+  if ((**answer).value("health", "ok") != "ok") status.trouble = (**answer).value("health_reason", "");
+  return status;
 }
 
 }  // namespace
@@ -83,7 +105,7 @@ Result<std::optional<nlohmann::json>> wait_with_progress(Clock& clock, ControlCo
     if (wait <= Duration::zero()) return std::nullopt;
     auto answer = TRY(connection.receive(wait));
     if (answer) return TRY(checked(std::move(*answer)));
-    if (const auto unsent = ask_unsent(socket)) progress.show(*unsent);
+    if (const auto status = ask_status(socket)) progress.show(status->unsent, status->trouble);
   }
 }
 

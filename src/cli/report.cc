@@ -101,9 +101,12 @@ std::string number(const nlohmann::json& value) {
 struct Health {
   std::string word, reason;
 };
-Health health_of(const device::Stats& stats, const store::RetryStats& retries) {
-  if (stats.health == "ok" && retries.waiting > 0) {
-    return {"store away", fmt::format("{} calls wait for the store", retries.waiting)};
+Health health_of(const device::Stats& stats, const Stack& stack) {
+  const auto waiting = stack.retry_stats().waiting;
+  if (stats.health == "ok" && waiting > 0) {
+    const auto trouble = stack.trouble();
+    const auto why = trouble && !trouble->why.empty() ? ": " + trouble->why : std::string();
+    return {"store away", fmt::format("{} for the store{}", waiting == 1 ? "1 call waits" : fmt::format("{} calls wait", waiting), why)};
   }
   return {stats.health, stats.health_reason};
 }
@@ -170,8 +173,7 @@ Reporter::Rates Reporter::rates(const device::Stats& stats) const {
 
 nlohmann::json Reporter::json() const {
   const auto stats = disk_.stats();
-  const auto retries = stack_.retry_stats();
-  const auto health = health_of(stats, retries);
+  const auto health = health_of(stats, stack_);
   nlohmann::json out = {
       {"url", facts_.url},
       {"mountpoint", facts_.mountpoint},
@@ -233,7 +235,7 @@ std::string Reporter::metrics() const {
 std::string Reporter::text() const {
   const auto s = disk_.stats();
   const auto retries = stack_.retry_stats();
-  const auto health = health_of(s, retries);
+  const auto health = health_of(s, stack_);
   const auto r = rates(s);
   std::string out;
   const auto line = [&](std::string_view name, const std::string& value) { out += fmt::format("{:<14} {}\n", name, value); };

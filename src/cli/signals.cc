@@ -17,6 +17,12 @@ sigset_t watched() {
 
 }  // namespace
 
+void leave_signals_to_others() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
 SignalWatch::SignalWatch(Executor& executor, std::function<void(int)> on_signal, std::function<void()> on_tick)
     : on_signal_(std::move(on_signal)), on_tick_(std::move(on_tick)) {
   ::signal(SIGHUP, SIG_IGN);

@@ -10,6 +10,9 @@
 
 namespace s3crate::cli {
 
+// On a thread that was made before a SignalWatch.
+void leave_signals_to_others();
+
 class SignalWatch {
  public:
   // SIGTERM, SIGINT and SIGUSR1 go to on_signal; on_tick comes a few times a second. SIGHUP and SIGPIPE are ignored.

@@ -9,6 +9,7 @@
 #include "io/file_io.h"
 #include "s3/credential_chain.h"
 #include "s3/settings.h"
+#include "segment/object_names.h"
 
 namespace s3crate::cli {
 
@@ -28,7 +29,7 @@ bool is_set(const Arguments& arguments, std::string_view flag) { return argument
 
 }  // namespace
 
-Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments) {
+Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments, Duration patience) {
   const auto files = TRY(s3::SharedFiles::load(io::posix_file_io(), environment, given(arguments, "profile")));
   const s3::GivenSettings named = {.endpoint = given(arguments, "endpoint"), .region = given(arguments, "region"),
                                    .ca_file = given(arguments, "ca-file"), .path_style = is_set(arguments, "path-style"),
@@ -41,10 +42,12 @@ Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments) {
   if (!endpoint) return fail(settings.url_from.empty() ? endpoint.error() : endpoint.error().within(settings.url_from));
   options.prefix = url.prefix;
   options.ca_file = settings.ca_file;
+  options.proof_name = segment::kChecksumProofName;
   options.conditional_puts = !is_set(arguments, "single-writer");
   options.storage_class = given(arguments, "storage-class");
   options.sse = given(arguments, "sse");
   options.sse_key_id = given(arguments, "sse-key-id");
+  options.pause_max = std::min(options.pause_max, patience);
   if (arguments.has("max-upload-rate")) options.upload_rate = arguments.size("max-upload-rate");
   if (arguments.has("max-download-rate")) options.download_rate = arguments.size("max-download-rate");
   credentials_ = is_set(arguments, "anonymous") ? s3::make_anonymous() : s3::make_credential_chain(environment, files);
@@ -60,8 +63,10 @@ Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, const Argume
                                            Duration outage_timeout) {
   std::unique_ptr<Stack> stack(new Stack);
   const bool remote = url.kind == Url::Kind::s3;
+  store::RetryOptions patience{.outage_timeout = outage == Outage::kWait ? outage_timeout : kShortPatience};
+  if (outage == Outage::kFail) patience.put_timeout = kShortPatience;
   if (remote) {
-    TRY(stack->make_s3(env, url, arguments));
+    TRY(stack->make_s3(env, url, arguments, patience.outage_timeout));
     stack->top_ = stack->s3_.get();
   } else {
     const auto directory = canonical_path(url.directory);
@@ -72,10 +77,11 @@ Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, const Argume
   stack->metered_ = std::make_unique<store::MeteredStore>(env.clock, *stack->top_);
   stack->top_ = stack->metered_.get();
   if (outage == Outage::kFail && !remote) return stack;
-  store::RetryOptions patience{.outage_timeout = outage_timeout};
-  if (outage == Outage::kFail) patience.outage_timeout = kShortPatience, patience.put_timeout = kShortPatience;
   stack->retry_ = std::make_unique<store::RetryStore>(env, *stack->top_, patience);
   stack->top_ = stack->retry_.get();
+  const auto look = [retry = stack->retry_.get()] { return retry->trouble(); };
+  stack->watch_ = std::make_unique<StoreWatch>(env, url.text(), patience.outage_timeout, look,
+                                               [stack = stack.get()] { stack->cancel(); });
   if (outage == Outage::kFail || !remote || arguments.count("md5-cache-size") == 0) return stack;
   stack->md5_cache_ = std::make_unique<store::Md5CacheStore>(
       env, *stack->top_,

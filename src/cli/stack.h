@@ -4,7 +4,7 @@
 //   directory   retry(metered(DirStore))
 //   S3          md5 cache(retry(metered(S3Store)))
 //
-// So each request is metered, and so is each that is repeated. Commands that do not wait for a store that is away have no retry
+// So each request is metered, and so is each that is repeated; a StoreWatch looks at what waits. Commands that do not wait for a store that is away have no retry
 // for a directory, and one of some seconds for S3, where a request may fail at any time; only a mount has the MD5 cache.
 #pragma once
 
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "cli/store_watch.h"
 #include "cli/url.h"
 #include "s3/s3_store.h"
 #include "store/dir_store.h"
@@ -43,6 +44,7 @@ class Stack {
   [[nodiscard]] store::ObjectStore& store() { return *top_; }
   [[nodiscard]] store::StoreStats stats() const { return metered_->stats(); }
   [[nodiscard]] store::RetryStats retry_stats() const { return retry_ ? retry_->stats() : store::RetryStats{}; }
+  [[nodiscard]] std::optional<store::Trouble> trouble() const { return retry_ ? retry_->trouble() : std::nullopt; }
   [[nodiscard]] std::optional<store::Md5CacheStats> md5_cache_stats() const;
   // Connections made to S3.
   [[nodiscard]] std::optional<std::uint64_t> connects() const;
@@ -51,6 +53,10 @@ class Stack {
   [[nodiscard]] const S3Place& s3_place() const { return s3_place_; }
   // Nothing waits for the store any more.
   void cancel();
+  // From now on nobody sits in front and waits: nothing is said on the terminal, and what has no limit waits without one.
+  void leave_terminal() { watch_.reset(); }
+  // Why calls were cancelled, if the command has waited too long for the store.
+  [[nodiscard]] std::optional<Error> given_up() const { return watch_ ? watch_->given_up() : std::nullopt; }
   // The volume has one writer, for want of a store that could decide between two.
   void use_single_writer();
   // What makes this place this place.
@@ -58,7 +64,7 @@ class Stack {
 
  private:
   Stack() = default;
-  [[nodiscard]] Result<> make_s3(Env env, const Url& url, const Arguments& arguments);
+  [[nodiscard]] Result<> make_s3(Env env, const Url& url, const Arguments& arguments, Duration patience);
 
   std::unique_ptr<s3::CredentialSource> credentials_;
   std::unique_ptr<s3::S3Store> s3_;
@@ -69,6 +75,7 @@ class Stack {
   std::unique_ptr<store::Md5CacheStore> md5_cache_;
   store::ObjectStore* top_ = nullptr;
   std::vector<std::string> home_;
+  std::unique_ptr<StoreWatch> watch_;  // of the others, so the last
 };
 
 // The URL of the command's first argument; a point of the past is refused, since nothing opens one yet.

@@ -15,9 +15,13 @@ inline constexpr std::string_view kKeysPrefix = "keys/";
 inline constexpr std::string_view kCommitsPrefix = "commits/";
 inline constexpr std::string_view kSegmentsPrefix = "segments/";
 inline constexpr std::string_view kMapPrefix = "map/";
-// No part of a volume: what a look at the bucket puts there, to see whether it can be put twice. There is one below a
-// prefix at most, before or after there is a volume.
+// No parts of a volume, and in nobody's way: what a look at the bucket puts there, to see whether it can be put twice; and
+// what is put with a wrong checksum, and stays there only if the store does not look at it.
 inline constexpr std::string_view kProofName = "check/conditional";
+inline constexpr std::string_view kChecksumProofName = "check/checksum";
+[[nodiscard]] constexpr bool is_proof_name(std::string_view name) {
+  return name == kProofName || name == kChecksumProofName;
+}
 
 // 16 hexadecimal digits of the bitwise complement, so that the newest comes first in a LIST.
 [[nodiscard]] std::string commit_name(Generation generation);

@@ -21,8 +21,8 @@ Result<> refuse_if_taken(store::ObjectStore& store) {
   auto volume = store.head(std::string(segment::kVolumeName));
   if (volume) return fail(Code::kExists, "there is a volume at {} already: nothing was changed", store.describe());
   if (!is(volume, Code::kNotFound)) return fail(volume.error());
-  const auto page = TRY(store.list("", "", 2));
-  const auto taken = std::ranges::find_if(page.objects, [](const auto& object) { return object.name != segment::kProofName; });
+  const auto page = TRY(store.list("", "", 3));
+  const auto taken = std::ranges::find_if(page.objects, [](const auto& object) { return !segment::is_proof_name(object.name); });
   if (taken != page.objects.end())
     return fail(Code::kExists, "{} is not empty (it holds {}): choose an empty place, or delete what a format that was "
                 "interrupted left there", store.describe(), taken->name);

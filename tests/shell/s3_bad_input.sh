@@ -36,6 +36,7 @@ refused() {
   done
   wait "${waiting[@]}"
   for command in $commands; do
+    sed -i '/^s3crate-blk: waiting for /d' "$T/err.$command"
     [ "$(tail -n 1 "$T/err.$command")" = "status $status" ] &&
       head -n 1 "$T/err.$command" | grep -Eq -- "$words" ||
       fail "$command should end with $status and say \"$words\": $(cat "$T/err.$command")"
@@ -114,6 +115,9 @@ track $!
 wait_until 20 grep -qs ' port ' "$T/web" || fail "no web server"
 web=http://127.0.0.1:$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$T/web")
 refused "$all" 6 "$web does not answer as S3 does .*--endpoint" --endpoint "$web"
+set_strict speaks=page
+refused "$all" 6 "$AWS_ENDPOINT_URL does not answer as S3 does \\(200, a web page\\)"
+set_strict speaks=s3
 # Nobody: one connects to a port that was free a moment ago. It might be that its server only restarts.
 closed=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 refused "$all" 6 "connect to 127.0.0.1 port $closed" --endpoint "http://127.0.0.1:$closed"
@@ -138,9 +142,24 @@ set_strict anonymous_read=1
   umount_volume
 )
 
+say "a page of a hotel's network in place of the store, while it is mounted"
+mount_volume --upload-delay 100ms --block-cache-size 1M
+set_strict speaks=page
+dd if="$T/data" of="$m/disk" bs=64K seek=16 conv=notrunc,fsync status=none || fail "an fsync waits for the store"
+cmp -n 262144 "$T/data" "$m/disk" &
+reader=$!
+track $reader
+said() { "$S3CRATE" status "$m" 2>&1 | grep -q 'does not answer as S3 does'; }
+wait_until 20 said || fail "status does not tell: $("$S3CRATE" status "$m" 2>&1)"
+set_strict speaks=s3
+wait $reader || fail "a read failed instead of waiting"
+umount_volume
+rm -rf "$state"
+
 say "and nothing was lost"
 mount_volume
 cmp -n 262144 "$T/data" "$m/disk" || fail "the data are gone"
 cmp -n 262144 -i 0:524288 "$T/data" "$m/disk" || fail "what was written without permission is gone"
+cmp -n 262144 -i 0:1048576 "$T/data" "$m/disk" || fail "a page was taken for the store's word that it has what was sent"
 umount_volume
 check_volume

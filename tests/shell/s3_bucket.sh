@@ -49,6 +49,7 @@ check 0
 found ok identity 'as strictaccess from the environment'
 found ok reachable "$AWS_ENDPOINT_URL, region us-east-1, path style"
 found ok conditional_put 'the second PUT was refused; s3://bucket/disk/check/conditional stays there'
+found ok checksums verified
 found ok latency 'p50 .* ms, p99 .* ms over 20 GETs'
 found ok clock 'agree'
 for line in versioning lifecycle object_lock policy public_access_block acl; do found ok $line; done
@@ -60,7 +61,9 @@ check 0
 found ok conditional_put 'another PUT to .* was refused'
 [ "$(names)" = disk/check/conditional ] || fail "left behind: $(names)"
 control etag=md5
-grep -q '^PutObject=4$' "$T/control" || fail "not two PUTs first and one each from then on: $(cat "$T/control")"
+# Two PUTs of it first and one each from then on, and each time one with a wrong checksum.
+grep -q '^PutObject=7$' "$T/control" || fail "other PUTs than expected: $(cat "$T/control")"
+grep -q '^error.XAmzContentSHA256Mismatch=3$' "$T/control" || fail "checksums are not tried: $(cat "$T/control")"
 ! grep -q '^DeleteObject' "$T/control" || fail "it deletes"
 
 say "what a bucket may be set to"
@@ -91,8 +94,13 @@ for conditions in ignored 501; do
   check 6
   found problem conditional_put 'format --single-writer'
 done
+serve checksums=ignored anonymous_read=1
+check 0
+found warning checksums 'not verified'
+[ "$(names | xargs)" = 'disk/check/checksum disk/check/conditional' ] || fail "left behind: $(names)"
 serve forbid=PutObject
 check 6
+found unknown checksums
 found problem conditional_put 's3:PutObject on bucket.*bucket policy --role writer'
 serve forbid=GetObject
 check 6
@@ -170,6 +178,7 @@ requires_root
 start_s3
 check 0
 found ok conditional_put 'the second PUT was refused'
+found ok checksums verified
 three_volumes "s3://$S3_BUCKET/volumes"
 body='<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
 curl -fsS --noproxy '*' --max-time 20 --aws-sigv4 "aws:amz:us-east-1:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \

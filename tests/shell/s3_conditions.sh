@@ -48,3 +48,16 @@ set_strict conditions=enforced
 mount_volume
 umount_volume
 check_volume
+
+say "a store that looks at no checksum, with the ETags of MD5 and with others"
+for etag in md5 opaque; do
+  serve checksums=ignored etag=$etag
+  new_volume 64M
+  mount_volume
+  dd if="$T/data" of="$m/disk" bs=64K conv=notrunc,fsync status=none
+  umount_volume
+  check_volume
+  mount_volume
+  cmp -n 524288 "$T/data" "$m/disk" || fail "what was written is not there"
+  umount_volume
+done

@@ -53,6 +53,12 @@ TEST(BucketFindings, WhoCannotWriteIsToldWhatToDo) {
   EXPECT_EQ(judge_proof(proof({}, Result<>(fail(Code::kTransient, "503")))).level, Level::problem);
 }
 
+TEST(BucketFindings, AStoreThatVerifiesNothingCostsMore) {
+  EXPECT_EQ(judge_checksums(true).level, Level::ok);
+  EXPECT_EQ(judge_checksums(false).level, Level::warning);
+  EXPECT_EQ(judge_checksums(std::nullopt).level, Level::unknown);
+}
+
 TEST(BucketFindings, ReadsThatFailAreAProblemAndSlowOnesAWarning) {
   Reads reads{.verb_and_place = "GETs of x", .count = 20, .p50 = 2ms, .p99 = 30ms};
   EXPECT_EQ(judge_reads(reads).level, Level::ok);

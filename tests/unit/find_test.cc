@@ -98,13 +98,15 @@ TEST_F(FindTest, NoMoreThanSoManyVolumes) {
   EXPECT_FALSE(found.complete);
 }
 
-TEST_F(FindTest, FormatTakesNoNoticeOfTheProof) {
+TEST_F(FindTest, FormatTakesNoNoticeOfTheProofs) {
   const auto name = std::string(segment::kProofName);
   put(name);
+  put(std::string(segment::kChecksumProofName));
   test::DiskWorld world(4 << 20, &store_);  // CHECKs that a volume can be made
   EXPECT_THAT(find().places, ElementsAre(""));
   store::MemoryStore taken;
   ASSERT_TRUE(taken.put(name, as_bytes("x")));
+  ASSERT_TRUE(taken.put(std::string(segment::kChecksumProofName), as_bytes("x")));
   ASSERT_TRUE(taken.put("other", as_bytes("x")));
   CreateOptions options;
   options.disk_bytes = 1 << 20;
