@@ -72,7 +72,7 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"upload", "extents_left_out", kCounter, "extents overwritten before they were sent", s.extents_left_out},
       {"store", "retries", kCounter, "calls repeated", retries.retries},
       {"store", "given_up", kCounter, "reads given up after the outage timeout", retries.given_up},
-      {"store", "waiting", kGauge, "calls that wait for the store to come back", retries.waiting},
+      {"store", "waiting", kGauge, "calls that have waited for the store for a second or longer", retries.waiting},
   };
   if (const auto connects = stack.connects()) out.push_back({"store", "connects", kCounter, "connections made", *connects});
   if (const auto cache = stack.md5_cache_stats()) {

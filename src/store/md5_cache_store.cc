@@ -198,15 +198,44 @@ Result<Bytes> Md5CacheStore::get(const std::string& name, std::uint64_t max_size
       });
 }
 
+bool Md5CacheStore::may_come(const std::string& name, MonotonicTime give_up, Duration delay) {
+  MutexLock lock(mu_);
+  // What is known of it was waited for.
+  if (entries_.contains(name) || lost_.contains(name) || lost_in_a_row_ >= kLostInARowMax) return false;
+  const MonotonicTime now = clock_.monotonic_now();
+  if (now >= give_up) {
+    if (lost_.size() < options_.entries_max) lost_.insert(name);
+    ++lost_in_a_row_;
+    return false;
+  }
+  ++stats_.stale_answers;
+  return wait_until(std::min(now + delay, give_up)).has_value();
+}
+
+void Md5CacheStore::note_found(const std::string& name, bool doubted) {
+  MutexLock lock(mu_);
+  if (lost_.erase(name) > 0 || doubted) lost_in_a_row_ = 0;
+}
+
 Result<> Md5CacheStore::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
-  return believe(
-      name, [&] { return inner_.get_range(name, offset, out); },
-      [&](const Content& content, const Result<>& result) {
-        if (!content.size) return true;
-        if (covers(*content.size, offset, out.size()) != result.has_value()) return false;
-        const bool whole = offset == 0 && *content.size == out.size();
-        return !result || !whole || same_md5(content.md5, out);
-      });
+  const MonotonicTime give_up = clock_.monotonic_now() + options_.time;
+  bool doubted = false;
+  for (Duration delay = kDelayMin;; delay = std::min(delay * 2, kDelayMax)) {
+    auto done = believe(
+        name, [&] { return inner_.get_range(name, offset, out); },
+        [&](const Content& content, const Result<>& result) {
+          if (!content.size) return true;
+          if (covers(*content.size, offset, out.size()) != result.has_value()) return false;
+          const bool whole = offset == 0 && *content.size == out.size();
+          return !result || !whole || same_md5(content.md5, out);
+        });
+    if (!is(done, Code::kNotFound)) {
+      if (done) note_found(name, doubted);
+      return done;
+    }
+    doubted = true;
+    if (!may_come(name, give_up, delay)) return done;
+  }
 }
 
 Result<ObjectInfo> Md5CacheStore::head(const std::string& name) {

@@ -13,7 +13,11 @@
 // is remembered: MD5 costs more than all else that is done with a segment, and under a write-once name other bytes of the
 // same length are no older state but damage, which the seals of the content show.
 //
-// What is not known is not checked: a put or removal without an answer, and changes of one name that overlap (puts
+// Parts are read of objects that verified commits name, so get_range takes no 404 for the truth before it has stayed one for
+// that time, whoever put the object. A lost one is waited for once; and when some in a row are lost, so may be others, and
+// nothing is waited for until one is found after all.
+//
+// What else is not known is not checked: a put or removal without an answer, and changes of one name that overlap (puts
 // may: only one of them can win). A name that was taken when it was to be put is remembered as there, with any content.
 //
 // min_write_delay spaces the changes of one name, from the end of one to the beginning of the next.
@@ -24,6 +28,7 @@
 
 #include <list>
 #include <map>
+#include <set>
 
 #include "base/executor.h"
 #include "crypto/crypto.h"
@@ -48,6 +53,7 @@ struct Md5CacheStats {
 class Md5CacheStore final : public ObjectStore {
  public:
   static constexpr std::uint64_t kHashedMax = 1 << 20;
+  static constexpr int kLostInARowMax = 8;
 
   // `inner` must outlive this.
   Md5CacheStore(Env env, ObjectStore& inner, Md5CacheOptions options);
@@ -97,6 +103,9 @@ class Md5CacheStore final : public ObjectStore {
 
   template <typename Call, typename Agrees>
   auto believe(const std::string& name, Call call, Agrees agrees) -> decltype(call());
+  // After a 404: waits, unless the object is known to be lost. Whether to ask again.
+  [[nodiscard]] bool may_come(const std::string& name, MonotonicTime give_up, Duration delay);
+  void note_found(const std::string& name, bool doubted);
   [[nodiscard]] std::optional<Known> recall(const std::string& name);
   [[nodiscard]] std::optional<Known> known(const Entry& entry) const REQUIRES(mu_);
   [[nodiscard]] Names recall_range(const std::string& prefix, const std::string& start_after);
@@ -118,6 +127,8 @@ class Md5CacheStore final : public ObjectStore {
   std::map<std::string, Entry> entries_ GUARDED_BY(mu_);
   std::list<const std::string*> order_ GUARDED_BY(mu_);  // by Entry::at, oldest first
   std::uint64_t versions_ GUARDED_BY(mu_) = 0;
+  std::set<std::string> lost_ GUARDED_BY(mu_);  // at most entries_max: parts of them were waited for in vain
+  int lost_in_a_row_ GUARDED_BY(mu_) = 0;
   Md5CacheStats stats_ GUARDED_BY(mu_);
 };
 

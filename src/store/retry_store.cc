@@ -25,8 +25,12 @@ void RetryStore::cancel() {
 }
 
 RetryStats RetryStore::stats() const {
+  const MonotonicTime now = clock_.monotonic_now();
   MutexLock lock(mu_);
-  return stats_;
+  RetryStats stats = stats_;
+  stats.waiting = static_cast<std::uint64_t>(std::ranges::count_if(
+      under_way_, [&](const UnderWay& call) { return !call.why.empty() && now - call.since >= kTroubleAfter; }));
+  return stats;
 }
 
 // Decorrelated jitter: anything between the shortest delay and three times the last, so that
@@ -91,9 +95,7 @@ Result<> RetryStore::wait(Place call, const Error& why, Duration delay) {
   MutexLock lock(mu_);
   call->why = why.message();
   const MonotonicTime due = std::min(std::max(now + delay, spend(now)), call->deadline);
-  ++stats_.waiting;
   while (!cancelled_ && clock_.monotonic_now() < due) changed_->wait_until(mu_, due);
-  --stats_.waiting;
   if (cancelled_) return fail(Code::kCancelled, "stopped while the store was away");
   ++stats_.retries;
   return {};

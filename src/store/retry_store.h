@@ -39,7 +39,7 @@ struct RetryOptions {
 struct RetryStats {
   std::uint64_t retries = 0;   // calls repeated, ever
   std::uint64_t given_up = 0;  // reads that outage_timeout ended
-  std::uint64_t waiting = 0;   // calls that wait for their next try now
+  std::uint64_t waiting = 0;   // calls that have gone on in vain for kTroubleAfter or longer
 };
 
 // A call that is not answered yet.
@@ -51,6 +51,9 @@ struct Trouble {
 
 class RetryStore final : public ObjectStore {
  public:
+  // A store that turns away one request in five is no store that is away.
+  static constexpr Duration kTroubleAfter = std::chrono::seconds(1);
+
   // `inner` must outlive this.
   RetryStore(Env env, ObjectStore& inner, RetryOptions options);
   ~RetryStore() override;

@@ -18,6 +18,7 @@ constexpr std::uint32_t kKeysCommitsMax = 4096;
 // what goes beyond it cannot be mounted any more.
 constexpr std::uint32_t kChangeCommitsMax = 1 << 16;
 constexpr std::size_t kSlotsMax = 1000;
+constexpr Duration kStalePauseFirst = std::chrono::milliseconds(50), kStalePauseMax = std::chrono::seconds(1);
 // What other programs leave behind (.DS_Store) must not hide the volume.
 constexpr std::size_t kStrangersMax = 16;
 
@@ -116,7 +117,7 @@ Result<> Volume::verify_keys_chain(Generation newest) {
   std::vector<ParsedCommit> chain;
   for (Generation at = newest; !verified_keys_.contains(at.value);) {
     if (chain.size() >= kKeysCommitsMax) return fail(Code::kCorrupt, "too many keys commits");
-    auto object = store_.get(commit_name(at), kCommitBytesMax);
+    auto object = get_named(at);
     if (is(object, Code::kNotFound)) return fail(Code::kCorrupt, "keys commit {} is missing", at);
     chain.push_back(TRY(parse_commit(TRY(std::move(object)), vid_, at)));
     const ParsedCommit& parsed = chain.back();
@@ -170,16 +171,29 @@ Result<Commit> Volume::open_commit_object(Bytes object, Generation generation) {
   return commit;
 }
 
-Result<Commit> Volume::load_commit(Generation generation) {
+// A store may lag behind with it for some seconds. All that is missing together is not waited for longer: it may be lost.
+Result<Bytes> Volume::get_named(Generation generation) {
+  for (Duration wait = kStalePauseFirst;; wait = std::min(wait * 2, kStalePauseMax)) {
+    auto object = store_.get(commit_name(generation), kCommitBytesMax);
+    if (!is(object, Code::kNotFound) || store_.caps().local || stale_patience_ <= Duration::zero()) return object;
+    stale_patience_ -= wait;
+    nap(env_.clock, env_.executor, wait);
+  }
+}
+
+Result<Commit> Volume::load_commit(Generation generation) { return load_commit(generation, Expected::no); }
+
+Result<Commit> Volume::load_commit(Generation generation, Expected expected) {
   auto commit = store::reread(store_, [&]() -> Result<Commit> {
-    return open_commit_object(TRY(store_.get(commit_name(generation), kCommitBytesMax)), generation);
+    auto object = expected == Expected::yes ? get_named(generation) : store_.get(commit_name(generation), kCommitBytesMax);
+    return open_commit_object(TRY(std::move(object)), generation);
   });
   if (!commit) return fail(commit.error().within(fmt::format("commit {}", generation)));
   return commit;
 }
 
 Result<Commit> Volume::load_commit(const CommitRef& ref) {
-  auto commit = load_commit(ref.generation);
+  auto commit = load_commit(ref.generation, Expected::yes);
   // The chain names it, so that it is missing is damage.
   if (is(commit, Code::kNotFound)) return fail(Code::kCorrupt, "commit {} is missing", ref.generation);
   if (commit && commit->hash != ref.hash)
@@ -210,7 +224,7 @@ Result<std::optional<Generation>> Volume::newest_commit() {
 Result<Commit> Volume::load_head() {
   const auto generation = TRY(newest_commit());
   if (!generation) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
-  Commit head = TRY(load_commit(*generation));
+  Commit head = TRY(load_commit(*generation, Expected::yes));
   TRY(use_keys(keys_after(head)));
   if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_);
   return head;

@@ -78,6 +78,10 @@ class Volume {
  private:
   Volume(Env env, store::ObjectStore& store) : env_(env), store_(store) {}
   [[nodiscard]] Result<> unlock(const KeySource& keys);
+  // The object of a commit that must be there: a LIST showed it, or a verified commit names it.
+  [[nodiscard]] Result<Bytes> get_named(Generation generation);
+  enum class Expected { no, yes };
+  [[nodiscard]] Result<Commit> load_commit(Generation generation, Expected expected);
   [[nodiscard]] Result<> verify_keys_chain(Generation newest);
   [[nodiscard]] Result<> load_checkpoint(const Commit& commit, View& view);
 
@@ -88,6 +92,7 @@ class Volume {
   Bytes object_bytes_;
   Identity identity_;
   CommitRef anchor_;
+  Duration stale_patience_ = std::chrono::seconds(10);  // that is left
   std::uint64_t page_cache_bytes_ = 0;
   struct VerifiedKeys {
     KeysPart keys;

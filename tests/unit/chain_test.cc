@@ -83,11 +83,12 @@ class ScriptedStore final : public store::ObjectStore {
   store::StoreCaps caps() const override {
     store::StoreCaps caps = memory.caps();
     caps.put_if_absent = conditions;
+    if (remote) caps.local = false;
     return caps;
   }
   std::string describe() const override { return "scripted://"; }
 
-  bool conditions = true;
+  bool conditions = true, remote = false;
   store::MemoryStore memory;
   std::deque<Put> script;
   std::map<std::string, int> hidden;   // for so many GETs
@@ -291,6 +292,27 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"OverwrittenWithoutConditions", Winner::nobody, {Put::overwritten}, 0, Code::kCorrupt, 1, 0, false},
         Row{"GuestOfAnotherHistory", Winner::other_parent, {}, 0, Code::kCorrupt}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// ---- Stores that lag behind ---------------------------------------------------------------------
+
+class StaleChainTest : public ChainTest {};
+
+TEST_F(StaleChainTest, ACommitThatMustBeThereIsWaitedForAndAllThatIsMissingNotForLong) {
+  store_.remote = true;
+  ASSERT_TRUE(chain_->append(data()));
+  const auto head = volume_->load_head();
+  ASSERT_TRUE(head);
+  const std::string name = segment::commit_name(head->header.generation);
+  store_.hidden[name] = 3;
+  EXPECT_TRUE(volume_->load_head());
+  store_.hidden[name] = 3;
+  EXPECT_TRUE(volume_->load_commit({head->header.generation, head->hash}));
+  EXPECT_TRUE(is(volume_->load_commit(head->header.generation.next()), Code::kNotFound)) << "that is a question";
+  const MonotonicTime begin = env_.clock.monotonic_now();
+  store_.hidden[name] = 1000;
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(volume_->load_commit({head->header.generation, head->hash}));
+  EXPECT_LE(env_.clock.monotonic_now() - begin, std::chrono::seconds(15));
+}
 
 // ---- Absence ------------------------------------------------------------------------------------
 

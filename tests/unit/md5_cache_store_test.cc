@@ -259,6 +259,32 @@ TEST_F(Md5CacheTest, TheOldestAreForgottenFirstAndAllInTime) {
   EXPECT_EQ(cache_.stats().entries, 1u);
 }
 
+// Another writer's, that the newest commit names already.
+TEST_F(Md5CacheTest, PartsOfWhatOthersPutAreWaitedFor) {
+  ASSERT_TRUE(memory_.put("theirs", as_bytes("bytes")));
+  show("theirs", std::nullopt, 3s);
+  EXPECT_EQ(get("theirs"), "not_found") << "whether a whole object is there may be a question";
+  const Duration before = clock_.now();
+  EXPECT_EQ(range("theirs", 0, 5), "bytes");
+  EXPECT_GE(clock_.now() - before, 3s);
+  EXPECT_LE(clock_.now() - before, 5s);
+}
+
+TEST_F(Md5CacheTest, ALostObjectIsWaitedForOnceAndManyNotAtAll) {
+  const auto waits = [&](const std::string& name) {
+    const Duration before = clock_.now();
+    EXPECT_EQ(range(name, 0, 5), "not_found");
+    return clock_.now() - before;
+  };
+  EXPECT_EQ(waits("lost"), 10s);
+  EXPECT_EQ(waits("lost"), 0s);
+  for (int i = 1; i < Md5CacheStore::kLostInARowMax; ++i) EXPECT_EQ(waits(fmt::format("lost{}", i)), 10s) << i;
+  EXPECT_EQ(waits("another"), 0s);
+  ASSERT_TRUE(memory_.put("lost", as_bytes("bytes")));
+  EXPECT_EQ(range("lost", 0, 5), "bytes") << "what came back is read";
+  EXPECT_EQ(waits("another"), 10s) << "and the others may come back too";
+}
+
 TEST_F(Md5CacheTest, BadNamesAreNotRemembered) {
   EXPECT_TRUE(is(cache_.put("a b", as_bytes("x")), Code::kBadArgument));
   EXPECT_TRUE(is(cache_.remove(std::string(1000, 'a')), Code::kBadArgument));

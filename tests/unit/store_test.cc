@@ -234,6 +234,8 @@ TEST_F(RetryByHandTest, CancellationWakesAtOnce) {
     read = retry_.get_range("object", 0, out);
   });
   clock_.wait_for_waiters(2);
+  EXPECT_EQ(retry_.stats().waiting, 0u) << "that may be over at once";
+  clock_.advance(RetryStore::kTroubleAfter);
   EXPECT_EQ(retry_.stats().waiting, 2u);
   Duration before = clock_.now();
   retry_.cancel();
