@@ -68,7 +68,7 @@ struct History {
                     .kind = ObjectKind::segment,
                     .born = generation};
     for (MapRun run : runs) {
-      run.extent.object = info.key;
+      if (!run.hole) run.extent.object = info.key;
       info.blocks += run.hole ? 0 : run.count;
       info.has_holes = info.has_holes || (run.hole && holes_count);
       changes.put(run);
