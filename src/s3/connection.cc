@@ -92,7 +92,6 @@ class Connection::Impl {
   void set_constants(const HttpOptions& options, Lane lane);
   void set_up(const HttpOptions& options);
   [[nodiscard]] std::uint64_t body_size() const;
-  [[nodiscard]] Duration time_limit(const HttpOptions& options) const;
   CURLcode run();
   void pace();
   Error error(CURLcode code);
@@ -204,7 +203,9 @@ void Connection::Impl::set_constants(const HttpOptions& options, Lane lane) {
 void Connection::Impl::set_up(const HttpOptions& options) {
   CURL* easy = easy_.get();
   set(easy, CURLOPT_URL, request_->url.c_str());
-  set(easy, CURLOPT_TIMEOUT_MS, milliseconds(time_limit(options)));
+  const Duration limit = time_limit(options, body_size(), request_->into.size() + request_->body_max,
+                                    up_->rate(), down_->rate());
+  set(easy, CURLOPT_TIMEOUT_MS, milliseconds(limit));
 
   headers_.reset();
   auto add = [this](const std::string& line) {
@@ -233,18 +234,6 @@ std::uint64_t Connection::Impl::body_size() const {
   std::uint64_t size = 0;
   for (ByteView part : request_->body) size += part.size();
   return size;
-}
-
-Duration Connection::Impl::time_limit(const HttpOptions& options) const {
-  double bytes = static_cast<double>(body_size()) + static_cast<double>(request_->into.size()) +
-                 static_cast<double>(request_->body_max);
-  double rate = static_cast<double>(options.slowest_rate);
-  // All that goes at once may have to share a limited rate.
-  for (const RateLimiter* limiter : {up_, down_}) {
-    if (limiter->rate() != 0) rate = std::min(rate, static_cast<double>(limiter->rate()) / 64);
-  }
-  return options.connect_timeout + 2 * options.stall_timeout +
-         std::chrono::seconds(static_cast<std::int64_t>(std::min(bytes / rate, 86400.0)));
 }
 
 void Connection::Impl::note_header(std::string_view line) {

@@ -12,7 +12,25 @@ bool is_header_text(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c == '\t' || (c >= ' ' && c != 0x7f); });
 }
 
+// By how many a rate that was set may be shared.
+constexpr double kSharers = 64;
+constexpr double kSecondsMax = 86400;
+
+double seconds_at(std::uint64_t bytes, std::uint64_t slowest, std::uint64_t rate) {
+  auto least = static_cast<double>(slowest);
+  if (rate != 0) least = std::min(least, static_cast<double>(rate) / kSharers);
+  return static_cast<double>(bytes) / least;
+}
+
 }  // namespace
+
+Duration time_limit(const HttpOptions& options, std::uint64_t bytes_up, std::uint64_t bytes_down,
+                    std::uint64_t rate_up, std::uint64_t rate_down) {
+  const double seconds = seconds_at(bytes_up, options.slowest_upload, rate_up) +
+                         seconds_at(bytes_down, options.slowest_download, rate_down);
+  return options.connect_timeout + 2 * options.stall_timeout +
+         std::chrono::seconds(static_cast<std::int64_t>(std::min(seconds, kSecondsMax)));
+}
 
 std::string_view HttpAnswer::header(std::string_view name) const {
   auto at = std::ranges::find(headers, name, &Header::name);
@@ -25,10 +43,10 @@ bool HttpAnswer::is_page() const {
   return std::ranges::equal(type, kHtml, {}, [](char c) { return static_cast<char>(c | 0x20); });
 }
 
-Http::Http(HttpOptions options, Traffic traffic)
-    : options_(std::move(options)), traffic_(traffic) {
+Http::Http(HttpOptions options, Traffic traffic) : options_(std::move(options)), traffic_(traffic) {
   Connection::begin();
-  CHECK(options_.stall_timeout >= std::chrono::seconds(1) && options_.slowest_rate > 0);
+  CHECK(options_.stall_timeout >= std::chrono::seconds(1) && options_.slowest_upload > 0 &&
+        options_.slowest_download > 0);
 }
 
 Http::~Http() {

@@ -24,10 +24,17 @@ struct HttpOptions {
   Duration connect_timeout = std::chrono::seconds(10);
   // A request that moves less than a byte a second for so long has failed. At least 1 s.
   Duration stall_timeout = std::chrono::seconds(30);
-  // A request may take connect_timeout + 2 * stall_timeout, and its bytes at this rate (per
-  // second).
-  std::uint64_t slowest_rate = 16 * 1024;
+  // A request may take connect_timeout + 2 * stall_timeout, and its bytes at these rates (per
+  // second): so slow may be one of several uploads that share a poor line.
+  std::uint64_t slowest_upload = 2 * 1024;
+  std::uint64_t slowest_download = 16 * 1024;
 };
+
+// How long a request with these bodies may take; rates that the user set may be shared by all that
+// goes at once. 0: none is set.
+[[nodiscard]] Duration time_limit(const HttpOptions& options, std::uint64_t bytes_up,
+                                  std::uint64_t bytes_down, std::uint64_t rate_up = 0,
+                                  std::uint64_t rate_down = 0);
 
 // Of an answer that was not wanted, so much is kept to say why.
 inline constexpr std::size_t kErrorBodyMax = 64 * 1024;

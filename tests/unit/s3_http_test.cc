@@ -294,6 +294,16 @@ TEST_F(HttpTest, CancellingEndsAWaitForTheRate) {
   EXPECT_TRUE(is(answer, Code::kCancelled));
 }
 
+// 256 kbit/s, shared by four that send a segment each.
+TEST(HttpTimeLimit, LeavesTimeForASegmentOverAPoorLine) {
+  constexpr std::uint64_t kSegment = 8 << 20;
+  EXPECT_GT(s3::time_limit({}, kSegment, 0), std::chrono::seconds(kSegment / (32'000 / 4)));
+  EXPECT_LT(s3::time_limit({}, kSegment, 0), 2h);
+  EXPECT_LT(s3::time_limit({}, 0, 64 << 10), 90s);
+  EXPECT_GE(s3::time_limit({}, kSegment, 0, 64 << 10), std::chrono::seconds(kSegment >> 10));
+  EXPECT_LE(s3::time_limit({}, 1ull << 60, 0), 25h);
+}
+
 // Paced by what another upload has seen.
 TEST_F(HttpTest, UploadsSendAtThePaceThatTheLineBears) {
   s3::Pacer::Upload other(pacer_);
