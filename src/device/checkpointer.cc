@@ -61,7 +61,9 @@ bool Checkpointer::due() {
   std::uint64_t runs = head_.committed_runs_locked();
   runs -= std::min<std::uint64_t>(runs, head_.carried_runs_locked());
   // Writers that wait for runs get room by a checkpoint only once their generations are committed.
-  return runs >= options_.runs || head_.commits_since_checkpoint_locked() >= options_.commits ||
+  const bool many = head_.commits_since_checkpoint_locked() >= options_.commits ||
+                    head_.bytes_since_checkpoint_locked() >= options_.bytes;
+  return runs >= options_.runs || (many && head_.committed_runs_locked() > 0) || chain_.wants_checkpoint() ||
          (head_.pressed_locked() && runs >= options_.delta_runs_max / 4);
 }
 

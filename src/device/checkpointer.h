@@ -14,6 +14,7 @@ struct CheckpointerOptions {
   std::uint32_t commits = 1024;    // or commits with changes since the last
   std::uint32_t page_bytes = 64 << 10;
   std::uint64_t delta_runs_max = 400'000;
+  std::uint64_t bytes = 64 << 20;  // what the changes since the last take in commits, that makes one due
 };
 
 // What the newest checkpoint holds beside the map.

@@ -51,6 +51,7 @@ struct DiskOptions {
   std::uint64_t delta_runs_max = 400'000;       // in memory; past it writers wait
   std::uint64_t checkpoint_runs = 100'000;      // committed changes that make a checkpoint due
   std::uint32_t checkpoint_commits = 1024;
+  std::uint64_t checkpoint_bytes = 64 << 20;    // that changes take in commits
   std::uint32_t segment_bytes = 0;              // 0: the volume's
   std::uint32_t page_bytes = 64 << 10;          // shrunk by tests
   int compression_level = 1;

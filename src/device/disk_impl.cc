@@ -108,7 +108,8 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                                         });
   w.checkpointer = std::make_unique<Checkpointer>(
       env_, *head_, volume_, *w.chain, *objects_, at_checkpoint_, *w.uploader,
-      CheckpointerOptions{options_.checkpoint_runs, options_.checkpoint_commits, options_.page_bytes, options_.delta_runs_max},
+      CheckpointerOptions{options_.checkpoint_runs, options_.checkpoint_commits, options_.page_bytes, options_.delta_runs_max,
+                          options_.checkpoint_bytes},
       trouble);
 }
 

@@ -20,7 +20,8 @@ Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::
       root_(view.map),
       committed_generation_(view.generation),
       new_objects_(std::move(view.new_objects)),
-      commits_since_checkpoint_(view.change_commits),
+      commits_since_checkpoint_(view.generation - view.checkpoint.as_of),  // guests and all: at least as many
+      bytes_since_checkpoint_(volume::encoded_max(committed_.runs(), new_objects_)),
       last_frozen_(last_seq),
       encoded_through_(last_seq),
       stored_through_(last_seq) {
@@ -270,6 +271,7 @@ void Head::committed(const GenerationPtr& generation, s3crate::Generation number
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   committed_generation_ = number;
   commits_since_checkpoint_++;
+  bytes_since_checkpoint_ += volume::encoded_max(runs, objects);
   memory_bytes_ -= generation->memory;
   stored_through_ = generation->last;
   counters_.commits++;
@@ -296,7 +298,7 @@ Head::Changes Head::begin_checkpoint() {
   CHECK(!checkpointing_);
   checkpointing_ = std::make_shared<const volume::RunMap>(std::move(committed_));
   committed_ = {};
-  commits_in_checkpoint_ = std::exchange(commits_since_checkpoint_, 0);
+  commits_since_checkpoint_ = bytes_since_checkpoint_ = 0;
   return {committed_generation_, checkpointing_, std::exchange(new_objects_, {}), root_};
 }
 
@@ -312,7 +314,6 @@ void Head::end_checkpoint(const MaybeRoot& root, std::span<const Run> carried,
     committed_ = std::move(changes);
   }
   checkpointing_.reset();
-  commits_in_checkpoint_ = 0;
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   counters_.checkpoints++;
   room_->notify_all();

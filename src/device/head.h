@@ -139,10 +139,8 @@ class Head {
   // Of those, what the last checkpoint carried: another one would too.
   [[nodiscard]] std::size_t carried_runs_locked() const REQUIRES(mu_) { return carried_; }
   [[nodiscard]] std::uint64_t commits_since_checkpoint_locked() const REQUIRES(mu_) { return commits_since_checkpoint_; }
-  // What a mount would have to read, were it now.
-  [[nodiscard]] std::uint64_t change_commits_locked() const REQUIRES(mu_) {
-    return commits_since_checkpoint_ + commits_in_checkpoint_;
-  }
+  // As encoded, about; also what was written over since.
+  [[nodiscard]] std::uint64_t bytes_since_checkpoint_locked() const REQUIRES(mu_) { return bytes_since_checkpoint_; }
   [[nodiscard]] bool checkpointing_locked() const REQUIRES(mu_) { return checkpointing_ != nullptr; }
   // Writers wait for room that only uploads or a checkpoint can make.
   [[nodiscard]] bool pressed_locked() const REQUIRES(mu_) {
@@ -180,7 +178,7 @@ class Head {
   s3crate::Generation committed_generation_ GUARDED_BY(mu_);  // what committed_ and all below it hold
   std::vector<segment::ObjectInfo> new_objects_ GUARDED_BY(mu_);
   std::uint64_t commits_since_checkpoint_ GUARDED_BY(mu_) = 0;
-  std::uint64_t commits_in_checkpoint_ GUARDED_BY(mu_) = 0;  // the one that is under way
+  std::uint64_t bytes_since_checkpoint_ GUARDED_BY(mu_) = 0;
   std::size_t carried_ GUARDED_BY(mu_) = 0;
 
   bool encoding_ GUARDED_BY(mu_) = false;

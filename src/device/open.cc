@@ -4,8 +4,10 @@
 //   1. the newest generation is found and verified, and held against the newest one ever seen here (device/seen.h), as that was
 //      before: a writer beside us may go on meanwhile;
 //   2. the journal in the state directory, if any, is opened and locked, and device/term.h decides;
-//   3. the store shows that it refuses to overwrite; the journal notes, durably, the epoch that is about to be claimed;
-//   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again;
+//   3. the store shows that it refuses to overwrite; the map is opened; the journal notes, durably, the epoch that is about to be
+//      claimed;
+//   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again.
+//      If others committed in between, the map is opened again;
 //   5. the committed batch is read from the chain *below* the open that was won, and the journal is replayed from there:
 //      its extents are put again under fresh names, what was uploaded but not committed is never adopted;
 //   6. a new incarnation of the journal begins, and writers are let in.
@@ -36,6 +38,9 @@ class Opener {
     disk_ = std::make_unique<DiskImpl>(env_, volume_, options_);
     const auto known = TRY(Seen::look(files_, state_dir_ + "/seen", volume_.vid()));
     Commit head = TRY(volume_.load_head());
+    // It is as of a moment ago: a writer beside us may have noted more since then.
+    if (known && known->generation > head.header.generation) head = TRY(volume_.load_head());
+    TRY(get_ahead(head, known));
     TRY(check_seen(head, known));
     if (options_.read_only) return open_reader(head);
     if (auto unknown = volume_.object().features.read_only_compatible & ~volume::kKnownFeatures.read_only_compatible; unknown != 0)
@@ -64,6 +69,7 @@ class Opener {
     return fail(Code::kFenced, "the volume is in use by another process on this machine (it has {} locked)", state_dir_);
   }
   Result<> make_state_directory();
+  Result<> get_ahead(const Commit& head, const std::optional<CommitRef>& seen);
   Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
@@ -102,6 +108,14 @@ Result<> Opener::make_state_directory() {
     if (!synced && !is(synced, Code::kDenied)) return synced;  // what we may not read, we have not made
   }
   return {};
+}
+
+// All that is read next, in one round trip.
+Result<> Opener::get_ahead(const Commit& head, const std::optional<CommitRef>& seen) {
+  std::vector<Generation> also;
+  if (seen && !options_.accept_rollback && seen->generation < head.header.generation) also.push_back(seen->generation);
+  if (!options_.read_only && head.body.term < head.header.generation) also.push_back(head.body.term);
+  return volume_.get_ahead_of_view(head, also);
 }
 
 Result<> Opener::check_seen(const Commit& head, const std::optional<CommitRef>& seen) {
@@ -177,9 +191,13 @@ Result<> Opener::open_writer(Commit head) {
                     term.commit.body.host, format_time(term.commit.body.time), head.header.generation,
                     format_time(head.body.time)));
 
+  volume::DeltaLevels levels;
+  volume::View view = TRY(volume_.load_view(head, &levels));
   Commit below = TRY(win(*chain, head, journal.get(), use));
+  if (below.hash != head.hash) view = TRY(volume_.load_view(below, &levels));
+  chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;
-  disk_->attach_reader(TRY(volume_.load_view(below)), committed);
+  disk_->attach_reader(std::move(view), committed);
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
   disk_->attach_writer(std::move(journal), std::move(chain), below.body.epoch, journal_writes);

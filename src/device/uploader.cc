@@ -15,8 +15,9 @@ using volume::CommitKind;
 using volume::CommitRef;
 
 namespace {
-// Since the last checkpoint: with 65,536 no mount would read them any more.
-constexpr std::uint64_t kChangeCommitsMax = 16384;
+// That a mount would read: then a checkpoint is waited for. The levels of the delta base leave 60 of them in 65,536 generations,
+// but for those that had to be passed over.
+constexpr std::size_t kBasesMax = 1024;
 constexpr std::uint64_t kCompletionBlocks = 64;
 // A second apart: what is dropped then was acknowledged, and a store may show for a while what was before. Once a generation has
 // waited so long, each further block gets the few tries that a line that flips bits calls for, and in the end none: all other
@@ -81,7 +82,7 @@ GenerationPtr Uploader::next_to_start() {
   const auto& generations = head_.generations_locked();
   std::size_t started = active_.size();
   if (started >= options_.generations_in_flight || started + 1 >= generations.size()) return nullptr;
-  if (head_.change_commits_locked() >= kChangeCommitsMax) return nullptr;
+  if (parts_.chain.bases() >= kBasesMax) return nullptr;
   return generations[started];
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The plain form of a commit's sealed body.
+#include <algorithm>
+
 #include "base/check.h"
 #include "volume/codec.h"
 #include "volume/wire_format.h"
@@ -12,6 +14,7 @@ constexpr std::size_t kTagNameMax = 255;
 constexpr std::size_t kNoteMax = 1024;
 constexpr std::size_t kListMax = 1 << 20;
 constexpr std::size_t kObjectSizeMin = 10;
+constexpr std::uint16_t kBasesHint = 5;  // type of the extension
 
 void put_generations(ByteWriter& writer, const std::vector<Generation>& list) {
   writer.varint(list.size());
@@ -216,6 +219,36 @@ Result<CommitBody> decode_body(ByteView plain, std::uint32_t block_size) {
   if (!reader.ok()) return fail(Code::kCorrupt, "a commit's body is malformed");
   body.extensions = TRY(segment::get_extensions(reader, "a commit's body"));
   return body;
+}
+
+void put_bases_hint(CommitBody& body, std::span<const Generation> below_delta_base) {
+  std::erase_if(body.extensions, [](const Extension& e) { return e.type == kBasesHint; });
+  if (below_delta_base.empty()) return;
+  Extension hint{kBasesHint, false, {}};
+  ByteWriter writer(hint.value);
+  Generation above = body.delta_base.generation;
+  for (Generation g : below_delta_base.first(std::min(below_delta_base.size(), kBasesHintMax))) {
+    CHECK(g < above);
+    writer.varint(above - g);
+    above = g;
+  }
+  const auto place = std::ranges::upper_bound(body.extensions, kBasesHint, {}, &Extension::type);
+  body.extensions.insert(place, std::move(hint));
+}
+
+std::vector<Generation> bases_hint(const CommitBody& body) {
+  std::vector<Generation> out;
+  const auto hint = std::ranges::find(body.extensions, kBasesHint, &Extension::type);
+  if (hint == body.extensions.end()) return out;
+  ByteReader reader(hint->value);
+  Generation above = body.delta_base.generation;
+  while (!reader.done() && out.size() < kBasesHintMax) {
+    const std::uint64_t down = reader.varint();
+    if (!reader.ok() || down == 0 || down >= above.value) break;
+    above = Generation(above.value - down);
+    out.push_back(above);
+  }
+  return out;
 }
 
 }  // namespace s3crate::volume

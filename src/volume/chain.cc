@@ -12,6 +12,8 @@ using segment::commit_name;
 namespace {
 
 constexpr int kOpenTriesMax = 64;
+constexpr std::uint32_t kGuestsMax = 256;  // that a checkpoint is not made for
+constexpr std::size_t kBasesMax = 64;      // the same; four levels have 60
 constexpr std::size_t kEventsMax = 65'536;  // some 150 bytes each; older ones are read again
 constexpr int kCorruptTriesMax = 5;  // a flipped bit on the way is not the commit's
 constexpr Duration kPauseFirst = std::chrono::milliseconds(100);
@@ -24,6 +26,15 @@ bool is_passing(Code code) {
 
 // What the store refused, and it took commits before: somebody has changed what is allowed or offered, and may change it back.
 bool is_refused(Code code) { return code == Code::kDenied || code == Code::kUnsupported || code == Code::kBadArgument; }
+
+// On top of a commit of which only itself is known.
+DeltaLevels levels_above(const Commit& head) {
+  std::vector<Generation> bases = bases_above(head.body, head.body.checkpoint.as_of);
+  std::ranges::reverse(bases);
+  const CommitRef change = newest_change(head);
+  if (change.generation == head.header.generation) bases.push_back(change.generation);
+  return DeltaLevels(change, std::move(bases));
+}
 
 }  // namespace
 
@@ -39,7 +50,10 @@ Chain::Chain(Env env, Volume& volume, const Commit& head, std::function<void(con
       stopping_(env.executor.cond_var()),
       head_{head.header.generation, head.hash},
       newest_(head),
-      last_contact_(env.clock.boottime_now()) {}
+      levels_(levels_above(head)),
+      last_contact_(env.clock.boottime_now()) {
+  note_levels();
+}
 
 Chain::~Chain() = default;
 
@@ -81,21 +95,70 @@ Result<> Chain::pause(Duration how_long) {
   return {};
 }
 
+std::size_t Chain::bases() const {
+  MutexLock lock(mu_);
+  return bases_;
+}
+
+bool Chain::wants_checkpoint() const {
+  MutexLock lock(mu_);
+  return wants_checkpoint_;
+}
+
+void Chain::note_levels() {
+  MutexLock lock(mu_);
+  bases_ = levels_.chain().size();
+  wants_checkpoint_ = guests_ >= kGuestsMax || bases_ > kBasesMax || levels_.passed_over() > newest_.body.checkpoint.as_of;
+}
+
+void Chain::continue_from(DeltaLevels levels) {
+  CHECK(levels.newest() == newest_change(newest_));
+  levels_ = std::move(levels);
+  note_levels();
+}
+
 void Chain::advance(const Commit& commit) {
+  const CommitBody& body = commit.body;
+  const CommitRef ref{commit.header.generation, commit.hash};
+  const CommitRef change = newest_change(commit);
+  if (change == ref) levels_.committed(ref, body.delta_base, body.runs, body.objects);
+  if (body.kind == CommitKind::checkpoint) {
+    levels_.checkpoint(body.checkpoint.as_of);
+    guests_ = 0;
+  }
+  if (is_guest(body.kind)) guests_++;
   newest_ = commit;
-  CommitRef change = newest_change(commit);
   newest_.body.delta_base = change;
   newest_.body.runs.clear();
   newest_.body.objects.clear();
   newest_.inline_extents.clear();
   last_contact_ = env_.clock.boottime_now();
   last_store_time_ = volume_.store().store_time();
+  note_levels();
   Event event = event_of(commit);
   MutexLock lock(mu_);
-  head_ = {commit.header.generation, commit.hash};
+  head_ = ref;
   if (!events_.empty() && events_.back().entry.generation.next() != event.entry.generation) events_.clear();
   events_.push_back(std::move(event));
   if (events_.size() > kEventsMax) events_.pop_front();
+}
+
+// The number of a commit decides, so a guest that takes it makes this be done again.
+void Chain::choose_delta_base(CommitBody& body, Generation generation) {
+  body.delta_base = levels_.newest();
+  if (body.kind != CommitKind::data || body.runs.empty()) return;
+  DeltaLevels::Plan plan = levels_.plan(generation, {std::move(body.runs), std::move(body.objects)});
+  body.delta_base = plan.base;
+  body.runs = std::move(plan.changes.runs);
+  body.objects = std::move(plan.changes.objects);
+}
+
+void Chain::hint_at_bases(CommitBody& body) {
+  std::vector<Generation> below;
+  for (Generation base : levels_.chain())
+    if (base < body.delta_base.generation && base > body.checkpoint.as_of) below.push_back(base);
+  std::ranges::reverse(below);
+  put_bases_hint(body, below);
 }
 
 Result<Bytes> Chain::seal(Commit& commit) {
@@ -116,7 +179,7 @@ Result<Bytes> Chain::seal(Commit& commit) {
   body.store_time = volume_.store().store_time().value_or(WallTime{});
   bool bounds_term = body.kind == CommitKind::open || body.kind == CommitKind::close;
   body.term = bounds_term ? generation : newest_.body.term;
-  body.delta_base = newest_change(newest_);
+  choose_delta_base(body, generation);
   std::ranges::sort(body.objects, {}, &ObjectInfo::key);
   for (ObjectInfo& info : body.objects)
     if (info.born == Generation(0)) info.born = generation;
@@ -126,6 +189,7 @@ Result<Bytes> Chain::seal(Commit& commit) {
   } else {
     body.checkpoint = newest_.body.checkpoint;
   }
+  hint_at_bases(body);
   return seal_commit(commit, keys->commit_sealing_key(), *keys->signer(), env_.random);
 }
 
@@ -287,6 +351,7 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
     }
     TRY(head_moved(head));
     newest_ = std::move(head);
+    levels_ = levels_above(newest_);
   }
   return fail(Code::kFenced, "others commit to the volume faster than it can be opened");
 }

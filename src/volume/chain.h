@@ -21,6 +21,7 @@
 #include <deque>
 #include <functional>
 
+#include "volume/delta_levels.h"
 #include "volume/volume.h"
 
 namespace s3crate::volume {
@@ -53,9 +54,12 @@ class Chain {
   // conditions for a fresh name too, by putting the same bytes again. If others commit in between, `head_moved` decides on each
   // new head whether to go on. Answers the commit that `open` stands on.
   [[nodiscard]] Result<Commit> open_term(WriterIdentity who, const std::function<Result<>(const Commit&)>& head_moved);
+  // What load_view found for the newest commit with changes: without it the levels of the delta base are passed over until they
+  // have begun anew.
+  void continue_from(DeltaLevels levels);
 
-  // Completes `body` (who, term, time, delta base, checkpoint) and commits it as the next generation. Blocks through outages;
-  // kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
+  // Completes `body` (who, term, time, delta base and what is repeated since then, checkpoint) and commits it as the next
+  // generation. Blocks through outages; kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
   [[nodiscard]] Result<CommitRef> append(CommitBody body);
   void stop();
   // Nothing can be appended any more. The appender's alone.
@@ -67,6 +71,10 @@ class Chain {
   // old end, where only so many are kept.
   [[nodiscard]] std::vector<Event> events(Generation through) const;
   void forget_events(Generation through);
+  // Commits with changes that a mount would read, were it now.
+  [[nodiscard]] std::size_t bases() const;
+  // Only a checkpoint helps: many guests came since the last one, or the changes were too many for a level of the delta base.
+  [[nodiscard]] bool wants_checkpoint() const;
   // A fresh object id of this epoch. kNoSpace after 2^40 of them.
   [[nodiscard]] Result<ObjectId> new_object_id();
 
@@ -89,6 +97,9 @@ class Chain {
   [[nodiscard]] Result<> look_after_absence();
   [[nodiscard]] Result<> pause(Duration how_long);
   void advance(const Commit& commit);
+  void choose_delta_base(CommitBody& body, Generation generation);
+  void hint_at_bases(CommitBody& body);
+  void note_levels();
 
   Env env_;
   Volume& volume_;
@@ -102,9 +113,13 @@ class Chain {
   CommitRef head_ GUARDED_BY(mu_);
   std::deque<Event> events_ GUARDED_BY(mu_);
   std::uint64_t next_counter_ GUARDED_BY(mu_) = 1;
+  std::size_t bases_ GUARDED_BY(mu_) = 0;
+  bool wants_checkpoint_ GUARDED_BY(mu_) = false;
 
   // The appender's alone.
   Commit newest_;             // what the next commit stands on; without its runs and objects
+  DeltaLevels levels_;        // as of it
+  std::uint32_t guests_ = 0;  // seen since the checkpoint
   std::optional<Error> broken_;  // final
   BootTime last_contact_{};
   std::optional<WallTime> last_store_time_;  // then

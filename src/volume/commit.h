@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -196,6 +197,11 @@ struct Commit {
 // decode_body's block_size bounds the runs.
 [[nodiscard]] Bytes encode_body(const CommitBody& body);
 [[nodiscard]] Result<CommitBody> decode_body(ByteView plain, std::uint32_t block_size);
+// Extension 5 of a body: which commits are read below its delta base, newest first, as a reader may like to know at once. A hint:
+// what is missing or wrong in it costs time. At most kBasesHintMax are written; what makes no sense reads as less.
+inline constexpr std::size_t kBasesHintMax = 256;
+void put_bases_hint(CommitBody& body, std::span<const Generation> below_delta_base);
+[[nodiscard]] std::vector<Generation> bases_hint(const CommitBody& body);
 [[nodiscard]] Bytes encode_keys_part(const KeysPart& keys);
 [[nodiscard]] Result<KeysPart> decode_keys_part(ByteView plain);
 [[nodiscard]] Bytes encode_roots(const std::vector<TreeRoot>& roots);  // what roots_hash is of

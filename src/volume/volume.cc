@@ -2,7 +2,9 @@
 #include "volume/volume.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/parallel.h"
 #include "segment/object_names.h"
 #include "store/reread.h"
 
@@ -14,11 +16,10 @@ namespace {
 
 // A chain of more keys commits than this is no honest volume's.
 constexpr std::uint32_t kKeysCommitsMax = 4096;
-// A checkpoint is begun every 1,024 commits; how many follow before it is stored depends on the store, so this is generous:
-// what goes beyond it cannot be mounted any more.
-constexpr std::uint32_t kChangeCommitsMax = 1 << 16;
 constexpr std::size_t kSlotsMax = 1000;
 constexpr Duration kStalePauseFirst = std::chrono::milliseconds(50), kStalePauseMax = std::chrono::seconds(1);
+// What was listed so long ago is listed again: somebody may have been asked for a passphrase meanwhile.
+constexpr Duration kListingFresh = std::chrono::seconds(5);
 // What other programs leave behind (.DS_Store) must not hide the volume.
 constexpr std::size_t kStrangersMax = 16;
 
@@ -36,15 +37,23 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
                                              const OpenOptions& options) {
   std::unique_ptr<Volume> volume(new Volume(env, store));
   volume->page_cache_bytes_ = options.page_cache_bytes;
-  auto object = store::reread(store, [&]() -> Result<Bytes> {
-    auto bytes = store.get(std::string(segment::kVolumeName), kVolumeObjectMax);
+  Result<Bytes> first;
+  Result<store::ListPage> slots, commits;
+  const MonotonicTime listed = env.clock.monotonic_now();
+  parallel(env.executor, 3, 3, [&](std::size_t i) {
+    if (i == 0) first = store.get(std::string(segment::kVolumeName), kVolumeObjectMax);
+    if (i == 1) slots = store.list(std::string(segment::kKeysPrefix), "", kSlotsMax);
+    if (i == 2) commits = store.list(std::string(segment::kCommitsPrefix), "", 1);
+  });
+  auto checked = [&](Result<Bytes> bytes) -> Result<Bytes> {
     if (!bytes) return fail(bytes.error().within("reading the volume object"));
     volume->object_ = TRY(decode_volume(*bytes));
     return bytes;
-  });
+  };
+  auto object = store::reread(store, checked(std::move(first)),
+                              [&] { return checked(store.get(std::string(segment::kVolumeName), kVolumeObjectMax)); });
   if (is(object, Code::kNotFound)) {
-    auto commits = TRY(store.list(std::string(segment::kCommitsPrefix), "", 1));
-    if (commits.objects.empty())
+    if (TRY(std::move(commits)).objects.empty())
       return fail(Code::kNotFound, "there is no volume at {}: make one with `s3crate-blk format`", store.describe());
     return fail(Code::kNotFound, "a format at {} was interrupted and left no volume: delete what is there and format again",
                 store.describe());
@@ -52,63 +61,9 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
   volume->object_bytes_ = TRY(std::move(object));
   volume->vid_ = crypto::blake2b(volume->object_bytes_);
   TRY(check_trust(volume->vid_, options.expected, store.describe()));
-  TRY(volume->unlock(keys));
+  if (commits) volume->first_listing_ = Listing{std::move(*commits), listed};
+  TRY(volume->unlock(keys, TRY(std::move(slots)).objects));
   return volume;
-}
-
-Result<> Volume::unlock(const KeySource& keys) {
-  auto page = TRY(store_.list(std::string(segment::kKeysPrefix), "", kSlotsMax));
-  std::optional<Bytes> passphrase;
-  bool asked = false;
-  bool any_slot = false;
-  std::vector<std::pair<crypto::Argon2Cost, crypto::Secret>> stretched;  // one Argon2id run per distinct cost
-  for (const store::ObjectInfo& info : page.objects) {
-    if (auto copy = segment::parse_keys_copy_name(info.name)) newest_keys_copy_ = std::max(newest_keys_copy_, *copy);
-  }
-  for (const store::ObjectInfo& info : page.objects) {
-    auto id = segment::parse_slot_name(info.name);
-    if (!id) continue;
-    Result<Bytes> stored;
-    auto header = store::reread(store_, [&]() -> Result<SlotHeader> {
-      stored = store_.get(info.name, kSlotObjectMax);
-      if (!stored) return fail(stored.error());
-      return parse_slot(*stored);
-    });
-    if (!stored && !is(stored, Code::kCorrupt) && !is(stored, Code::kNotFound)) return fail(stored.error());
-    if (!header || header->vid != vid_ || header->slot != *id) continue;  // damaged or foreign: another slot may open
-    any_slot = true;
-    const crypto::Secret* key = nullptr;
-    if (header->kind == SlotKind::key_file) {
-      if (keys.key_file) key = &*keys.key_file;
-    } else if (header->kind == SlotKind::passphrase) {
-      if (!asked && keys.passphrase && !keys.key_file) passphrase = TRY(keys.passphrase());
-      asked = true;
-      if (!passphrase) continue;
-      auto it = std::ranges::find(stretched, header->cost, [](const auto& p) { return p.first; });
-      if (it == stretched.end()) {
-        stretched.emplace_back(header->cost, TRY(crypto::argon2id(*passphrase, object_.salt, header->cost)));
-        it = std::prev(stretched.end());
-      }
-      key = &it->second;
-    }
-    if (key == nullptr) continue;
-    auto unlocked = open_slot(*stored, *key);
-    if (is(unlocked, Code::kBadKey) && !store_.caps().local) {
-      // The wrong key, or a slot that was damaged on the way.
-      unlocked = open_slot(TRY(store_.get(info.name, kSlotObjectMax)), *key);
-    }
-    if (is(unlocked, Code::kBadKey)) continue;
-    if (!unlocked) return fail(unlocked.error().within(info.name));
-    identity_ = std::move(unlocked->identity);
-    anchor_ = unlocked->anchor;
-    if (passphrase) crypto::wipe(*passphrase);
-    return {};
-  }
-  if (!any_slot) return fail(Code::kCorrupt, "{} holds no usable key slot", store_.describe());
-  if (keys.key_file) return fail(Code::kBadKey, "the key file does not open {}", store_.describe());
-  if (passphrase) return fail(Code::kBadKey, "the passphrase does not open {}", store_.describe());
-  return fail(Code::kBadKey, "{} needs a key: give --passphrase-file, --passphrase-command or --key-file",
-              store_.describe());
 }
 
 // Keys commits form a chain of their own: each is signed by the admin key that the one before it named, the first by the
@@ -174,7 +129,7 @@ Result<Commit> Volume::open_commit_object(Bytes object, Generation generation) {
 // A store may lag behind with it for some seconds. All that is missing together is not waited for longer: it may be lost.
 Result<Bytes> Volume::get_named(Generation generation) {
   for (Duration wait = kStalePauseFirst;; wait = std::min(wait * 2, kStalePauseMax)) {
-    auto object = store_.get(commit_name(generation), kCommitBytesMax);
+    auto object = commit_object(generation);
     if (!is(object, Code::kNotFound) || store_.caps().local || stale_patience_ <= Duration::zero()) return object;
     stale_patience_ -= wait;
     nap(env_.clock, env_.executor, wait);
@@ -185,7 +140,7 @@ Result<Commit> Volume::load_commit(Generation generation) { return load_commit(g
 
 Result<Commit> Volume::load_commit(Generation generation, Expected expected) {
   auto commit = store::reread(store_, [&]() -> Result<Commit> {
-    auto object = expected == Expected::yes ? get_named(generation) : store_.get(commit_name(generation), kCommitBytesMax);
+    auto object = expected == Expected::yes ? get_named(generation) : commit_object(generation);
     return open_commit_object(TRY(std::move(object)), generation);
   });
   if (!commit) return fail(commit.error().within(fmt::format("commit {}", generation)));
@@ -210,7 +165,11 @@ Result<> Volume::use_keys(Generation in_force) {
 }
 
 Result<std::optional<Generation>> Volume::newest_commit() {
-  auto page = TRY(store_.list(std::string(segment::kCommitsPrefix), "", 1));
+  return newest_of(TRY(store_.list(std::string(segment::kCommitsPrefix), "", 1)));
+}
+
+// `page` is the first one of a LIST of commits.
+Result<std::optional<Generation>> Volume::newest_of(store::ListPage page) {
   for (std::size_t strangers = 0;; ++strangers) {
     if (page.objects.empty()) return std::nullopt;
     const std::string& name = page.objects[0].name;
@@ -222,70 +181,14 @@ Result<std::optional<Generation>> Volume::newest_commit() {
 }
 
 Result<Commit> Volume::load_head() {
-  const auto generation = TRY(newest_commit());
+  auto listing = std::exchange(first_listing_, std::nullopt);
+  const bool fresh = listing && env_.clock.monotonic_now() - listing->when <= kListingFresh;
+  const auto generation = TRY(fresh ? newest_of(std::move(listing->page)) : newest_commit());
   if (!generation) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
   Commit head = TRY(load_commit(*generation, Expected::yes));
   TRY(use_keys(keys_after(head)));
   if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_);
   return head;
-}
-
-CommitRef newest_change(const Commit& commit) {
-  bool changes = commit.body.kind != CommitKind::checkpoint && !commit.body.runs.empty();
-  return changes ? CommitRef{commit.header.generation, commit.hash} : commit.body.delta_base;
-}
-
-Result<View> Volume::load_view(const Commit& commit) {
-  View view;
-  view.generation = commit.header.generation;
-  view.disk_bytes = commit.body.disk_bytes;
-  view.checkpoint = commit.body.checkpoint;
-  Generation as_of = view.checkpoint.as_of;
-
-  std::vector<std::vector<Run>> changes;  // newest first
-  auto take = [&](const Commit& c) {
-    view.change_commits++;
-    if (c.body.kind == CommitKind::checkpoint) return;  // as of P, whatever its number: see below
-    if (!c.body.runs.empty() || !c.body.objects.empty()) changes.push_back(c.body.runs);
-    view.new_objects.insert(view.new_objects.end(), c.body.objects.begin(), c.body.objects.end());
-  };
-  if (commit.header.generation > as_of) take(commit);
-  CommitRef next = commit.body.delta_base;
-  Generation below = commit.header.generation;
-  while (next.generation > as_of) {
-    if (next.generation >= below) return fail(Code::kCorrupt, "commit {} is not below {}", next.generation, below);
-    if (changes.size() > kChangeCommitsMax) return fail(Code::kCorrupt, "too many commits since the checkpoint");
-    Commit base = TRY(load_commit(next));
-    take(base);
-    below = next.generation;
-    next = base.body.delta_base;
-  }
-  if (view.checkpoint.commit != Generation(0)) TRY(load_checkpoint(commit, view));
-  for (auto it = changes.rbegin(); it != changes.rend(); ++it)
-    for (const Run& run : *it) view.changes.put(run);
-  return view;
-}
-
-// The roots, and what lies over them because a page could not be read when they were made.
-Result<> Volume::load_checkpoint(const Commit& commit, View& view) {
-  if (view.checkpoint.commit > commit.header.generation) return fail(Code::kCorrupt, "a checkpoint of the future");
-  Commit stored;
-  const Commit* checkpoint = &commit;
-  if (view.checkpoint.commit != commit.header.generation) {
-    auto found = load_commit(view.checkpoint.commit);
-    if (is(found, Code::kNotFound)) return fail(Code::kCorrupt, "commit {}, a checkpoint, is missing", view.checkpoint.commit);
-    stored = TRY(std::move(found));
-    checkpoint = &stored;
-  }
-  if (crypto::blake2b(encode_roots(checkpoint->body.roots)) != view.checkpoint.roots_hash)
-    return fail(Code::kCorrupt, "the checkpoint in commit {} is not the one that commit {} names", view.checkpoint.commit,
-                commit.header.generation);
-  for (const TreeRoot& root : checkpoint->body.roots)
-    if (root.tree == TreeId::map) view.map = root;
-  view.companions = companions_of(checkpoint->body);
-  for (const Run& run : checkpoint->body.runs) view.changes.put(run);
-  view.new_objects.insert(view.new_objects.end(), checkpoint->body.objects.begin(), checkpoint->body.objects.end());
-  return {};
 }
 
 }  // namespace s3crate::volume

@@ -6,7 +6,9 @@
 // and extents. A LIST only says where to look.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -28,6 +30,8 @@ struct OpenOptions {
   std::optional<Vid> expected;  // refuse any other volume
   std::uint64_t page_cache_bytes = 64 << 20;
 };
+
+class DeltaLevels;
 
 // The map and its companions as of one generation. Immutable but for what its loaders cache.
 struct View {
@@ -65,8 +69,11 @@ class Volume {
   [[nodiscard]] Result<Commit> load_commit(Generation generation);
   // The same, and it must have this hash.
   [[nodiscard]] Result<Commit> load_commit(const CommitRef& ref);
-  // The map as of a commit.
-  [[nodiscard]] Result<View> load_view(const Commit& commit);
+  // The map as of a commit. `levels`, if given: what a writer on top of it goes on with.
+  [[nodiscard]] Result<View> load_view(const Commit& commit, DeltaLevels* levels = nullptr);
+  // Gets, side by side, the objects of the commits that load_view(commit) is going to load, as far as is known, and those of `also`:
+  // the next load of each of them asks the store for nothing. Only an error of a store that is away counts.
+  [[nodiscard]] Result<> get_ahead_of_view(const Commit& commit, std::span<const Generation> also);
 
   // The keys of that generation are now the ones in force.
   [[nodiscard]] Result<> use_keys(Generation in_force);
@@ -77,13 +84,20 @@ class Volume {
 
  private:
   Volume(Env env, store::ObjectStore& store) : env_(env), store_(store) {}
-  [[nodiscard]] Result<> unlock(const KeySource& keys);
+  [[nodiscard]] Result<> unlock(const KeySource& source, std::span<const store::ObjectInfo> names);
+  [[nodiscard]] Result<std::map<std::string, Result<Bytes>>> get_slots(std::span<const std::string> slots,
+                                                                       std::span<const Generation> keys_commits);
   // The object of a commit that must be there: a LIST showed it, or a verified commit names it.
   [[nodiscard]] Result<Bytes> get_named(Generation generation);
   enum class Expected { no, yes };
   [[nodiscard]] Result<Commit> load_commit(Generation generation, Expected expected);
   [[nodiscard]] Result<> verify_keys_chain(Generation newest);
+  [[nodiscard]] Result<View> read_view(const Commit& commit, DeltaLevels* levels);
   [[nodiscard]] Result<> load_checkpoint(const Commit& commit, View& view);
+  [[nodiscard]] Result<Bytes> commit_object(Generation generation);
+  [[nodiscard]] Result<> get_ahead(std::span<const Generation> commits);
+  [[nodiscard]] Result<> keep_ahead(const std::map<Generation, int>& commits, std::span<Result<Bytes>> got);
+  [[nodiscard]] Result<std::optional<Generation>> newest_of(store::ListPage page);
 
   Env env_;
   store::ObjectStore& store_;
@@ -99,6 +113,16 @@ class Volume {
     Hash hash{};
   };
   std::unordered_map<std::uint64_t, VerifiedKeys> verified_keys_;  // by generation
+  struct Ahead {
+    Bytes object;
+    int uses = 1;  // that are left
+  };
+  std::unordered_map<std::uint64_t, Ahead> ahead_;  // commit objects that were got before they are needed, by generation
+  struct Listing {
+    store::ListPage page;
+    MonotonicTime when;
+  };
+  std::optional<Listing> first_listing_;  // of commits; for the first load_head
   Generation newest_keys_copy_;  // that a LIST showed: the head's keys are at least these
   std::unordered_map<std::uint64_t, std::shared_ptr<const KeyRing>> rings_;
   std::shared_ptr<const KeyRing> keys_;
@@ -123,6 +147,17 @@ class ObjectTable final : public cache::ObjectResolver {
   std::unique_ptr<Impl> impl_;
 };
 
+// Objects that were asked for together, so that they cost one round trip.
+struct WantedObject {
+  std::string name;
+  std::uint64_t size_max = 0;
+};
+inline constexpr std::size_t kGetTogetherMax = 48;  // at a time
+[[nodiscard]] std::vector<Result<Bytes>> get_together(Executor& executor, store::ObjectStore& store,
+                                                      std::span<const WantedObject> wanted);
+
+// The commits that are read below this one, newest first, as far as it says: its delta base, and the hint.
+[[nodiscard]] std::vector<Generation> bases_above(const CommitBody& body, Generation as_of);
 // The newest commit with changes at or below `commit`: what a commit on top of it has as its delta base.
 [[nodiscard]] CommitRef newest_change(const Commit& commit);
 // The keys commit in force for whatever stands on `commit`.

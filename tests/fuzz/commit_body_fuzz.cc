@@ -25,11 +25,20 @@ std::vector<Bytes> seeds() {
   body.pins = {{Vid{}, Generation(1), "note"}};
   body.condemned_objects = body.freed_objects = {key};
   body.extensions = {{3, false, {1, 2}}};
+  body.delta_base = {Generation(300), {1}};
+  const std::vector<Generation> bases = {Generation(299), Generation(7)};
+  put_bases_hint(body, bases);
   return {encode_body(body)};
 }
 
 void run(ByteView input) {
-  (void)decode_body(input, segment::kBlockSizeMax);
+  if (const auto body = decode_body(input, segment::kBlockSizeMax)) {
+    Generation above = body->delta_base.generation;
+    for (Generation base : bases_hint(*body)) {
+      CHECK(base > Generation(0) && base < above);
+      above = base;
+    }
+  }
   check_decoder(
       input, [](ByteView b) { return decode_body(b, segment::kBlockSizeMin); }, encode_body);
 }

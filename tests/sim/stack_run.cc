@@ -51,7 +51,12 @@ StackRun::StackRun(std::uint64_t seed)
       store_mode_(dice_.percent(15)),
       options_(throw_options(dice_)),
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
-      model_(throw_format(Dice(seed + 1)).disk_bytes) {}
+      model_(throw_format(Dice(seed + 1)).disk_bytes) {
+  if (seed % 4 != 3) return;
+  // Long ways from one checkpoint to the next, so that commits repeat much.
+  options_.checkpoint_runs = options_.checkpoint_commits = 10'000;
+  options_.delta_runs_max = 1000;
+}
 
 StackRun::Faults StackRun::throw_faults(Dice& dice) {
   Faults out;

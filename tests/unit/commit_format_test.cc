@@ -326,6 +326,29 @@ TEST(CommitFormat, RandomBlocksCostAboutFortyBytesEach) {
   EXPECT_LE(in_pages / blocks.size(), 32u);
 }
 
+TEST(CommitFormat, HintOfTheBasesReadsBack) {
+  SEEDED_TEST(seed);
+  Gen gen(seed);
+  for (std::size_t size : {0, 1, 45, 256, 400}) {
+    CommitBody body = random_body(gen, CommitKind::tag, 0);
+    body.extensions = {{4, false, {1}}, {5, false, {9}}, {6, false, {2}}};
+    body.delta_base.generation = Generation(1'000'000);
+    std::vector<Generation> bases;
+    Generation at = body.delta_base.generation;
+    for (std::size_t i = 0; i < size; ++i)
+      bases.push_back(at = Generation(at.value - 1 - gen.below(2000)));
+    put_bases_hint(body, bases);
+    EXPECT_EQ(body.extensions.size(), size == 0 ? 2u : 3u);
+    bases.resize(std::min(size, kBasesHintMax));
+    EXPECT_EQ(bases_hint(body), bases);
+    const auto decoded = decode_body(encode_body(body), segment::kBlockSizeMin);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(bases_hint(*decoded), bases);
+    body.delta_base.generation = Generation(3);  // of another base: no more than makes sense
+    for (Generation base : bases_hint(body)) EXPECT_LT(base, Generation(3));
+  }
+}
+
 TEST(CommitKinds, CapabilitiesAreThoseOfThePage) {
   for (std::uint8_t kind = 1; kind <= 17; ++kind) {
     const CommitKind k{kind};

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// LongHistory: a volume with as many generations as wanted, made by the writer's chain alone: no
+// disk, no data. All changes are holes, so the map of every checkpoint is empty, and the volume
+// mounts. Beside it stands what must be found: the blocks that each generation changed.
+#pragma once
+
+#include <map>
+
+#include "segment/object_names.h"
+#include "volume/chain.h"
+
+namespace s3crate::test {
+
+class LongHistory {
+ public:
+  static constexpr std::uint64_t kBlocks = 1024;
+
+  // A writer on top of what `volume` shows. checkpoint_commits 0: none is made.
+  LongHistory(Env env, volume::Volume& volume, std::uint64_t checkpoint_commits)
+      : env_(env), volume_(volume), checkpoint_commits_(checkpoint_commits) {}
+
+  Result<> open() {
+    volume::Commit head = TRY(volume_.load_head());
+    disk_bytes_ = head.body.disk_bytes;
+    volume::DeltaLevels levels;
+    volume::View view = TRY(volume_.load_view(head, &levels));
+    chain_ = std::make_unique<volume::Chain>(env_, volume_, head, [](const Error&) {});
+    TRY(chain_->open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}},
+                          [](const volume::Commit&) -> Result<> { return {}; }));
+    chain_->continue_from(std::move(levels));
+    return {};
+  }
+  // Until that generation is the newest one.
+  Result<> grow_to(Generation newest) {
+    while (chain_->head() < newest) {
+      const bool due = checkpoint_commits_ > 0 && commits_ >= checkpoint_commits_;
+      TRY(due ? checkpoint() : change());
+    }
+    return {};
+  }
+  Result<> change() {
+    volume::CommitBody body;
+    body.kind = volume::CommitKind::data;
+    body.disk_bytes = disk_bytes_;
+    const std::uint64_t block = block_of(chain_->head().next());
+    body.runs = {{.block = BlockIndex(block), .count = 1, .hole = true, .first = 0, .extent = {}}};
+    newest_ = TRY(chain_->append(std::move(body))).generation;
+    commits_++;
+    return {};
+  }
+  Result<> checkpoint() {
+    volume::CommitBody body;
+    body.kind = volume::CommitKind::checkpoint;
+    body.disk_bytes = disk_bytes_;
+    body.checkpoint.as_of = newest_;
+    TRY(chain_->append(std::move(body)));
+    commits_ = 0;
+    return {};
+  }
+  // A party beside the writer names a generation.
+  Result<> guest() {
+    volume::Commit head = TRY(volume_.load_head());
+    volume::Commit tag;
+    const auto keys = volume_.keys();
+    tag.header = {.vid = volume_.vid(),
+                  .generation = head.header.generation.next(),
+                  .parent = head.hash,
+                  .keys_generation = volume::keys_after(head),
+                  .ring = keys->ring(),
+                  .writer = keys->writer()};
+    tag.body.kind = volume::CommitKind::tag;
+    tag.body.epoch = head.body.epoch;
+    tag.body.disk_bytes = head.body.disk_bytes;
+    tag.body.committed = head.body.committed;
+    tag.body.term = head.body.term;
+    tag.body.checkpoint = head.body.checkpoint;
+    tag.body.delta_base = volume::newest_change(head);
+    tag.body.tags = {{fmt::format("t{}", tag.header.generation), head.header.generation}};
+    const Bytes bytes =
+        TRY(seal_commit(tag, keys->commit_sealing_key(), *keys->signer(), env_.random));
+    return volume_.store().put(segment::commit_name(tag.header.generation), bytes);
+  }
+  Result<> close() {
+    volume::CommitBody body;
+    body.kind = volume::CommitKind::close;
+    body.disk_bytes = disk_bytes_;
+    TRY(chain_->append(std::move(body)));
+    return {};
+  }
+  [[nodiscard]] volume::Chain& chain() { return *chain_; }
+
+  // The block that a generation makes a hole, if it is one of data. Alone it tells nothing of
+  // others, so a change that is missing from a view is noticed.
+  static std::uint64_t block_of(Generation g) { return g.value * 7 % kBlocks; }
+
+ private:
+  Env env_;
+  volume::Volume& volume_;
+  const std::uint64_t checkpoint_commits_;
+  std::uint64_t disk_bytes_ = 0;
+  std::unique_ptr<volume::Chain> chain_;
+  Generation newest_;  // with changes
+  std::uint64_t commits_ = 0;
+};
+
+}  // namespace s3crate::test
