@@ -33,6 +33,7 @@ MountSession::~MountSession() {
 }
 
 Result<> MountSession::start() {
+  share_freed_memory();
   const bool flusher = become_io_flusher();
   signals_ = std::make_unique<SignalWatch>(
       env_.executor, [this](int signal) { on_signal(signal); }, [this] { on_tick(); });

@@ -2,6 +2,7 @@
 #include "cli/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -26,6 +27,12 @@ bool become_io_flusher() {
   return ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
 #else
   return false;
+#endif
+}
+
+void share_freed_memory() {
+#ifdef M_ARENA_MAX
+  ::mallopt(M_ARENA_MAX, 1);
 #endif
 }
 

@@ -19,6 +19,10 @@ void keep_no_dumps();
 // inherit it. False where it is not allowed (it takes CAP_SYS_RESOURCE).
 bool become_io_flusher();
 
+// Memory that one thread has freed serves all others too, or what the allocator holds back for each of them would be more than
+// the caches may take.
+void share_freed_memory();
+
 [[nodiscard]] std::string host_name();
 [[nodiscard]] std::string boot_id();
 [[nodiscard]] std::uint64_t memory_bytes();  // of the machine
