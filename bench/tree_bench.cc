@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The map at its real page size: lookups in a tree of a million runs, and what an update of it
-// costs.
+// The map at its real page size: lookups in a tree of a million runs, what an update of it costs;
+// and what the levels of the delta base do.
 
 #include <benchmark/benchmark.h>
 
@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/support/tree_world.h"
+#include "volume/delta_levels.h"
 #include "volume/ledger.h"
 
 namespace s3crate::test {
@@ -151,6 +152,40 @@ void CheckpointsOfRandomWrites(benchmark::State& state) {
   state.counters["page_reads_per_write"] = per_change(reads);
 }
 BENCHMARK(CheckpointsOfRandomWrites)->Arg(8)->Arg(64)->Iterations(1)->Unit(benchmark::kSecond);
+
+// Commits of many changes each: what the levels cost a change.
+void LevelsOfChanges(benchmark::State& state) {
+  const auto runs = static_cast<std::uint64_t>(state.range(0));
+  volume::DeltaLevels levels;
+  std::uint64_t g = 0, at = 1;
+  Generation checkpoint;
+  constexpr std::uint64_t kCheckpointCommits = 1024;
+  for (auto _ : state) {
+    volume::RunMap map;
+    for (std::uint64_t i = 0; i < runs; ++i) {
+      at = at * 6364136223846793005 + 1442695040888963407;
+      volume::Run run{
+          .block = BlockIndex(at >> 40), .count = 1, .hole = false, .first = 0, .extent = {}};
+      run.extent.number = static_cast<std::uint32_t>(i);
+      map.put(run);
+    }
+    volume::Changes own{map.runs(), {}};
+    ++g;
+    auto plan = levels.plan(Generation(g), std::move(own));
+    levels.committed({Generation(g), {}}, plan.base, plan.changes.runs, plan.changes.objects);
+    if ((g - checkpoint.value) * runs > 100'000 || g - checkpoint.value > kCheckpointCommits) {
+      checkpoint = Generation(g);
+      levels.checkpoint(checkpoint);
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(LevelsOfChanges)
+    ->Arg(1)
+    ->Arg(100)
+    ->Arg(2'000)
+    ->Arg(20'000)
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace s3crate::test

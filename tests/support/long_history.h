@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // LongHistory: a volume with as many generations as wanted, made by the writer's chain alone: no
-// disk, no data. All changes are holes, so the map of every checkpoint is empty, and the volume
-// mounts. Beside it stands what must be found: the blocks that each generation changed.
+// disk, no data. All changes are holes of the first blocks, so the map of every checkpoint is empty,
+// or the one that was given to stand_on(), and the volume mounts. Beside it stands what must be
+// found: the blocks that each generation changed.
 #pragma once
 
 #include <map>
+#include <utility>
 
 #include "segment/object_names.h"
 #include "volume/chain.h"
@@ -53,8 +55,26 @@ class LongHistory {
     body.kind = volume::CommitKind::checkpoint;
     body.disk_bytes = disk_bytes_;
     body.checkpoint.as_of = newest_;
+    if (map_) body.roots.push_back(*map_);
+    volume::put_companions(companions_, body);
+    body.objects = std::exchange(made_, {});
     TRY(chain_->append(std::move(body)));
     commits_ = 0;
+    return {};
+  }
+  // What all checkpoints hold from now on; `made`: the map objects that it took. Nothing of it is
+  // in the blocks that change.
+  void stand_on(const volume::MaybeRoot& map, volume::Companions companions,
+                std::vector<volume::ObjectInfo> made) {
+    map_ = map;
+    companions_ = std::move(companions);
+    made_ = std::move(made);
+  }
+  Result<> resize(std::uint64_t disk_bytes) {
+    volume::CommitBody body;
+    body.kind = volume::CommitKind::resize;
+    body.disk_bytes = disk_bytes_ = disk_bytes;
+    TRY(chain_->append(std::move(body)));
     return {};
   }
   // A party beside the writer names a generation.
@@ -88,6 +108,10 @@ class LongHistory {
     return {};
   }
   [[nodiscard]] volume::Chain& chain() { return *chain_; }
+  [[nodiscard]] volume::Volume& volume() { return volume_; }
+  [[nodiscard]] Generation newest_change() const { return newest_; }
+  [[nodiscard]] const volume::MaybeRoot& map() const { return map_; }
+  [[nodiscard]] const volume::Companions& companions() const { return companions_; }
 
   // The block that a generation makes a hole, if it is one of data. Alone it tells nothing of
   // others, so a change that is missing from a view is noticed.
@@ -101,6 +125,9 @@ class LongHistory {
   std::unique_ptr<volume::Chain> chain_;
   Generation newest_;  // with changes
   std::uint64_t commits_ = 0;
+  volume::MaybeRoot map_;
+  volume::Companions companions_;
+  std::vector<volume::ObjectInfo> made_;
 };
 
 }  // namespace s3crate::test
