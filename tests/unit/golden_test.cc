@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Volumes that earlier versions made (tests/golden) open, in every generation, and go on.
+#include "tests/golden/golden.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "device/disk.h"
+#include "store/dir_store.h"
+#include "tests/support/temp_dir.h"
+#include "volume/check.h"
+#include "volume/history.h"
+
+namespace s3crate {
+namespace {
+
+using test::GoldenGeneration;
+using test::GoldenManifest;
+
+#define ASSERT_OK(expression)                              \
+  do {                                                     \
+    const auto& ok_ = (expression);                        \
+    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
+  } while (0)
+
+class Golden : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    ASSERT_OK(crypto::initialise());
+    const char* source = std::getenv("abs_top_srcdir");
+    const std::string base = fmt::format("{}/tests/golden/{}", source ? source : ".", GetParam());
+    std::ifstream text(base + ".txt");
+    ASSERT_TRUE(text.is_open()) << "no " << base
+                                << ".txt; abs_top_srcdir says where the sources are";
+    std::stringstream whole;
+    whole << text.rdbuf();
+    manifest_ = test::parse_golden(whole);
+    ASSERT_EQ(test::format_golden(manifest_), whole.str());
+    const std::string unpack =
+        fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.tar.gz'", place_, base);
+    ASSERT_EQ(std::system(unpack.c_str()), 0);
+    store_.emplace(io::posix_file_io(), system_random(), place_);
+  }
+
+  Result<std::unique_ptr<volume::Volume>> open(bool by_passphrase = false) {
+    volume::KeySource keys;
+    Bytes key(32);
+    if (!from_hex(manifest_.key, key)) return fail(Code::kBadArgument, "the manifest's key");
+    if (!by_passphrase) keys.key_file = crypto::Secret::copy_of(key);
+    keys.passphrase = [&]() -> Result<std::optional<Bytes>> {
+      return Bytes(manifest_.passphrase.begin(), manifest_.passphrase.end());
+    };
+    return volume::Volume::open(system_env(), *store_, keys, {});
+  }
+
+  void expect_generations(volume::Volume& volume, std::size_t every) {
+    for (std::size_t i = 0; i < manifest_.generations.size(); i += every) {
+      SCOPED_TRACE(fmt::format("generation {}", i + 1));
+      const auto commit = volume.load_commit(Generation(i + 1));
+      ASSERT_OK(commit);
+      const auto content = test::golden_content(system_env(), volume, *commit);
+      ASSERT_OK(content);
+      const auto got = test::golden_generation(volume::kind_name(commit->body.kind), *content);
+      ASSERT_EQ(got, manifest_.generations[i]);
+    }
+  }
+
+  device::DiskOptions options(bool read_only) {
+    device::DiskOptions out;
+    out.read_only = read_only;
+    out.take_over = true;
+    out.moved = true;
+    out.state_dir = dir_ / "state";
+    out.host = "here";
+    out.home = {"here", place_};
+    out.url = "file://" + place_;
+    out.journal_bytes = 64 << 20;
+    out.checkpoint_runs = 4;
+    return out;
+  }
+
+  // The readable part of the newest generation is what it was.
+  void expect_newest(device::Disk& disk, const GoldenGeneration& expected) {
+    Bytes content(disk.size());
+    const std::size_t block = disk.block_size();
+    for (std::size_t at = 0; at < content.size(); at += block) {
+      const auto out = MutableByteView(content).subspan(at, block);
+      const auto read = disk.read(at, out);
+      if (is(read, Code::kCorrupt) && manifest_.damaged > 0)
+        std::ranges::fill(out, test::kUnreadable);
+      else
+        ASSERT_OK(read);
+    }
+    EXPECT_EQ(test::golden_generation(expected.kind, content), expected);
+  }
+
+  GoldenManifest manifest_;
+  test::TempDir dir_;
+  const std::string place_ = dir_ / "store";
+  std::optional<store::DirStore> store_;
+};
+
+TEST_P(Golden, EveryGenerationReadsAsItWas) {
+  auto volume = open(!manifest_.passphrase.empty());
+  ASSERT_OK(volume);
+  EXPECT_EQ((*volume)->object().block_size(), manifest_.block);
+  const auto head = (*volume)->load_head();
+  ASSERT_OK(head);
+  ASSERT_EQ(head->header.generation.value, manifest_.generations.size());
+  EXPECT_EQ(head->body.kind != volume::CommitKind::close, manifest_.open);
+  ASSERT_NO_FATAL_FAILURE(expect_generations(**volume, 1));
+
+  std::map<std::string, std::uint64_t> tags;
+  auto history = volume::History::open(**volume);
+  ASSERT_OK(history);
+  const auto entries = history->next(10'000);
+  ASSERT_OK(entries);
+  EXPECT_EQ(entries->size(), manifest_.generations.size());
+  for (const auto& entry : *entries) {
+    EXPECT_EQ(entry.problem, "");
+    for (const std::string& tag : entry.tags) tags[tag] = entry.generation.value;
+  }
+  EXPECT_EQ(tags, manifest_.tags);
+
+  const auto report = volume::check(system_env(), **volume, {.read_data = true});
+  ASSERT_OK(report);
+  EXPECT_EQ(report->damaged_bytes, manifest_.damaged);
+  EXPECT_EQ(report->clean(), manifest_.damaged == 0);
+  EXPECT_EQ(report->strangers, 0u);
+}
+
+TEST_P(Golden, IsMountedAndGoesOn) {
+  const GoldenGeneration newest = manifest_.generations.back();
+  const std::size_t block = manifest_.block;
+  const Bytes data(3 * block, 0x5a);
+  Bytes got(data.size());
+  for (const bool read_only : {true, false, false}) {
+    auto volume = open();
+    ASSERT_OK(volume);
+    auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options(read_only));
+    ASSERT_OK(disk);
+    if (!(*disk)->read(0, got) || got != data) {
+      ASSERT_NO_FATAL_FAILURE(expect_newest(**disk, newest));
+    }
+    if (read_only) continue;
+    // Over what is there, so that pages and objects of then are amended and die.
+    ASSERT_OK((*disk)->write(0, data));
+    // Parts of damaged blocks would be waited for.
+    const std::size_t part = manifest_.damaged == 0 ? block / 2 : 0;
+    for (std::size_t at = 0; at + block < newest.disk_bytes; at += 5 * block)
+      ASSERT_OK((*disk)->write(at + part, ByteView(data).first(block - part)));
+    ASSERT_OK((*disk)->write(0, data));
+    ASSERT_OK((*disk)->sync());
+    ASSERT_OK((*disk)->close(std::chrono::minutes(1)));
+  }
+  auto volume = open();
+  ASSERT_OK(volume);
+  ASSERT_OK((*volume)->load_head());
+  auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options(true));
+  ASSERT_OK(disk);
+  ASSERT_OK((*disk)->read(0, got));
+  EXPECT_EQ(got, data);
+  const auto report = volume::check(system_env(), **volume, {.read_data = true});
+  ASSERT_OK(report);
+  EXPECT_EQ(report->clean(), manifest_.damaged == 0);
+  ASSERT_NO_FATAL_FAILURE(expect_generations(**volume, 16));
+}
+
+// What a volume holds, in all its generations.
+struct Holdings {
+  std::set<volume::TreeId> trees;
+  int levels = 0, delta_pages = 0, carried = 0, late = 0, hints = 0, repeats = 0, holes = 0;
+};
+
+Result<> look_at_pages(volume::Volume& volume, const volume::PageRef& ref, int level,
+                       Holdings& out) {
+  const auto page = volume.pages().load(ref);
+  if (is(page, Code::kCorrupt)) return {};
+  out.levels = std::max(out.levels, level);
+  if (TRY(page)->base) ++out.delta_pages;
+  for (const volume::PageEntry& entry : (*page)->entries)
+    if (level > 0)
+      TRY(look_at_pages(volume, TRY(volume::decode_page_ref(entry.value)), level - 1, out));
+  return {};
+}
+
+Result<Holdings> holdings(volume::Volume& volume) {
+  Holdings out;
+  const volume::Commit head = TRY(volume.load_head());
+  for (Generation g(1); g <= head.header.generation; g = g.next()) {
+    const volume::CommitBody body = TRY(volume.load_commit(g)).body;
+    const bool checkpoint = body.kind == volume::CommitKind::checkpoint;
+    for (const volume::TreeRoot& root : body.roots) out.trees.insert(root.tree);
+    for (const volume::TreeRoot& root : body.roots)
+      if (root.tree == volume::TreeId::map) TRY(look_at_pages(volume, root.page, root.level, out));
+    if (checkpoint && !body.runs.empty()) ++out.carried;
+    if (checkpoint && !body.extensions.empty()) ++out.late;
+    if (!volume::bases_hint(body).empty()) ++out.hints;
+    if (!checkpoint && g.value > 16 && g.value - body.delta_base.generation.value > 200)
+      ++out.repeats;
+    for (const auto& run : body.runs) out.holes += run.hole ? 1 : 0;
+  }
+  return out;
+}
+
+TEST_P(Golden, HoldsWhatItIsFor) {
+  auto volume = open();
+  ASSERT_OK(volume);
+  const auto holds = holdings(**volume);
+  ASSERT_OK(holds);
+  if (GetParam() == "mixed") {
+    EXPECT_EQ(holds->trees.size(), 6u);
+    EXPECT_GE(holds->levels, 2);
+    EXPECT_GT(holds->delta_pages, 0);
+    EXPECT_GT(holds->late, 0);
+  }
+  if (GetParam() == "carried") {
+    EXPECT_GT(holds->carried, 0);
+  } else {
+    EXPECT_GT(holds->holes, 0);
+  }
+  if (GetParam() == "levels") {
+    EXPECT_GT(holds->repeats, 0);
+    EXPECT_GT(holds->hints, 200);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Volumes, Golden, testing::Values("carried", "large", "levels", "mixed"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace s3crate
