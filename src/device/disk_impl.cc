@@ -13,7 +13,6 @@ namespace {
 constexpr std::uint64_t kGenerationRunsMax = 65'536;
 constexpr std::uint64_t kGenerationSegments = 16;
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
-constexpr std::uint64_t kSeekWindow = 1 << 18;  // blocks looked at under one lock
 }  // namespace
 
 class DiskImpl::Timed {
@@ -142,66 +141,6 @@ Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
   TRY(read_blocks(from, to, blocks));
   std::memcpy(out.data(), blocks.data() + offset % bs, out.size());
   return {};
-}
-
-Result<std::uint64_t> DiskImpl::seek(std::uint64_t offset, bool hole) {
-  std::uint64_t bs = block_size();
-  BlockIndex end(size() / bs);
-  for (BlockIndex at(offset / bs); at < end;) {
-    BlockIndex until(std::min(end.value, at.value + kSeekWindow));
-    struct Part {
-      BlockIndex from, to;
-      Head::Kind kind;
-    };
-    std::vector<Part> parts;
-    volume::MaybeRoot root = head_->classify(at, until, [&](BlockIndex from, BlockIndex to, Head::Kind kind) {
-      parts.push_back({from, to, kind});
-    });
-    for (const Part& part : parts) {
-      BlockIndex found = part.to;
-      if (part.kind == Head::Kind::tree) found = TRY(volume::map_seek(volume_.pages(), root, part.from, part.to, hole));
-      else if ((part.kind == Head::Kind::hole) == hole) found = part.from;
-      if (found < part.to) return std::max(offset, found.value * bs);
-    }
-    at = until;
-  }
-  return size();
-}
-
-Result<std::uint64_t> DiskImpl::count_allocated() {
-  const BlockIndex end(size() / block_size());
-  std::uint64_t blocks = 0;
-  std::vector<std::pair<BlockIndex, BlockIndex>> for_tree;
-  for (BlockIndex at; at < end;) {
-    const BlockIndex until(std::min(end.value, at.value + kSeekWindow));
-    for_tree.clear();
-    volume::MaybeRoot root = head_->classify(at, until, [&](BlockIndex from, BlockIndex to, Head::Kind kind) {
-      if (kind == Head::Kind::data) blocks += to - from;
-      if (kind == Head::Kind::tree) for_tree.emplace_back(from, to);
-    });
-    auto count = [&](const volume::Run& run) { blocks += run.hole ? 0 : run.count; };
-    for (auto [from, to] : for_tree) TRY(volume::map_lookup(volume_.pages(), root, from, to, count));
-    at = until;
-  }
-  return blocks * block_size();
-}
-
-// The walk may read pages of the map: one at a time, when something changed since the last; others get the last one's figure.
-Result<std::uint64_t> DiskImpl::allocated_bytes() {
-  const HeadCounters now = head_->counters();
-  const std::uint64_t state = now.batches + now.commits + now.checkpoints + now.dirty_bytes;
-  {
-    MutexLock lock(allocated_mu_);
-    if (allocated_ && (counting_ || allocated_state_ == state)) return *allocated_;
-    counting_ = true;
-  }
-  auto counted = count_allocated();
-  MutexLock lock(allocated_mu_);
-  counting_ = false;
-  if (!counted) return counted;
-  allocated_ = *counted;
-  allocated_state_ = state;
-  return *counted;
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------------

@@ -62,8 +62,13 @@ class DiskImpl final : public Disk {
   };
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
+  [[nodiscard]] Result<std::uint64_t> seek_in(std::uint64_t offset, std::uint64_t end, bool hole);
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] std::uint32_t segment_bytes() const;
+  struct Allocated {
+    std::uint64_t in_memory = 0, in_tree = 0;  // blocks
+  };
+  [[nodiscard]] Result<Allocated> count_between(BlockIndex from, BlockIndex to, bool with_tree);
   [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);

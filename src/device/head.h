@@ -61,10 +61,19 @@ class Head {
   [[nodiscard]] Seq freeze();
   // Adds all layers in memory to `gather`, and answers the tree to go on with.
   [[nodiscard]] volume::MaybeRoot gather(Gather& gather);
-  // Whether [from, to) is data, hole, or for the tree to say, in order.
+  // Whether [from, to) is data, hole, or for the tree to say, in order: as far as goes by looking at 256 runs or blocks of each
+  // layer, so that the lock is not held for long however much is in memory.
   enum class Kind { data, hole, tree };
-  [[nodiscard]] volume::MaybeRoot classify(BlockIndex from, BlockIndex to,
-                                           const std::function<void(BlockIndex, BlockIndex, Kind)>& each);
+  struct Part {
+    BlockIndex from, to;
+    Kind kind;
+  };
+  struct Classified {
+    std::vector<Part> parts;
+    BlockIndex until;  // above `from`
+    volume::MaybeRoot root;
+  };
+  [[nodiscard]] Classified classify(BlockIndex from, BlockIndex to);
 
   // --- the encoder: one at a time, see begin_encoding -----------------------------------------------------------------------
   // Claims the oldest frozen batch, and says which open generation it will go into; waits while another call encodes. nullptr:

@@ -9,6 +9,10 @@ namespace s3crate::device {
 using volume::MaybeRoot;
 using volume::Run;
 
+namespace {
+constexpr std::size_t kClassifiedMax = 256;
+}  // namespace
+
 void Head::add_overlay(Gather& gather) const {
   if (current_) gather.add_batch(*current_);
   for (auto batch = frozen_.rbegin(); batch != frozen_.rend() && !gather.complete(); ++batch) gather.add_batch(**batch);
@@ -42,8 +46,11 @@ MaybeRoot Head::gather_as_of(const PendingGeneration& generation, Gather& gather
   return root_;
 }
 
-MaybeRoot Head::classify(BlockIndex from, BlockIndex to, const std::function<void(BlockIndex, BlockIndex, Kind)>& each) {
+Head::Classified Head::classify(BlockIndex from, BlockIndex to) {
   MutexLock lock(mu_);
+  Classified out;
+  out.root = root_;
+  out.until = to;
   // The layers laid over each other, oldest first; what none of them holds is for the tree.
   volume::RunMap all;
   Run data{.block = from, .count = 1, .hole = false, .first = 0, .extent = {}};
@@ -56,11 +63,16 @@ MaybeRoot Head::classify(BlockIndex from, BlockIndex to, const std::function<voi
     all.put(run);
   };
   auto mark_runs = [&](const volume::RunMap& runs) {
-    runs.visit(from, to, [&](const Run& run) { mark(run.block, run.end(), run.hole); });
+    out.until = std::min(out.until, runs.visit_some(from, to, kClassifiedMax, [&](const Run& run) { mark(run.block, run.end(), run.hole); }));
   };
   auto mark_blocks = [&](const std::map<BlockIndex, BlockData>& blocks) {
-    for (auto it = blocks.lower_bound(from); it != blocks.end() && it->first < to; ++it)
+    std::size_t left = kClassifiedMax;
+    for (auto it = blocks.lower_bound(from); it != blocks.end() && it->first < to; ++it) {
       mark(it->first, it->first.next(), false);
+      if (--left > 0) continue;
+      out.until = std::min(out.until, it->first.next());
+      break;
+    }
   };
   auto mark_batch = [&](const Batch& batch) {
     mark_runs(batch.holes());
@@ -74,9 +86,10 @@ MaybeRoot Head::classify(BlockIndex from, BlockIndex to, const std::function<voi
   }
   for (const auto& batch : frozen_) mark_batch(*batch);
   if (current_) mark_batch(*current_);
-  all.tile(from, to, [&](const Run& run) { each(run.block, run.end(), run.hole ? Kind::hole : Kind::data); },
-           [&](BlockIndex at, BlockIndex until) { each(at, until, Kind::tree); });
-  return root_;
+  all.tile(from, out.until,
+           [&](const Run& run) { out.parts.push_back({run.block, run.end(), run.hole ? Kind::hole : Kind::data}); },
+           [&](BlockIndex at, BlockIndex until) { out.parts.push_back({at, until, Kind::tree}); });
+  return out;
 }
 
 bool Head::surely_hole(BlockIndex from, BlockIndex to, volume::PageLoader& pages) {

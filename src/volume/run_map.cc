@@ -61,13 +61,28 @@ void RunMap::put(const Run& run) {
   runs_.emplace_hint(next, merged.block, merged);
 }
 
+std::map<BlockIndex, Run>::const_iterator RunMap::first_behind(BlockIndex from) const {
+  auto it = runs_.upper_bound(from);
+  if (it != runs_.begin() && std::prev(it)->second.end() > from) --it;
+  return it;
+}
+
+BlockIndex RunMap::visit_some(BlockIndex from, BlockIndex to, std::size_t runs_max,
+                              const std::function<void(const Run&)>& each) const {
+  if (from >= to) return to;
+  for (auto it = first_behind(from); it != runs_.end() && it->first < to; ++it) {
+    const Run run = clip(it->second, from, to);
+    each(run);
+    if (--runs_max == 0) return run.end();
+  }
+  return to;
+}
+
 void RunMap::tile(BlockIndex from, BlockIndex to, const std::function<void(const Run&)>& covered,
                   const std::function<void(BlockIndex, BlockIndex)>& gap) const {
   if (from >= to) return;
   BlockIndex at = from;
-  auto it = runs_.upper_bound(from);
-  if (it != runs_.begin() && std::prev(it)->second.end() > from) --it;
-  for (; it != runs_.end() && it->first < to; ++it) {
+  for (auto it = first_behind(from); it != runs_.end() && it->first < to; ++it) {
     if (it->first > at) gap(at, it->first);
     Run run = clip(it->second, from, to);
     covered(run);

@@ -27,6 +27,9 @@ class RunMap {
 
   // Calls `each` with the runs that overlap [from, to), clipped to it, in order.
   void visit(BlockIndex from, BlockIndex to, const std::function<void(const Run&)>& each) const;
+  // The same, of the first `runs_max` of them. Answers where the last one ends, or `to` if these are all.
+  [[nodiscard]] BlockIndex visit_some(BlockIndex from, BlockIndex to, std::size_t runs_max,
+                                      const std::function<void(const Run&)>& each) const;
   // Calls `covered` and `gap` so that together they tile [from, to) in order.
   void tile(BlockIndex from, BlockIndex to, const std::function<void(const Run&)>& covered,
             const std::function<void(BlockIndex, BlockIndex)>& gap) const;
@@ -41,6 +44,7 @@ class RunMap {
 
  private:
   void split_at(BlockIndex at);
+  [[nodiscard]] std::map<BlockIndex, Run>::const_iterator first_behind(BlockIndex from) const;
   std::map<BlockIndex, Run> runs_;
 };
 

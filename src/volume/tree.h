@@ -111,6 +111,14 @@ struct TreeChange {
 [[nodiscard]] bool map_surely_hole(PageLoader& loader, const MaybeRoot& root, BlockIndex from, BlockIndex to);
 // The first block >= from that is data (or, with `hole`, that is a hole), or `to`: skips whole subtrees; memory: a page a level.
 [[nodiscard]] Result<BlockIndex> map_seek(PageLoader& loader, const MaybeRoot& root, BlockIndex from, BlockIndex to, bool hole);
+// The i-th of n leaves that are evenly spaced over the map, and for how many each of them stands. Reads a page a level.
+struct MapSample {
+  BlockIndex from, to;  // what it alone answers for
+  double leaves = 1;
+};
+[[nodiscard]] Result<MapSample> map_sample(PageLoader& loader, const TreeRoot& root, std::size_t i, std::size_t n);
+// So many of them are worth a look: all leaves if they are children of the root and no more than `max`, else `max`.
+[[nodiscard]] Result<std::size_t> map_samples(PageLoader& loader, const TreeRoot& root, std::size_t max);
 // The map with the changes laid over it (sorted, no overlaps; holes take out). A subtree that a hole covers is dropped unread.
 // `carried` as in tree_update.
 [[nodiscard]] Result<MaybeRoot> map_update(PageLoader& loader, PageWriter& writer, const MaybeRoot& root,
