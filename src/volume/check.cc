@@ -83,7 +83,7 @@ Result<CheckReport> Checker::run() {
   else
     findings_.report().orphans_known = false;
   if (known_) TRY(MapCheck(volume_, *view_, options_, findings_, *known_, objects_).run());
-  if (known_) TRY(check_companions(volume_, *view_, findings_));
+  if (known_) TRY(check_companions(volume_, *view_, options_, findings_));
   return findings_.finish();
 }
 

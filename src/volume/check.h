@@ -2,9 +2,9 @@
 // Check: proves that everything the chain of commits names is in the store as it was written, or
 // says exactly what is not.
 //
-// Three passes, each with bounded memory: the commits, from the newest down to 1; the objects, in
+// Four passes, each with bounded memory: the commits, from the newest down to 1; the objects, in
 // the order of their names, against LIST (and with `read_data` all that they hold); the newest map,
-// in the order of blocks. What is damaged never stops the check, and costs in the report what it
+// in the order of blocks; and what counts as used, in as many rounds as memory calls for. What is damaged never stops the check, and costs in the report what it
 // costs a reader of the newest generation: the blocks in it and no others.
 //
 // Damage is whatever no second try can mend. A store that is away or refuses is an error of the
@@ -22,8 +22,8 @@
 namespace s3crate::volume {
 
 struct CheckProgress {
-  std::string_view phase;  // "commits", "objects", "map"
-  std::uint64_t done = 0;  // of `total`: generations, objects, blocks of the disk
+  std::string_view phase;  // "commits", "objects", "map", "counts"
+  std::uint64_t done = 0;  // of `total`: generations, objects, blocks of the disk, pages
   std::uint64_t total = 0;
   std::uint64_t bytes = 0;  // read so far, in all phases
 };
@@ -36,6 +36,7 @@ struct CheckOptions {
   std::function<void(const CheckProgress&)> progress = {};  // called often
   const std::atomic<bool>* stop = nullptr;                  // kCancelled soon after it is set
   std::size_t batch_runs = 1 << 18;  // of the map, held against the indexes at a time
+  std::size_t recounted_max = 1 << 20;  // objects whose counts are held at a time, 48 bytes each
   std::size_t damages_max = 10'000;  // told one by one; the rest is counted
   std::size_t ranges_max = 1 << 20;
 };

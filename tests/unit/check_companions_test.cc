@@ -21,7 +21,8 @@ struct Checked {
 };
 
 // Checks with some rows of the liveness tree exchanged.
-Checked check_with(DamageWorld& world, const std::function<void(Liveness&)>& change) {
+Checked check_with(DamageWorld& world, const std::function<void(Liveness&)>& change,
+                   const volume::CheckOptions& options = {}) {
   auto volume = *world.open_volume();
   const auto head = *volume->load_head();
   auto view = *volume->load_view(head);
@@ -52,9 +53,8 @@ Checked check_with(DamageWorld& world, const std::function<void(Liveness&)>& cha
   view.companions.liveness =
       *tree_update(volume->pages(), writer, volume::TreeId::liveness, view.companions.liveness, rows, ledger);
   CHECK(writer.finish());
-  volume::CheckOptions options;
   volume::Findings findings(options, DiskWorld::kBlock);
-  CHECK(volume::check_companions(*volume, view, findings));
+  CHECK(volume::check_companions(*volume, view, options, findings));
   for (const auto& damage : findings.report().damages) out.problems.push_back(damage.what);
   return out;
 }
@@ -93,6 +93,45 @@ TEST(CheckCompanionsTest, WhatIsInUseMayNotBeCalledDead) {
 TEST(CheckCompanionsTest, WhatCountsTooLongIsNoDamage) {
   DamageWorld world(1, 6);
   EXPECT_EQ(check_with(world, [](Liveness& row) { row.live += 3; }).problems, std::vector<std::string>{});
+}
+
+// With room for few counts at a time the trees are read again and again, and all comes out as with
+// plenty.
+TEST(CheckCompanionsTest, LittleMemoryFindsTheSameInMoreRounds) {
+  DamageWorld world(1, 6);
+  const auto spoil = [](int which) {
+    return [which, n = 0](Liveness& row) mutable {
+      if (row.live < 1 || row.died.value != 0 || ++n % 5 != 0) return;
+      if (which == 0) row.live -= 1;
+      if (which == 1) row.died = Generation(3);
+    };
+  };
+  const Checked sound = check_with(world, [](Liveness&) {}, {.recounted_max = 3});
+  EXPECT_EQ(sound.problems, std::vector<std::string>{});
+  EXPECT_GT(sound.rows, 12u);
+  for (int which = 0; which < 2; ++which) {
+    const Checked plenty = check_with(world, spoil(which));
+    EXPECT_GT(plenty.problems.size(), 1u);
+    for (std::size_t room : {1, 2, 3, 7, 1000})
+      EXPECT_EQ(check_with(world, spoil(which), {.recounted_max = room}).problems, plenty.problems) << room;
+  }
+}
+
+TEST(CheckCompanionsTest, RecountShowsHowFarItIsAndEndsWhenAsked) {
+  DamageWorld world(1, 6);
+  std::atomic<bool> stop = false;
+  std::uint64_t calls = 0, last = 0;
+  volume::CheckOptions options{.stop = &stop, .recounted_max = 4};
+  options.progress = [&](const volume::CheckProgress& at) {
+    if (at.phase != "counts") return;
+    EXPECT_GE(at.done, last);
+    EXPECT_LE(at.done, at.total);
+    last = at.done;
+    stop = ++calls > 20;
+  };
+  const auto report = world.check(options);
+  EXPECT_TRUE(is(report, Code::kCancelled));
+  EXPECT_EQ(calls, 21u);
 }
 
 }  // namespace
