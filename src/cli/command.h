@@ -39,6 +39,7 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_status(Context& context);
 [[nodiscard]] CommandResult run_info(Context& context);
 [[nodiscard]] CommandResult run_history(Context& context);
+[[nodiscard]] CommandResult run_resize(Context& context);
 [[nodiscard]] CommandResult run_check(Context& context);
 [[nodiscard]] CommandResult run_journal_list(Context& context);
 [[nodiscard]] CommandResult run_journal_discard(Context& context);

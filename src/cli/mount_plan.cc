@@ -72,7 +72,7 @@ Result<> check_places(const MountPlan& plan) {
                         Pair{"the volume", "the mountpoint", store, plan.mountpoint},
                         Pair{"the mountpoint", "the volume", plan.mountpoint, store},
                         Pair{"the state directory", "the volume", state, store}}) {
-    if (is_inside(p.inner, p.outer)) {
+    if (!p.inner.empty() && !p.outer.empty() && is_inside(p.inner, p.outer)) {
       return fail(Code::kBadArgument, "{} ({}) cannot be in {} ({})", p.inner_name, p.inner, p.outer_name, p.outer);
     }
   }
@@ -95,7 +95,7 @@ std::uint64_t memory_default(const Arguments& arguments, std::string_view option
 }
 
 Result<std::uint64_t> journal_bytes(const Arguments& arguments, const std::string& state_dir) {
-  if (arguments.has("journal-size")) return arguments.size("journal-size");
+  if (arguments.command() == Command::kMount && arguments.has("journal-size")) return arguments.size("journal-size");
   auto free = io::posix_file_io().free_bytes(state_dir);
   if (!free) return fail(Code::kIo, "the state directory is of no use: {}", free.error().message());
   return std::clamp(*free / 100 * kPercentOfFree, kGi, 32 * kGi);
@@ -112,22 +112,12 @@ segment::Uuid boot_uuid() {
 Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   auto& disk = plan.disk;
   disk.read_only = arguments.flag("read-only");
-  disk.take_over = arguments.flag("take-over");
-  disk.accept_rollback = arguments.flag("accept-rollback");
-  disk.moved = arguments.flag("moved");
+  if (disk.read_only && (arguments.flag("take-over") || arguments.flag("moved"))) {
+    return fail(Code::kBadArgument, "--read-only needs no {}: it takes nothing from anybody",
+                arguments.flag("take-over") ? "--take-over" : "--moved");
+  }
   disk.durability = arguments.text("durability") == "store" ? device::Durability::store : device::Durability::local;
-  if (disk.read_only && (disk.take_over || disk.moved)) {
-    return fail(Code::kBadArgument, "--read-only needs no {}: it takes nothing from anybody", disk.take_over ? "--take-over" : "--moved");
-  }
-  disk.state_dir = TRY(state_directory(arguments));
-  TRY(check_places(plan));
-  if (!disk.read_only) {
-    TRY(check_state_directory(disk.state_dir));
-    disk.journal_bytes = TRY(journal_bytes(arguments, disk.state_dir));
-  }
-  disk.boot = boot_uuid();
-  disk.host = host_name();
-  disk.url = plan.url.text();
+  TRY(plan_writer(arguments, plan));
   disk.dirty_max = memory_default(arguments, "dirty-max", 64 * kMi);
   disk.block_cache_bytes = memory_default(arguments, "block-cache-size", 256 * kMi);
   disk.map_cache_bytes = memory_default(arguments, "map-cache-size", 64 * kMi);
@@ -146,6 +136,23 @@ Result<std::string> state_directory(const Arguments& arguments) {
   const char* home = std::getenv("HOME");
   if (home != nullptr && home[0] == '/') return canonical_path(fmt::format("{}/.local/state/s3crate-blk", home));
   return fail(Code::kBadArgument, "there is no home directory to keep journals in: give --state-dir");
+}
+
+Result<> plan_writer(const Arguments& arguments, MountPlan& plan) {
+  auto& disk = plan.disk;
+  disk.take_over = arguments.flag("take-over");
+  disk.accept_rollback = arguments.flag("accept-rollback");
+  disk.moved = arguments.flag("moved");
+  disk.state_dir = TRY(state_directory(arguments));
+  TRY(check_places(plan));
+  if (!disk.read_only) {
+    TRY(check_state_directory(disk.state_dir));
+    disk.journal_bytes = TRY(journal_bytes(arguments, disk.state_dir));
+  }
+  disk.boot = boot_uuid();
+  disk.host = host_name();
+  disk.url = plan.url.text();
+  return {};
 }
 
 Result<MountPlan> plan_mount(const Arguments& arguments) {

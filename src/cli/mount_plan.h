@@ -23,6 +23,10 @@ struct MountPlan {
 // kBadArgument, or kIo for what the machine lacks. Makes the state directory if there is none.
 [[nodiscard]] Result<MountPlan> plan_mount(const Arguments& arguments);
 
+// The part of it that commands share which open a disk for a moment, of a plan with a URL and perhaps a mountpoint: who writes,
+// and the place for its journal.
+[[nodiscard]] Result<> plan_writer(const Arguments& arguments, MountPlan& plan);
+
 // /var/lib/s3crate-blk for root, else in the user's state directory.
 [[nodiscard]] Result<std::string> state_directory(const Arguments& arguments);
 

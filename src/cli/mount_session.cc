@@ -264,6 +264,8 @@ void MountSession::handle(const nlohmann::json& request, ControlConnection& conn
     static_cast<void>(connection.send(status));
   } else if (command == "sync") {
     handle_sync(connection);
+  } else if (command == "resize") {
+    handle_resize(request, connection);
   } else if (command == "wait") {
     handle_wait(connection);
   } else {
@@ -278,6 +280,25 @@ void MountSession::handle_sync(ControlConnection& connection) {
   const nlohmann::json answer =
       synced ? nlohmann::json{{"done", true}, {"generation", synced->value}}
              : nlohmann::json{{"error", {{"code", code_name(synced.error().code())}, {"message", synced.error().message()}}}};
+  static_cast<void>(connection.send(answer));
+}
+
+void MountSession::handle_resize(const nlohmann::json& request, ControlConnection& connection) {
+  const auto asked = request.value("bytes", nlohmann::json());
+  const auto bytes = asked.is_number_unsigned() ? asked.get<std::uint64_t>() : 0;
+  const auto tail = request.value("discard_tail", nlohmann::json()) == true ? device::DiscardTail::yes : device::DiscardTail::no;
+  std::uint64_t before = 0;
+  Result<Generation> resized = fail(Code::kCancelled, "{} is being unmounted", plan_.mountpoint);
+  while_serving([&] {
+    before = disk_->size();
+    resized = disk_->resize(bytes, tail, &stop_waiting_);
+    if (resized) server_->size_changed(std::min(before, bytes));
+  });
+  if (resized) spdlog::info("the disk has {} now, {} before (generation {})", format_bytes(bytes), format_bytes(before), *resized);
+  const nlohmann::json answer =
+      resized ? nlohmann::json{{"done", true}, {"generation", resized->value}, {"bytes_before", before},
+                               {"file", reporter_->facts().disk_path}}
+              : nlohmann::json{{"error", {{"code", code_name(resized.error().code())}, {"message", resized.error().message()}}}};
   static_cast<void>(connection.send(answer));
 }
 

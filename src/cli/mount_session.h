@@ -54,6 +54,7 @@ class MountSession {
   void watch_health();
   void handle(const nlohmann::json& request, ControlConnection& connection);
   void handle_sync(ControlConnection& connection);
+  void handle_resize(const nlohmann::json& request, ControlConnection& connection);
   void handle_wait(ControlConnection& connection);
 
   Env env_;

@@ -29,6 +29,8 @@ constexpr std::array kCommands = {
                 "info file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kHistory, "history", "URL", 1, 1, "List the generations of a volume, newest first",
                 "history file:///srv/disk --limit 10 --key-file /root/disk.key"},
+    CommandSpec{kResize, "resize", "URL|MOUNTPOINT SIZE", 2, 2,
+                "Give the disk another size; refuses to make it smaller than its data", "resize /mnt/crate 200G"},
     CommandSpec{kCheck, "check", "URL", 1, 1,
                 "Prove that the store holds all that the volume needs, and say exactly what of the disk is damaged",
                 "check file:///srv/disk --read-data --key-file /root/disk.key"},
@@ -47,13 +49,14 @@ constexpr std::array kCommands = {
     CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
 };
 
-constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kCheck);
+constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck);
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
-constexpr std::uint32_t kReading = kOpening | bit(kList) | bit(kBucketCheck);
-constexpr std::uint32_t kStore = kReading | bit(kFormat);
-constexpr std::uint32_t kStoring = bit(kFormat) | bit(kMount);
+constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
+constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize));
+constexpr std::uint32_t kWriting = bit(kMount) | bit(kResize);
+constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
 constexpr std::uint32_t kFacts =
-    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kCheck) | bit(kJournalList) | bit(kList) |
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kJournalList) | bit(kList) |
     bit(kBucketCheck) | bit(kBucketPolicy);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
@@ -84,17 +87,17 @@ constexpr std::array kOptions = {
     OptionSpec{"read-only", 0, kFlag, "", "", "", 0, 0, "Write nothing: no journal, no commit, and the disk refuses writes",
                bit(kMount), true},
     OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
-               "Take a volume that is open elsewhere; what it had not sent there is lost", bit(kMount), false},
+               "Take a volume that is open elsewhere; what it had not sent there is lost", kWriting, false},
     OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
-               "Go on although the store shows an older state than this machine has seen", bit(kMount), false},
+               "Go on although the store shows an older state than this machine has seen", kWriting, false},
     OptionSpec{"moved", 0, kFlag, "", "", "", 0, 0,
-               "The volume was moved here, and its old place is gone for good", bit(kMount), false},
+               "The volume was moved here, and its old place is gone for good", kWriting, false},
     OptionSpec{"durability", 0, kChoice, "local|store", "local", "", 0, 0,
                "What fsync waits for: the journal on this machine, or the store", bit(kMount), true},
     OptionSpec{"state-dir", 0, kText, "DIR", "",
                "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
                "Where journals and what this machine knows of volumes are kept",
-               bit(kMount) | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
+               kWriting | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
     OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
                "How much the journal may hold that the store lacks", bit(kMount), true},
     OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
@@ -155,7 +158,11 @@ constexpr std::array kOptions = {
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
                "Wait no longer than this; the sending goes on", bit(kUmount), false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kCheck), false},
+               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kResize) | bit(kCheck), false},
+
+    // resize
+    OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,
+               "Give up the data beyond the new end; older generations keep it", bit(kResize), false},
 
     // history
     OptionSpec{"limit", 0, kCount, "N", "", "all", 1, 1'000'000'000, "The newest N only", bit(kHistory), false},

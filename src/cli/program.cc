@@ -21,6 +21,7 @@ CommandResult run(Context& context) {
     case Command::kStatus: return run_status(context);
     case Command::kInfo: return run_info(context);
     case Command::kHistory: return run_history(context);
+    case Command::kResize: return run_resize(context);
     case Command::kCheck: return run_check(context);
     case Command::kJournalList: return run_journal_list(context);
     case Command::kJournalDiscard: return run_journal_discard(context);

@@ -148,7 +148,6 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
 
   CommitBody body;
   body.kind = CommitKind::checkpoint;
-  body.disk_bytes = head_.disk_bytes();
   body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
   body.checkpoint.as_of = changes.as_of;
   if (map) body.roots.push_back(*map);

@@ -26,6 +26,7 @@
 namespace s3crate::device {
 
 enum class Durability { local, store };
+enum class DiscardTail { no, yes };  // whether data beyond the new end of a disk is given up
 
 struct DiskOptions {
   bool read_only = false;
@@ -88,6 +89,11 @@ class Disk {
 
   // Waits until the store has everything acknowledged so far. Answers the newest generation.
   [[nodiscard]] virtual Result<Generation> sync(StopFlag stop = nullptr) = 0;
+  // Gives the disk another size, by a commit of its own in the order of writes, and waits until the store has that. What is added
+  // reads as zeros; what is taken away does so if it is added again. While it waits, nothing can be written beyond either end.
+  // Answers the newest generation. kBadArgument: no disk has this size; kExists: there is data beyond it, or another size is under
+  // way; kBadKey: this key may not. kCancelled by `stop` when it is on its way already: then it comes all the same.
+  [[nodiscard]] virtual Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop = nullptr) = 0;
   // Starts uploading what there is, without waiting.
   virtual void upload_now() = 0;
   // Drains for at most `drain`, then writes `close`, which says what is still pending in the journal, and stops. No other call may

@@ -98,7 +98,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
                       }},
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
-                      continues_epoch});
+                      continues_epoch, head_->stored_through()});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
                                         [this] {
@@ -235,7 +235,6 @@ Result<> DiskImpl::write_close(Seq all) {
   HeadCounters now = head_->counters();
   CommitBody body;
   body.kind = CommitKind::close;
-  body.disk_bytes = size();
   body.committed = head_->stored_through();
   body.unsent_bytes = now.unsent_bytes;
   // Without a journal there is nothing that another mount could bring back.

@@ -49,6 +49,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<std::uint64_t> seek(std::uint64_t offset, bool hole) override;
   [[nodiscard]] Result<std::uint64_t> allocated_bytes() override;
   [[nodiscard]] Result<Generation> sync(StopFlag stop) override;
+  [[nodiscard]] Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop) override;
   void upload_now() override;
   [[nodiscard]] Result<> close(Duration drain) override;
   void cancel() override;
@@ -63,6 +64,8 @@ class DiskImpl final : public Disk {
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
   [[nodiscard]] Result<std::uint64_t> seek_in(std::uint64_t offset, std::uint64_t end, bool hole);
+  [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
+  [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] std::uint32_t segment_bytes() const;
   struct Allocated {

@@ -125,14 +125,14 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
   return failed;
 }
 
-Result<> Encoder::append(Seq seq, Draft& draft) {
-  draft.body.disk_bytes = head_.disk_bytes();
+Result<> Encoder::append(const Batch& batch, Draft& draft) {
+  draft.body.disk_bytes = batch.disk_bytes;
   if (journal_ != nullptr && !journal_failed_) {
     std::vector<ByteView> parts;
     parts.reserve(draft.body.extents.size());
     for (const journal::RecordExtent& extent : draft.body.extents)
       parts.push_back(ByteView(draft.stored).subspan(extent.offset, extent.length));
-    auto record = journal_->append(seq, draft.body, parts);
+    auto record = journal_->append(batch.seq, draft.body, parts);
     if (record) {
       for (auto& [segment, extent] : draft.batch.extents) extent.record = *record;
       return {};
@@ -155,7 +155,7 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
   Draft draft;
   for (const volume::Run& hole : batch.holes().runs()) add_hole(hole.block, hole.end(), draft);
   TRY(encode_blocks(batch, draft));
-  TRY(append(batch.seq, draft));
+  TRY(append(batch, draft));
   out = std::move(draft.batch);
   return {};
 }

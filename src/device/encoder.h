@@ -92,7 +92,7 @@ class Encoder {
   void run();
   [[nodiscard]] Result<> encode_one(const Head::Encoding& encoding, EncodedBatch& out);
   [[nodiscard]] Result<> encode_blocks(const Batch& batch, Draft& draft);
-  [[nodiscard]] Result<> append(Seq seq, Draft& draft);
+  [[nodiscard]] Result<> append(const Batch& batch, Draft& draft);
   void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
   [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline);
 

@@ -43,6 +43,7 @@ struct PendingGeneration {
   std::vector<PendingSegmentPtr> segments;
   Seq first, last;
   std::uint64_t disk_bytes = 0;
+  bool resizes = false;        // the disk has another size from here on
   std::uint64_t bytes = 0;     // stored bytes of its extents and patches
   std::uint64_t memory = 0;    // of those, what is held in memory: extents without a record, and patches
   MonotonicTime oldest{};      // its first change

@@ -32,7 +32,8 @@ Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::
 void Head::open_generation() {
   auto generation = std::make_shared<PendingGeneration>();
   generation->ordinal = next_ordinal_++;
-  generation->disk_bytes = disk_bytes_;
+  // What follows another size has it, though it may not be stored yet.
+  generation->disk_bytes = generations_.empty() ? disk_bytes_.load() : generations_.back()->disk_bytes;
   generations_.push_back(std::move(generation));
 }
 
@@ -84,10 +85,14 @@ Result<> Head::wait_for_room(std::uint64_t bytes, StopFlag stop) {
   return {};
 }
 
+Result<> Head::check_inside(std::uint64_t offset, std::uint64_t length) const {
+  if (offset <= disk_bytes_ && length <= disk_bytes_ - offset) return {};
+  return fail(Code::kBadArgument, "beyond the end of the disk");
+}
+
 Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
   if (data.empty()) return {};
-  if (offset > disk_bytes_ || data.size() > disk_bytes_ - offset)
-    return fail(Code::kBadArgument, "a write beyond the end of the disk");
+  TRY(check_inside(offset, data.size()));
   std::uint64_t first = offset / block_size_;
   std::uint64_t blocks = (offset + data.size() - 1) / block_size_ - first + 1;
   std::size_t skew = offset - first * block_size_;
@@ -98,6 +103,8 @@ Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
 
   MutexLock lock(mu_);
   TRY(wait_for_room(data.size(), stop));
+  // Again: it may have become smaller meanwhile.
+  TRY(check_inside(offset, data.size()));
   if (current_ && current_->bytes() + blocks * block_size_ > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
   current().write(offset, data.size(), std::move(buffer));
@@ -108,8 +115,7 @@ Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
 
 Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) {
   if (length == 0) return {};
-  if (offset > disk_bytes_ || length > disk_bytes_ - offset)
-    return fail(Code::kBadArgument, "a discard beyond the end of the disk");
+  TRY(check_inside(offset, length));
   std::uint64_t end = offset + length;
   std::uint64_t from = (offset + block_size_ - 1) / block_size_;
   std::uint64_t to = end / block_size_;
@@ -119,6 +125,7 @@ Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop
   };
   MutexLock lock(mu_);
   TRY(wait_for_room(2 * block_size_, stop));
+  TRY(check_inside(offset, length));
   if (current_ && current_->bytes() > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
   if (from > to) {  // inside one block
@@ -135,6 +142,7 @@ Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop
 Seq Head::freeze_locked() {
   if (current_ && !current_->empty()) {
     current_->seq = last_frozen_ = last_frozen_.next();
+    current_->disk_bytes = disk_bytes_;
     dirty_bytes_ += current_->bytes();
     frozen_.push_back(std::move(current_));
     changed_->notify_all();
@@ -274,6 +282,10 @@ void Head::committed(const GenerationPtr& generation, s3crate::Generation number
   bytes_since_checkpoint_ += volume::encoded_max(runs, objects);
   memory_bytes_ -= generation->memory;
   stored_through_ = generation->last;
+  if (resizing_ && resizing_->generation == generation) {
+    disk_bytes_ = resizing_->to;
+    resizing_.reset();
+  }
   counters_.commits++;
   generations_.pop_front();
   room_->notify_all();

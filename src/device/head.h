@@ -50,6 +50,7 @@ class Head {
  public:
   Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::View view, Seq last_seq);
 
+  // What may be read and written now.
   [[nodiscard]] std::uint64_t disk_bytes() const { return disk_bytes_; }
   [[nodiscard]] std::uint32_t block_size() const { return block_size_; }
 
@@ -92,6 +93,18 @@ class Head {
   [[nodiscard]] bool wait_for_batch(Duration delay);
   // Puts what a journal held back into the open generation. Whether that ended it.
   [[nodiscard]] bool restore(Seq seq, EncodedBatch& encoded, MonotonicTime when);
+
+  // --- another size: one at a time --------------------------------------------------------------------------------------------
+  // kExists: one is under way. When it shrinks the disk, nothing is written beyond the new end from here on.
+  struct BegunResize {
+    std::uint64_t from = 0;  // the size that it has
+    Seq through;             // what was acknowledged before is in batches up to here
+  };
+  [[nodiscard]] Result<BegunResize> begin_resize(std::uint64_t bytes);
+  void give_up_resize();
+  // Puts the new size, and the hole where the tail was, behind all that is encoded. What grew is written to once that is stored.
+  [[nodiscard]] Result<> queue_resize();
+  [[nodiscard]] bool resizing_locked() const REQUIRES(mu_) { return resizing_.has_value(); }
 
   // --- the uploader ----------------------------------------------------------------------------------------------------------
   // Cuts the open generation off if it holds anything and `wanted` says so; waits while a batch is being encoded. nullptr if not.
@@ -158,6 +171,7 @@ class Head {
 
  private:
   [[nodiscard]] bool has_room(std::uint64_t bytes) const REQUIRES(mu_);
+  [[nodiscard]] Result<> check_inside(std::uint64_t offset, std::uint64_t length) const;
   [[nodiscard]] Result<> wait_for_room(std::uint64_t bytes, StopFlag stop) REQUIRES(mu_);
   Batch& current() REQUIRES(mu_);
   Seq freeze_locked() REQUIRES(mu_);
@@ -172,7 +186,7 @@ class Head {
   Env env_;
   const std::uint32_t block_size_;
   const HeadLimits limits_;
-  const std::uint64_t disk_bytes_;
+  std::atomic<std::uint64_t> disk_bytes_;  // changes under the lock
   std::unique_ptr<CondVar> changed_;
   std::unique_ptr<CondVar> room_;
 
@@ -190,6 +204,11 @@ class Head {
   std::uint64_t bytes_since_checkpoint_ GUARDED_BY(mu_) = 0;
   std::size_t carried_ GUARDED_BY(mu_) = 0;
 
+  struct Resizing {
+    std::uint64_t from = 0, to = 0;
+    GenerationPtr generation;  // once it is queued
+  };
+  std::optional<Resizing> resizing_ GUARDED_BY(mu_);
   bool encoding_ GUARDED_BY(mu_) = false;
   bool stopped_ GUARDED_BY(mu_) = false;
   std::optional<Error> failure_ GUARDED_BY(mu_);

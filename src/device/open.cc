@@ -224,6 +224,9 @@ Result<> Opener::replay(Journal& journal, Seq committed) {
       segment->key = std::make_shared<const crypto::OpeningKey>(segment::extent_opening_key(secret, volume_.vid()));
       segments.insert_or_assign({found.incarnation, fresh.ordinal}, std::move(segment));
     }
+    // None was acknowledged beyond the end of a disk that was made smaller, see resize.cc.
+    if (found.body.disk_bytes > disk_->size())
+      return fail(Code::kCorrupt, "batch {} is of a disk of {} bytes, this one has {}", found.seq, found.body.disk_bytes, disk_->size());
     EncodedBatch batch;
     for (const journal::RecordHole& hole : found.body.holes)
       batch.holes.push_back({.block = hole.block, .count = hole.count, .hole = true, .first = 0, .extent = {}});
@@ -276,7 +279,6 @@ Result<> Opener::begin_incarnation(Journal& journal) {
   // Batches that change nothing count as stored without a commit. One must name them before the journal forgets them.
   volume::CommitBody body;
   body.kind = volume::CommitKind::data;
-  body.disk_bytes = disk_->size();
   body.committed = Seq(next.value - 1);
   TRY(disk_->writer().uploader->append(std::move(body)));
   journal.release(Seq(next.value - 1));

@@ -54,6 +54,7 @@ class Batch {
   [[nodiscard]] const volume::RunMap& holes() const { return holes_; }
 
   Seq seq;                       // set when it is frozen
+  std::uint64_t disk_bytes = 0;  // likewise: all of it lies within
   MonotonicTime first_change{};
 
  private:

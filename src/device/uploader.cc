@@ -157,7 +157,6 @@ bool Uploader::must_free_journal() {
 Result<> Uploader::commit_nothing() {
   CommitBody body;
   body.kind = CommitKind::data;
-  body.disk_bytes = head_.disk_bytes();
   body.committed = head_.stored_through();
   Seq through = body.committed;
   CommitRef ref = TRY(append(std::move(body)));
@@ -238,10 +237,11 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   parts_.sealer.close_segment();  // a segment belongs to exactly one generation
   TRY(complete_patches(*generation));
   PlaceContext context{parts_.chain.who().epoch,
-                       generation->ordinal == 1 ? options_.continues_epoch : parts_.chain.who().epoch};
+                       generation->first == options_.continues_seq.next() ? options_.continues_epoch : parts_.chain.who().epoch};
   auto active = std::make_shared<Active>();
   active->generation = generation;
-  active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
+  const bool nothing_to_store = generation->resizes && generation->runs.empty();
+  if (!nothing_to_store) active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
   active->puts_left = active->placed.segments.size();
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());
@@ -273,7 +273,7 @@ Result<> Uploader::commit(Active& active) {
   const PendingGeneration& generation = *active.generation;
   HeadCounters now = head_.counters();
   CommitBody body;
-  body.kind = CommitKind::data;
+  body.kind = generation.resizes ? CommitKind::resize : CommitKind::data;
   body.disk_bytes = generation.disk_bytes;
   body.committed = generation.last;
   body.unsent_bytes = now.unsent_bytes - std::min(now.unsent_bytes, generation.bytes);

@@ -19,6 +19,7 @@ struct UploaderOptions {
   std::uint32_t generations_in_flight = 4;
   std::uint64_t segment_bytes = 8 << 20;
   std::uint32_t continues_epoch = 0;  // who acknowledged the batches before ours
+  Seq continues_seq;                  // the last of those
 };
 
 struct UploaderCounters {

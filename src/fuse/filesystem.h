@@ -3,7 +3,7 @@
 //
 // - Inode 1 is the directory, 2 the disk, 3 and up the text files. A directory of past generations would take the
 //   inodes from kFirstFreeInode on: lookup(), readdir() and open() are where it goes.
-// - The disk's pages are cached by the kernel (keep_cache: nobody changes them behind its back), so that plain losetup
+// - The disk's pages are cached by the kernel (keep_cache: nobody changes them behind its back but a resize, which tells), so that plain losetup
 //   and readers of the file get read-ahead. O_DIRECT passes the cache by, which is what losetup --direct-io=on does.
 // - A flush is real: FSYNC always, FLUSH and RELEASE when this handle has written since the last one.
 // - Data moves by plain read and write of /dev/fuse. Splicing pays when it ends in a file; ours ends in memory,

@@ -118,6 +118,11 @@ class SessionServer final : public Server {
     }
   }
 
+  void size_changed(std::uint64_t from) override {
+    // If it has nothing to forget, that is no failure.
+    static_cast<void>(fuse_lowlevel_notify_inval_inode(session_, kDiskInode, static_cast<off_t>(from), 0));
+  }
+
   void unmount() override {
     if (!mounted_) return;
     fuse_session_unmount(session_);

@@ -40,6 +40,8 @@ class Server {
   // Ends run() and returns when it has ended; from any thread but those that serve. Requests under way are
   // completed first: whoever must not wait for them cancels the disk.
   virtual void stop() = 0;
+  // The disk has another size, and reads as zeros from `from` on: the kernel forgets what it has. Not from a thread that serves.
+  virtual void size_changed(std::uint64_t from) = 0;
   // Takes the mount away, lazily if it is in use. After run().
   virtual void unmount() = 0;
 };

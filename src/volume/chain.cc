@@ -27,6 +27,12 @@ bool is_passing(Code code) {
 // What the store refused, and it took commits before: somebody has changed what is allowed or offered, and may change it back.
 bool is_refused(Code code) { return code == Code::kDenied || code == Code::kUnsupported || code == Code::kBadArgument; }
 
+// What a checkpoint carries is as of P: a disk that was made smaller since then holes what lies beyond its end.
+void drop_beyond(CommitBody& body, BlockIndex end) {
+  std::erase_if(body.runs, [&](const Run& run) { return run.block >= end; });
+  if (!body.runs.empty() && body.runs.back().end() > end) body.runs.back() = clip(body.runs.back(), BlockIndex(0), end);
+}
+
 // On top of a commit of which only itself is known.
 DeltaLevels levels_above(const Commit& head) {
   std::vector<Generation> bases = bases_above(head.body, head.body.checkpoint.as_of);
@@ -146,7 +152,7 @@ void Chain::advance(const Commit& commit) {
 // The number of a commit decides, so a guest that takes it makes this be done again.
 void Chain::choose_delta_base(CommitBody& body, Generation generation) {
   body.delta_base = levels_.newest();
-  if (body.kind != CommitKind::data || body.runs.empty()) return;
+  if (body.kind == CommitKind::checkpoint || body.runs.empty()) return;
   DeltaLevels::Plan plan = levels_.plan(generation, {std::move(body.runs), std::move(body.objects)});
   body.delta_base = plan.base;
   body.runs = std::move(plan.changes.runs);
@@ -179,6 +185,8 @@ Result<Bytes> Chain::seal(Commit& commit) {
   body.store_time = volume_.store().store_time().value_or(WallTime{});
   bool bounds_term = body.kind == CommitKind::open || body.kind == CommitKind::close;
   body.term = bounds_term ? generation : newest_.body.term;
+  if (body.kind != CommitKind::resize && body.kind != CommitKind::rollback) body.disk_bytes = newest_.body.disk_bytes;
+  if (body.kind == CommitKind::checkpoint) drop_beyond(body, BlockIndex(body.disk_bytes / volume_.object().block_size()));
   choose_delta_base(body, generation);
   std::ranges::sort(body.objects, {}, &ObjectInfo::key);
   for (ObjectInfo& info : body.objects)
@@ -335,7 +343,6 @@ Result<Commit> Chain::open_term(WriterIdentity who, const std::function<Result<>
     Commit below = newest_;
     Commit commit;
     commit.body.kind = CommitKind::open;
-    commit.body.disk_bytes = below.body.disk_bytes;
     commit.body.committed = below.body.committed;
     Bytes bytes = TRY(seal(commit));
     if (TRY(put_until_known(commit, bytes, Refused::final)) == Outcome::stored) {

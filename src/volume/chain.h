@@ -58,8 +58,8 @@ class Chain {
   // have begun anew.
   void continue_from(DeltaLevels levels);
 
-  // Completes `body` (who, term, time, delta base and what is repeated since then, checkpoint) and commits it as the next
-  // generation. Blocks through outages; kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
+  // Completes `body` (who, term, time, delta base and what is repeated since then, checkpoint, and unless it is a resize the size
+  // of the disk) and commits it as the next generation. Blocks through outages; kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
   [[nodiscard]] Result<CommitRef> append(CommitBody body);
   void stop();
   // Nothing can be appended any more. The appender's alone.

@@ -216,6 +216,8 @@ void Checker::link(const Commit& parent, const Commit& child) {
   const bool opens = child.body.kind == CommitKind::open;
   if (child.body.epoch < parent.body.epoch || (opens && child.body.epoch == parent.body.epoch))
     bad_commit(own, "its epoch is over");
+  const bool may_resize = child.body.kind == CommitKind::resize || child.body.kind == CommitKind::rollback;
+  if (!may_resize && child.body.disk_bytes != parent.body.disk_bytes) bad_commit(own, "its disk has another size than its parent's");
   if (child.body.committed < parent.body.committed)
     bad_commit(own, "it takes back what was committed before");
   if (child.body.roots.empty() && child.body.kind != CommitKind::checkpoint &&

@@ -69,7 +69,7 @@ Result<> MapCheck::leaf(const Page& page, const Place& place) {
 Result<> MapCheck::runs_of(const Page& page, const Place& place, const RunMap& amended) {
   for (std::size_t i = 0; i < page.entries.size(); ++i) {
     auto run = run_at(page.entries, i, place.upper, page.kind);
-    if (!run || (!run->hole && run->end() > end_)) {
+    if (!run || reaches_beyond(*run, amended)) {
       const BlockIndex from = block_of(page.entries[i].key);
       const bool last = i + 1 == page.entries.size();
       lose_uncovered(findings_.add(page_object(place), {},
@@ -81,12 +81,19 @@ Result<> MapCheck::runs_of(const Page& page, const Place& place, const RunMap& a
     }
     Result<> added;
     if (!run->hole)
-      uncovered(amended, run->block, run->end(), [&](BlockIndex a, BlockIndex b) {
+      uncovered(amended, run->block, std::min(run->end(), end_), [&](BlockIndex a, BlockIndex b) {
         if (added) added = add(clip(*run, a, b));
       });
     TRY(added);
   }
   return {};
+}
+
+// Of a disk that was made smaller, a change hides what is beyond the end.
+bool MapCheck::reaches_beyond(const Run& run, const RunMap& amended) const {
+  bool beyond = false;
+  if (!run.hole) uncovered(amended, std::max(run.block, end_), run.end(), [&](BlockIndex, BlockIndex) { beyond = true; });
+  return beyond;
 }
 
 void MapCheck::uncovered(const RunMap& amended, BlockIndex from, BlockIndex to,

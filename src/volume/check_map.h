@@ -19,6 +19,7 @@ class MapCheck {
   [[nodiscard]] Result<> leaf(const Page& page, const Place& place);
   // Those of one page, less what a delta page over it says.
   [[nodiscard]] Result<> runs_of(const Page& page, const Place& place, const RunMap& amended);
+  [[nodiscard]] bool reaches_beyond(const Run& run, const RunMap& amended) const;
   // The parts of [from, to) that neither the changes since the checkpoint nor a delta page hide.
   void uncovered(const RunMap& amended, BlockIndex from, BlockIndex to,
                  const std::function<void(BlockIndex, BlockIndex)>& each) const;

@@ -66,14 +66,18 @@ Commit first_commit(const CreateOptions& options, const Vid& vid, const FreshKey
 
 }  // namespace
 
+Result<> validate_size(std::uint64_t disk_bytes, std::uint32_t block_size) {
+  if (disk_bytes == 0) return fail(Code::kBadArgument, "the size must not be zero");
+  if (disk_bytes % block_size != 0)
+    return fail(Code::kBadArgument, "the size must be a multiple of the block size: {} is not one of {}", disk_bytes, block_size);
+  if (disk_bytes > segment::kDiskBytesMax) return fail(Code::kBadArgument, "the size must be at most 1 EiB");
+  return {};
+}
+
 Result<> validate(const CreateOptions& o) {
   if (!std::has_single_bit(o.block_size) || o.block_size < segment::kBlockSizeMin || o.block_size > segment::kBlockSizeMax)
     return fail(Code::kBadArgument, "the block size must be a power of two from 4K to 64K, not {}", o.block_size);
-  if (o.disk_bytes == 0) return fail(Code::kBadArgument, "the size must not be zero");
-  if (o.disk_bytes % o.block_size != 0)
-    return fail(Code::kBadArgument, "the size must be a multiple of the block size: {} is not one of {}", o.disk_bytes,
-                o.block_size);
-  if (o.disk_bytes > segment::kDiskBytesMax) return fail(Code::kBadArgument, "the size must be at most 1 EiB");
+  TRY(validate_size(o.disk_bytes, o.block_size));
   if (o.segment_bytes < segment::kSegmentSizeMin || o.segment_bytes > segment::kSegmentSizeMax)
     return fail(Code::kBadArgument, "the segment size must be from 64K to 64M");
   if (o.extent_bytes < o.block_size || o.extent_bytes > segment::kExtentBytesMax || o.extent_bytes % o.block_size != 0)

@@ -19,6 +19,9 @@ struct CreateOptions {
 // kBadArgument with a sentence for the user if the numbers are out of bounds.
 [[nodiscard]] Result<> validate(const CreateOptions& options);
 
+// The same, of the size alone.
+[[nodiscard]] Result<> validate_size(std::uint64_t disk_bytes, std::uint32_t block_size);
+
 struct SlotRequest {
   std::optional<Bytes> passphrase;          // one of these two
   std::optional<crypto::Secret> key_file;

@@ -113,6 +113,9 @@ class MemoryDisk final : public device::Disk {
   }
 
   [[nodiscard]] Result<Generation> sync(device::StopFlag = nullptr) override { return Generation(1); }
+  [[nodiscard]] Result<Generation> resize(std::uint64_t, device::DiscardTail, device::StopFlag = nullptr) override {
+    return fail(Code::kUnsupported, "plain memory stays as it is");
+  }
   void upload_now() override {}
   [[nodiscard]] Result<> close(Duration) override { return {}; }
   void cancel() override {}
