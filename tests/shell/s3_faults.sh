@@ -5,7 +5,7 @@
 # a while. No error reaches anybody, nothing is lost, no generation comes twice, and the statistics
 # know of it. Past --outage-timeout a read gives EIO, and a later one succeeds.
 #
-#   S3CRATE_OUTAGE_S     how long the store is gone (10; the soak: 600)
+#   S3CRATE_OUTAGE_S     how long the store is gone (10; on Ceph 60; the soak: 600)
 #   S3CRATE_LOAD_S       how long the load goes on before and after that (6)
 #   S3CRATE_TEST_SEED    of the faults and of the load
 . "${0%/*}/lib.sh"
