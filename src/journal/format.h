@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "segment/extension.h"
+#include "segment/sector.h"
 #include "segment/types.h"
 
 namespace s3crate::journal {
@@ -17,11 +18,11 @@ namespace s3crate::journal {
 using segment::Digest;
 using segment::Extension;
 using segment::Hash;
+using segment::kSectorBytes;
 using segment::SealedSecret;
 using segment::Uuid;
 using segment::Vid;
 
-inline constexpr std::uint32_t kSectorBytes = 4096;
 inline constexpr std::uint64_t kSlotsOffset = 1 << 20;
 inline constexpr std::size_t kIncarnationsMax = 16;
 

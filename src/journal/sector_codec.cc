@@ -6,27 +6,14 @@
 #include "journal/format.h"
 #include "journal/wire_format.h"
 #include "segment/codec.h"
+#include "segment/sector.h"
 
 namespace s3crate::journal {
 namespace {
 
+using segment::finish_sector;
 using segment::kNumberMax;
-
-void finish_sector(Bytes& out) {
-  CHECK(out.size() <= wire::kSectorContent);
-  out.resize(wire::kSectorContent);
-  const Hash hash = crypto::blake2b(out);
-  append(out, hash);
-}
-
-Result<ByteView> sector_content(ByteView sector, std::string_view what) {
-  if (sector.size() != kSectorBytes)
-    return fail(Code::kCorrupt, "{} of {} bytes", what, sector.size());
-  const ByteView content = sector.first(wire::kSectorContent);
-  if (!equal(crypto::blake2b(content), sector.subspan(wire::kSectorContent)))
-    return fail(Code::kCorrupt, "{} is torn, damaged or not there", what);
-  return content;
-}
+using segment::sector_content;
 
 bool is_sound(const wire::SuperblockHead& w) {
   return w.reserved == 0 && std::has_single_bit<std::uint32_t>(w.slot_bytes) &&

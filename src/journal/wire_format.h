@@ -18,9 +18,8 @@ inline constexpr std::uint16_t kVersion = 1;
 inline constexpr std::uint32_t kSlotBytesMin = 16 << 10;
 inline constexpr std::uint32_t kSlotBytesMax = 64 << 20;
 
-// Superblocks and slot headers end in a hash of all before it.
-inline constexpr std::size_t kSectorContent = kSectorBytes - sizeof(Hash);
-static_assert(kSectorContent == 4064);
+// Superblocks and slot headers are sectors.
+using segment::kSectorContent;
 
 struct SuperblockHead {
   Magic magic = kSuperblockMagic;
