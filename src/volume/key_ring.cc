@@ -17,6 +17,7 @@ Result<> KeyRing::add_ring(std::uint32_t number, Secret metadata, Secret data) {
   ring.commit = opening("commit");
   ring.index = opening("segment index");
   ring.page = opening("map page");
+  ring.cache = opening("cache table");
   ring.metadata = std::move(metadata);
   ring.data = std::move(data);
   rings_.emplace(number, std::move(ring));
@@ -49,6 +50,7 @@ Result<std::shared_ptr<const KeyRing>> KeyRing::make(const VolumeObject& volume,
   out->commit_sealing_.emplace(crypto::derive(mk, "commit", {vid}));
   out->index_sealing_.emplace(crypto::derive(mk, "segment index", {vid}));
   out->page_sealing_.emplace(crypto::derive(mk, "map page", {vid}));
+  out->cache_sealing_.emplace(crypto::derive(mk, "cache table", {vid}));
   TRY(out->add_ring(grant.ring, mk.clone(), grant.data_secret.clone()));
 
   // Newest first: each ring opens the one before it.
@@ -114,6 +116,10 @@ Result<std::shared_ptr<const OpeningKey>> KeyRing::commit_opening_key(std::uint3
 
 Result<std::shared_ptr<const OpeningKey>> KeyRing::index_opening_key(std::uint32_t ring) const {
   return TRY(find(ring))->index;
+}
+
+Result<std::shared_ptr<const OpeningKey>> KeyRing::cache_opening_key(std::uint32_t ring) const {
+  return TRY(find(ring))->cache;
 }
 
 Result<std::shared_ptr<const OpeningKey>> KeyRing::page_opening_key(std::uint16_t origin, std::uint32_t ring) const {

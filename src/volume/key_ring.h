@@ -42,8 +42,10 @@ class KeyRing final : public PageKeys {
   [[nodiscard]] const crypto::SealingKey& commit_sealing_key() const { return *commit_sealing_; }
   [[nodiscard]] const crypto::SealingKey& index_sealing_key() const { return *index_sealing_; }
   [[nodiscard]] const crypto::SealingKey& page_sealing_key() const { return *page_sealing_; }
+  [[nodiscard]] const crypto::SealingKey& cache_sealing_key() const { return *cache_sealing_; }
   [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> commit_opening_key(std::uint32_t ring) const;
   [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> index_opening_key(std::uint32_t ring) const;
+  [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> cache_opening_key(std::uint32_t ring) const;
   [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> page_opening_key(std::uint16_t origin,
                                                                                    std::uint32_t ring) const override;
   [[nodiscard]] Result<Vid> origin_vid(std::uint16_t origin) const override;
@@ -57,7 +59,7 @@ class KeyRing final : public PageKeys {
   struct Ring {
     crypto::Secret metadata;
     crypto::Secret data;  // empty for roles without
-    std::shared_ptr<const crypto::OpeningKey> commit, index, page;
+    std::shared_ptr<const crypto::OpeningKey> commit, index, page, cache;
   };
   KeyRing() = default;
   [[nodiscard]] Result<> add_ring(std::uint32_t number, crypto::Secret metadata, crypto::Secret data);
@@ -75,7 +77,7 @@ class KeyRing final : public PageKeys {
   std::optional<crypto::Signer> signer_;
   std::optional<crypto::Signer> admin_;
   std::map<std::uint32_t, Ring> rings_;
-  std::optional<crypto::SealingKey> commit_sealing_, index_sealing_, page_sealing_;
+  std::optional<crypto::SealingKey> commit_sealing_, index_sealing_, page_sealing_, cache_sealing_;
 };
 
 }  // namespace s3crate::volume
