@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "cache/sealed_cache.h"
 #include "segment/extent.h"
 #include "store/object_store.h"
 
@@ -61,20 +62,26 @@ class ObjectResolver {
   [[nodiscard]] virtual Result<std::shared_ptr<const OpenedObject>> resolve(const ObjectKey& key) = 0;
 };
 
-// Extents from the store. Neighbours in one object (gaps up to kGapMax) come with one ranged GET of at most kGetMax;
-// if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
+// Extents from the store, or from a cache of what it holds. Neighbours in one object (gaps up to kGapMax) come with one ranged
+// GET of at most kGetMax; if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
 class StoreExtentSource final : public ExtentSource {
  public:
   static constexpr std::uint64_t kGapMax = 16 << 10;
   static constexpr std::uint64_t kGetMax = 8 << 20;
-  StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size)
-      : store_(store), resolver_(resolver), block_size_(block_size) {}
+  StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
+                    SealedCache* cache = nullptr)
+      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache) {}
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
 
  private:
+  [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs);
+  [[nodiscard]] std::vector<std::size_t> load_cached(std::span<const ExtentRef> refs,
+                                                     std::vector<Result<PlainExtent>>& answers);
+
   store::ObjectStore& store_;
   ObjectResolver& resolver_;
   const std::uint32_t block_size_;
+  SealedCache* const cache_;  // may be null
 };
 
 }  // namespace s3crate::cache

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Extents from the store: neighbours in one ranged GET, each verified by its own digest and seal.
+// Extents from the cache of sealed ones, else from the store: neighbours in one ranged GET. Each is verified by its own digest and
+// seal, wherever it came from, and what came from the store is offered to the cache once it was found sound.
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "cache/extent_cache.h"
@@ -30,8 +32,8 @@ std::size_t neighbours(std::span<const ExtentRef> refs, std::uint64_t gap_max,
 // Reads what belongs to one object.
 class ObjectReader {
  public:
-  ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size)
-      : store_(store), object_(object), block_size_(block_size) {}
+  ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size, SealedCache* cache)
+      : store_(store), object_(object), block_size_(block_size), cache_(cache) {}
 
   // One GET. Its error is that of all.
   Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
@@ -40,9 +42,14 @@ class ObjectReader {
     Bytes stored(end - refs[0].offset);
     Result<> got = store_.get_range(object_.name, object_.base_offset + refs[0].offset, stored);
     for (std::size_t i = 0; i < refs.size(); ++i) {
-      answers[i] = got ? open(refs[i], ByteView(stored).subspan(refs[i].offset - refs[0].offset,
-                                                                refs[i].length))
-                       : fail(got.error());
+      const ExtentRef& ref = refs[i];
+      if (!got) {
+        answers[i] = fail(got.error());
+        continue;
+      }
+      const ByteView sealed = ByteView(stored).subspan(ref.offset - refs[0].offset, ref.length);
+      answers[i] = open(ref, sealed);
+      if (answers[i] && cache_ != nullptr) cache_->offer(ref.digest, sealed);
     }
     return got;
   }
@@ -53,7 +60,6 @@ class ObjectReader {
     return answer;
   }
 
- private:
   Result<PlainExtent> open(const ExtentRef& ref, ByteView stored) {
     auto plain = segment::open_extent(object_.key, ref.number, ref.digest, stored, block_size_);
     if (!plain)
@@ -61,14 +67,59 @@ class ObjectReader {
     return std::make_shared<const Bytes>(std::move(*plain));
   }
 
+ private:
   store::ObjectStore& store_;
   const OpenedObject& object_;
   const std::uint32_t block_size_;
+  SealedCache* const cache_;
 };
 
 }  // namespace
 
 std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs) {
+  if (cache_ == nullptr) return load_stored(refs);
+  std::vector<Result<PlainExtent>> answers(refs.size());
+  const std::vector<std::size_t> missing = load_cached(refs, answers);
+  if (missing.size() == refs.size()) return load_stored(refs);
+  if (missing.empty()) return answers;
+  std::vector<ExtentRef> rest;
+  rest.reserve(missing.size());
+  for (std::size_t at : missing) rest.push_back(refs[at]);
+  std::vector<Result<PlainExtent>> stored = load_stored(rest);
+  for (std::size_t i = 0; i < missing.size(); ++i) answers[missing[i]] = std::move(stored[i]);
+  return answers;
+}
+
+// Answers which it has not got.
+std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRef> refs,
+                                                        std::vector<Result<PlainExtent>>& answers) {
+  std::vector<SealedCache::Wanted> wanted;
+  wanted.reserve(refs.size());
+  for (const ExtentRef& ref : refs) wanted.push_back({ref.digest, ref.length});
+  const std::vector<Bytes> found = cache_->find(wanted);
+  std::vector<std::size_t> missing;
+  Result<std::shared_ptr<const OpenedObject>> object;
+  std::optional<ObjectKey> resolved;
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    if (found[i].empty()) {
+      missing.push_back(i);
+      continue;
+    }
+    if (resolved != refs[i].object) object = resolver_.resolve(refs[i].object);
+    resolved = refs[i].object;
+    if (!object) {
+      answers[i] = fail(object.error());
+      continue;
+    }
+    answers[i] = ObjectReader(store_, **object, block_size_, cache_).open(refs[i], found[i]);
+    if (answers[i]) continue;
+    cache_->was_wrong(wanted[i]);
+    missing.push_back(i);
+  }
+  return missing;
+}
+
+std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs) {
   std::vector<Result<PlainExtent>> answers(refs.size());
   std::size_t done = 0;
   while (done < refs.size()) {
@@ -90,7 +141,7 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentR
       for (; done < end; ++done) answers[done] = fail(object.error());
       continue;
     }
-    ObjectReader reader(store_, **object, block_size_);
+    ObjectReader reader(store_, **object, block_size_, cache_);
     while (done < end) {
       const std::size_t n = neighbours(refs.subspan(done, end - done), kGapMax, kGetMax);
       const auto answers_of = std::span(answers).subspan(done, n);

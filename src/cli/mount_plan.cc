@@ -24,6 +24,7 @@ namespace {
 constexpr std::uint64_t kMi = 1 << 20, kGi = 1 << 30;
 constexpr std::uint64_t kSmallMachine = 2 * kGi;
 constexpr std::uint64_t kPercentOfFree = 10;
+constexpr std::uint64_t kCacheFileMin = 4 * kMi, kCacheFileUsual = 20 * kGi;
 
 Result<> check_mountpoint(const std::string& path) {
   if (find_mount(path)) {
@@ -101,6 +102,32 @@ Result<std::uint64_t> journal_bytes(const Arguments& arguments, const std::strin
   return std::clamp(*free / 100 * kPercentOfFree, kGi, 32 * kGi);
 }
 
+// Where the volume is a directory on the same disk, a second copy there would be of no use.
+bool is_on_disk_of(const Url& url, const std::string& state_dir) {
+  if (url.kind != Url::Kind::directory) return false;
+  const auto store = io::posix_file_io().identity(canonical_path(url.directory));
+  const auto state = io::posix_file_io().identity(state_dir);
+  return store && state && store->device == state->device;
+}
+
+Result<> plan_cache_file(const Arguments& arguments, MountPlan& plan) {
+  auto& disk = plan.disk;
+  if (arguments.has("cache-file-size")) {
+    disk.cache_file_bytes = arguments.size("cache-file-size");
+    if (disk.cache_file_bytes > 0 && disk.cache_file_bytes < kCacheFileMin)
+      return fail(Code::kBadArgument, "--cache-file-size: at least 4M, or 0 for none");
+    return {};
+  }
+  // A read-only mount has no other use for the directory: without it, it goes on.
+  if (!io::posix_file_io().make_directories(disk.state_dir) || is_on_disk_of(plan.url, disk.state_dir)) return {};
+  const auto free = io::posix_file_io().free_bytes(disk.state_dir);
+  if (!free || *free / 100 * kPercentOfFree < kCacheFileMin) return {};
+  disk.cache_file_bytes = std::min(*free / 100 * kPercentOfFree, kCacheFileUsual);
+  // Or each mount, which finds a little more or less free, would throw away what the last one collected.
+  disk.cache_file_kept_max = std::min(2 * disk.cache_file_bytes, kCacheFileUsual);
+  return {};
+}
+
 segment::Uuid boot_uuid() {
   auto text = boot_id();
   std::erase(text, '-');
@@ -118,6 +145,7 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   }
   disk.durability = arguments.text("durability") == "store" ? device::Durability::store : device::Durability::local;
   TRY(plan_writer(arguments, plan));
+  TRY(plan_cache_file(arguments, plan));
   disk.dirty_max = memory_default(arguments, "dirty-max", 64 * kMi);
   disk.block_cache_bytes = memory_default(arguments, "block-cache-size", 256 * kMi);
   disk.map_cache_bytes = memory_default(arguments, "map-cache-size", 64 * kMi);

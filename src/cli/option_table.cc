@@ -107,6 +107,8 @@ constexpr std::array kOptions = {
     OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", bit(kMount), true},
     OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
                "Memory for data read lately", bit(kMount), true},
+    OptionSpec{"cache-file-size", 0, kSize, "SIZE", "", "10% of the free space, at most 20G; 0 if the volume is on the same disk", 0, kTi,
+               "Room in the state directory for data read or written lately, encrypted as in the store", bit(kMount), true},
     OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
                "Memory for pages of the map", bit(kMount), true},
     OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,

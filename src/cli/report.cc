@@ -74,6 +74,23 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"store", "given_up", kCounter, "reads given up after the outage timeout", retries.given_up},
       {"store", "waiting", kGauge, "calls that have waited for the store for a second or longer", retries.waiting},
   };
+  if (s.cache_file) {
+    const cache::CacheFileStats& cache = *s.cache_file;
+    out.push_back({"cache_file", "on", kGauge, "1 if there is one, and its disk works", std::uint64_t{cache.on}});
+    out.push_back({"cache_file", "bytes", kGauge, "in use", cache.bytes});
+    out.push_back({"cache_file", "capacity_bytes", kGauge, "limit", cache.capacity});
+    out.push_back({"cache_file", "index_bytes", kGauge, "memory for its index", cache.index_bytes});
+    out.push_back({"cache_file", "items", kGauge, "extents and pages in it", cache.items});
+    out.push_back({"cache_file", "hits", kCounter, "found in it", cache.hits});
+    out.push_back({"cache_file", "hit_bytes", kCounter, "bytes of them", cache.hit_bytes});
+    out.push_back({"cache_file", "misses", kCounter, "not found in it", cache.misses});
+    out.push_back({"cache_file", "wrong", kCounter, "of them found damaged or overwritten", cache.wrong});
+    out.push_back({"cache_file", "admitted", kCounter, "taken in", cache.admitted});
+    out.push_back({"cache_file", "admitted_bytes", kCounter, "bytes of them", cache.admitted_bytes});
+    out.push_back({"cache_file", "copied_bytes", kCounter, "written once more, to be kept longer", cache.copied_bytes});
+    out.push_back({"cache_file", "rejected", kCounter, "not taken in, because its disk was busy or full", cache.rejected});
+    out.push_back({"cache_file", "errors", kCounter, "errors of its disk", cache.errors});
+  }
   if (const auto connects = stack.connects()) out.push_back({"store", "connects", kCounter, "connections made", *connects});
   if (const auto cache = stack.md5_cache_stats()) {
     out.push_back({"md5_cache", "entries", kGauge, "names remembered", cache->entries});
@@ -118,6 +135,13 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
 std::string unsent_text(const device::Stats& stats) {
   auto text = format_bytes(stats.unsent_bytes);
   if (stats.unsent_bytes > 0) text += fmt::format(", oldest {}", format_duration(stats.unsent_age));
+  return text;
+}
+
+std::string cache_file_text(const cache::CacheFileStats& cache) {
+  auto text = fmt::format("{} of {}, {} hits, {} taken in, {} not, {} errors", format_bytes(cache.bytes), format_bytes(cache.capacity),
+                          percent(cache.hits, cache.hits + cache.misses), cache.admitted, cache.rejected, cache.errors);
+  if (!cache.why_off.empty()) text += fmt::format("{}: {}", cache.on ? "; takes nothing new" : "; off", cache.why_off);
   return text;
 }
 
@@ -258,6 +282,7 @@ std::string Reporter::text() const {
                               s.journal_failed_syncs, s.batches_recovered));
   line("block cache", fmt::format("{} of {}, {} hits", format_bytes(s.block_cache_bytes), format_bytes(s.block_cache_capacity),
                                   percent(s.block_cache_hits, s.block_cache_hits + s.block_cache_misses)));
+  if (s.cache_file) line("cache file", cache_file_text(*s.cache_file));
   line("map cache", fmt::format("{} of {}, {} hits; {} of {} changed runs", format_bytes(s.map_cache_bytes),
                                 format_bytes(s.map_cache_capacity), percent(s.map_cache_hits, s.map_cache_hits + s.map_cache_misses),
                                 s.delta_runs, s.delta_runs_max));

@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint64_t kGenerationRunsMax = 65'536;
 constexpr std::uint64_t kGenerationSegments = 16;
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
+constexpr std::uint64_t kCacheIndexPart = 4;    // of the memory for extents, one in so many bytes
+constexpr Duration kCacheFilePatience = std::chrono::seconds(1);
 }  // namespace
 
 class DiskImpl::Timed {
@@ -34,7 +36,11 @@ LatencyStats DiskImpl::Meter::stats() const {
 DiskImpl::DiskImpl(Env env, volume::Volume& volume, const DiskOptions& options)
     : env_(env), volume_(volume), options_(options), started_(env.clock.monotonic_now()) {}
 
-DiskImpl::~DiskImpl() { stop_writing(); }
+DiskImpl::~DiskImpl() {
+  stop_writing();
+  // The volume outlives its cache.
+  if (cache_file_) volume_.pages().use(nullptr);
+}
 
 void DiskImpl::stop_writing() {
   if (head_) head_->stop();
@@ -59,14 +65,44 @@ std::function<void(const Error&)> DiskImpl::trouble_reporter() {
   };
 }
 
+void DiskImpl::attach_cache_file(io::FileIo& files, const std::string& directory) {
+  std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
+  if (options_.cache_file_bytes == 0 || !keys->reads_data()) return;
+  cache::CacheFileOptions options;
+  options.path = directory + "/cache";
+  options.bytes = options_.cache_file_bytes;
+  options.kept_bytes_max = options_.cache_file_kept_max;
+  options.leave_free = options_.read_only ? 0 : options_.journal_bytes;
+  options.index_bytes_max = options_.block_cache_bytes / kCacheIndexPart;
+  options.vid = volume_.vid();
+  options.keys = {keys->ring(), &keys->cache_sealing_key(),
+                  [keys](std::uint32_t ring) { return keys->cache_opening_key(ring); }};
+  options.log = options_.log;
+  options.chunk_bytes = options_.cache_file_chunk_bytes;
+  auto made = files.make_directories(directory);
+  auto opened = made ? cache::CacheFile::open(env_, files, std::move(options)) : fail(made.error());
+  if (!opened) {
+    if (options_.log) options_.log(fmt::format("going on without a cache file: {}", opened.error().message()));
+    return;
+  }
+  cache_file_ = std::move(*opened);
+  volume_.pages().use(cache_file_.get());
+}
+
+// A read that comes before its index is there asks the store.
+void DiskImpl::wait_for_cache_file() {
+  if (cache_file_) cache_file_->wait_ready(kCacheFilePatience);
+}
+
 void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   opened_ = view.generation;
   objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
   objects_->rebase(view.companions.objects, {});
   at_checkpoint_ = {std::move(view.companions), view.checkpoint};
   for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
-  cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes);
-  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size());
+  const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
+  cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index));
+  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get());
   HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max,
                     std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),
                     kGenerationSegments * segment_bytes()};
@@ -92,7 +128,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   auto trouble = trouble_reporter();
   w.uploader = std::make_unique<Uploader>(
       env_,
-      Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, w.journal.get(), *w.completion_sealer, trouble,
+      Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), *w.completion_sealer, trouble,
                       [this](const volume::CommitRef& ref) {
                         // Lost in a crash it is only an older notice.
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
@@ -245,8 +281,13 @@ Result<> DiskImpl::write_close(Seq all) {
 }
 
 Result<> DiskImpl::close(Duration drain) {
-  if (options_.read_only || closed_) return {};
-  closed_ = true;
+  if (std::exchange(closed_, true)) return {};
+  auto closed = options_.read_only ? Result<>() : close_writer(drain);
+  if (cache_file_) cache_file_->close();
+  return closed;
+}
+
+Result<> DiskImpl::close_writer(Duration drain) {
   MonotonicTime deadline = env_.clock.monotonic_now() + drain;
   Seq all = head_->freeze();
   auto encoded = writer_.encoder->encode_through(all, nullptr, deadline);
@@ -309,6 +350,7 @@ Stats DiskImpl::stats() {
   out.block_cache_capacity = blocks.capacity;
   out.block_cache_hits = blocks.hits;
   out.block_cache_misses = blocks.misses;
+  if (cache_file_) out.cache_file = cache_file_->stats();
   volume::PageCacheStats pages = volume_.pages().stats();
   out.map_cache_bytes = pages.bytes;
   out.map_cache_capacity = pages.capacity;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/histogram.h"
+#include "cache/cache_file.h"
 #include "device/checkpointer.h"
 #include "device/disk.h"
 #include "device/seen.h"
@@ -26,7 +27,9 @@ class DiskImpl final : public Disk {
   DiskImpl(Env env, volume::Volume& volume, const DiskOptions& options);
   ~DiskImpl() override;
 
-  // What open.cc builds, step by step; see there.
+  // What open.cc builds, step by step; see there. Without a cache file the disk is as good, only slower.
+  void attach_cache_file(io::FileIo& files, const std::string& directory);
+  void wait_for_cache_file();
   void attach_reader(volume::View view, Seq last_seq);
   void attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
                      std::uint32_t continues_epoch, bool journal_writes);
@@ -75,6 +78,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);
+  [[nodiscard]] Result<> close_writer(Duration drain);
   [[nodiscard]] Result<> write_close(Seq all);
   void stop_writing();
 
@@ -84,6 +88,7 @@ class DiskImpl final : public Disk {
   const MonotonicTime started_;
   std::unique_ptr<volume::ObjectTable> objects_;
   CheckpointState at_checkpoint_;  // as it was opened
+  std::unique_ptr<cache::CacheFile> cache_file_;  // may be null
   std::unique_ptr<cache::ExtentCache> cache_;
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;

@@ -58,10 +58,12 @@ class Opener {
 
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
+    disk_->attach_cache_file(files_, state_dir_);
     volume::View view = TRY(volume_.load_view(head));
     if (files_.identity(journal_options().path))
       log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
     disk_->attach_reader(std::move(view), Seq(0));
+    disk_->wait_for_cache_file();
     return std::move(disk_);
   }
 
@@ -197,6 +199,7 @@ Result<> Opener::open_writer(Commit head) {
   if (below.hash != head.hash) view = TRY(volume_.load_view(below, &levels));
   chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;
+  disk_->attach_cache_file(files_, state_dir_);
   disk_->attach_reader(std::move(view), committed);
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
@@ -205,6 +208,7 @@ Result<> Opener::open_writer(Commit head) {
   disk_->start_uploading();
   if (journal_writes) TRY(begin_incarnation(*j));
   disk_->start_encoding();
+  disk_->wait_for_cache_file();
   return {};
 }
 

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
 #include "base/strong.h"
+#include "cache/cache_file.h"
 
 namespace s3crate::device {
 
@@ -36,6 +38,7 @@ struct Stats {
   Duration unsent_age{};                                 // of the oldest of them
   std::uint64_t journal_used = 0, journal_capacity = 0, journal_syncs = 0, journal_failed_syncs = 0, journal_bytes = 0;
   std::uint64_t block_cache_bytes = 0, block_cache_capacity = 0, block_cache_hits = 0, block_cache_misses = 0;
+  std::optional<cache::CacheFileStats> cache_file;       // if one was asked for
   std::uint64_t map_cache_bytes = 0, map_cache_capacity = 0, map_cache_hits = 0, map_cache_misses = 0;
   std::uint64_t delta_runs = 0, delta_runs_max = 0;
   std::uint64_t batches = 0, extents = 0, patches = 0;

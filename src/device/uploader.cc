@@ -353,11 +353,19 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
     if (put) {
       counters_.segments++;
       counters_.segment_bytes += info.length;
+      if (damaged.empty()) offer(placed, assembled->object);
       return info;
     }
     if (is(put, Code::kCancelled)) return fail(put.error());
     TRY(pause(put.error()));  // under another name
   }
+}
+
+// What was written is likely to be read, and the journal is about to let it go.
+void Uploader::offer(const PlacedSegment& placed, ByteView object) {
+  if (parts_.sealed == nullptr) return;
+  for (const PlacedExtent& extent : placed.extents)
+    parts_.sealed->offer(extent.extent.digest, object.subspan(extent.offset, extent.extent.length));
 }
 
 // Unknown outcomes are resolved by putting the same bytes again.

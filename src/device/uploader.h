@@ -36,6 +36,7 @@ class Uploader {
     volume::ObjectTable& objects;
     cache::ExtentCache& cache;
     cache::ExtentSource& source;
+    cache::SealedCache* sealed;     // may be nullptr
     journal::Journal* journal;      // may be nullptr
     SegmentSealer& sealer;          // the uploader's own: for completed patches
     std::function<void(const Error&)> trouble;
@@ -75,6 +76,7 @@ class Uploader {
   [[nodiscard]] bool must_free_journal();
   [[nodiscard]] Result<> commit_nothing();
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
+  void offer(const PlacedSegment& placed, ByteView object);
   [[nodiscard]] Result<> put_object(const std::string& name, const Bytes& object);
   // Waits a while after trouble; kCancelled when stopped.
   [[nodiscard]] Result<> pause(const Error& why);

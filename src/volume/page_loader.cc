@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Pages from the store, or from the cache.
+// Pages from memory, from the cache of sealed ones, or from the store.
+#include <algorithm>
 #include <cstring>
 
 #include "base/lru_cache.h"
+#include "cache/sealed_cache.h"
 #include "segment/object_names.h"
 #include "store/reread.h"
 #include "volume/tree.h"
@@ -31,13 +33,7 @@ std::uint64_t size_of(const PagePtr& page) {
   return size;
 }
 
-Result<PagePtr> read_page(store::ObjectStore& store, const PageKeys& keys, const PageRef& ref) {
-  if (ref.length == 0 || ref.length > kStoredPageMax) {
-    return fail(Code::kCorrupt, "a length of {} bytes", ref.length);
-  }
-  Bytes stored(ref.length);
-  TRY(store.get_range(segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce),
-                      ref.offset, stored));
+Result<PagePtr> open_stored(const PageKeys& keys, const PageRef& ref, ByteView stored) {
   const std::uint32_t ring = TRY(sealed_page_ring(stored));
   const Vid vid = TRY(keys.origin_vid(ref.object.origin));
   auto key = keys.page_opening_key(ref.object.origin, ring);
@@ -50,24 +46,57 @@ Result<PagePtr> read_page(store::ObjectStore& store, const PageKeys& keys, const
       TRY(open_page({.vid = vid, .id = ref.object.id}, ref, stored, **key)));
 }
 
+// What stands for the page in a cache of sealed bytes: half of its hash is as good as a digest.
+cache::SealedCache::Wanted wanted_of(const PageRef& ref) {
+  cache::SealedCache::Wanted out{.digest = {}, .length = ref.length};
+  std::copy_n(ref.hash.begin(), out.digest.size(), out.digest.begin());
+  return out;
+}
+
 }  // namespace
 
 struct PageLoader::Impl {
   store::ObjectStore& store;
   const PageKeys& keys;
   LruCache<PageRef, PagePtr, PageRefHash> pages;
+  cache::SealedCache* beside = nullptr;
+
+  Result<PagePtr> read(const PageRef& ref);
+  Result<PagePtr> read_stored(const PageRef& ref);
 };
+
+Result<PagePtr> PageLoader::Impl::read(const PageRef& ref) {
+  if (ref.length == 0 || ref.length > kStoredPageMax)
+    return fail(Code::kCorrupt, "a length of {} bytes", ref.length);
+  if (beside != nullptr) {
+    const auto wanted = wanted_of(ref);
+    const Bytes found = std::move(beside->find({&wanted, 1})[0]);
+    if (!found.empty()) {
+      if (auto page = open_stored(keys, ref, found)) return page;
+      beside->was_wrong(wanted);
+    }
+  }
+  return store::reread(store, [&] { return read_stored(ref); });
+}
+
+Result<PagePtr> PageLoader::Impl::read_stored(const PageRef& ref) {
+  Bytes stored(ref.length);
+  TRY(store.get_range(segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce),
+                      ref.offset, stored));
+  PagePtr page = TRY(open_stored(keys, ref, stored));
+  if (beside != nullptr) beside->offer(wanted_of(ref).digest, stored);
+  return page;
+}
 
 PageLoader::PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys,
                        std::uint64_t capacity)
-    : impl_(new Impl{store, keys, {executor, capacity, size_of}}) {}
+    : impl_(new Impl{.store = store, .keys = keys, .pages = {executor, capacity, size_of}}) {}
 PageLoader::~PageLoader() = default;
 
 Result<PagePtr> PageLoader::load(const PageRef& ref) {
   const auto read = [this](std::span<const PageRef> missing) {
     CHECK(missing.size() == 1);
-    Result<PagePtr> page =
-        store::reread(impl_->store, [&] { return read_page(impl_->store, impl_->keys, missing[0]); });
+    Result<PagePtr> page = impl_->read(missing[0]);
     if (!page) {
       const std::string name =
           segment::object_name(segment::ObjectKind::map, missing[0].object.id, missing[0].nonce);
@@ -79,6 +108,8 @@ Result<PagePtr> PageLoader::load(const PageRef& ref) {
 }
 
 PagePtr PageLoader::cached(const PageRef& ref) { return impl_->pages.find(ref).value_or(nullptr); }
+
+void PageLoader::use(cache::SealedCache* beside) { impl_->beside = beside; }
 
 void PageLoader::insert(const PageRef& ref, PagePtr page) {
   impl_->pages.insert(ref, std::move(page));

@@ -13,6 +13,10 @@
 #include "store/object_store.h"
 #include "volume/page.h"
 
+namespace s3crate::cache {
+class SealedCache;
+}
+
 namespace s3crate::volume {
 
 using PagePtr = std::shared_ptr<const Page>;
@@ -41,6 +45,8 @@ class PageLoader {
   [[nodiscard]] Result<PagePtr> load(const PageRef& ref);
   // Answers a page only if it is in the cache.
   [[nodiscard]] PagePtr cached(const PageRef& ref);
+  // From now on pages are looked for there before the store is asked. Before any other task uses the loader; null: nowhere.
+  void use(cache::SealedCache* beside);
   // Takes over a page just written, so that it need not be read back.
   void insert(const PageRef& ref, PagePtr page);
   [[nodiscard]] PageCacheStats stats() const;

@@ -147,6 +147,8 @@ fs_test() {
   type=$1
   fs_requires "$type"
   tmpdir
+  # shellcheck disable=SC2034  # for volume.sh
+  cache_file_size=64M
   . "${BASH_SOURCE[0]%/*}/volume.sh"
   support=$abs_top_srcdir/tests/support
   fs=$T/fs

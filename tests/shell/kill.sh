@@ -15,6 +15,8 @@ requires_loop
 requires python3 pgrep mkfs.btrfs mkfs.ext4 btrfs e2fsck
 requires_fs btrfs ext4
 tmpdir
+# shellcheck disable=SC2034  # for volume.sh
+cache_file_size=16M
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
 kills=${S3CRATE_KILLS:-60}

@@ -11,6 +11,8 @@ requires_root
 requires_fuse
 requires python3 pgrep
 tmpdir
+# shellcheck disable=SC2034  # for volume.sh
+cache_file_size=16M
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
 

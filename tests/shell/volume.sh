@@ -13,12 +13,15 @@ store=$T/store url=file://$T/store state=$T/state m=$T/m
 volumes=0
 daemon=  # the process behind the mount, see mount_volume
 
+# What is read comes from the store; tests that want a cache file say so before use_url.
+cache_file_size=${cache_file_size:-0}
+
 # use_url URL: where the volume is from now on.
 use_url() {
   url=$1
   # The command alone, with whatever status it has: "${try_mount[@]}" [mount options...]
   try_mount=("$S3CRATE" mount "$url" "$m" --key-file "$T/key" --state-dir "$state"
-    --journal-size 256M --log-to "$T/daemon.log")
+    --journal-size 256M --cache-file-size "$cache_file_size" --log-to "$T/daemon.log")
 }
 use_url "$url"
 

@@ -10,6 +10,8 @@ requires_loop
 requires python3 pgrep mkfs.ext4 blkdiscard fstrim
 requires_fs ext4
 tmpdir
+# shellcheck disable=SC2034  # for volume.sh
+cache_file_size=16M
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
 fs=$T/fs

@@ -516,6 +516,7 @@ TEST(Scenario, BlocksOfALostSegmentFailAndNothingElse) {
   w.run([&] {
     device::DiskOptions options = lazy_options();
     options.block_cache_bytes = 0;
+    options.cache_file_bytes = 0;  // which would have them
     Mount mount(w, w.world.disk(), options);
     ASSERT_OK(mount.open());
     ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));

@@ -104,6 +104,7 @@ device::DiskOptions StackRun::throw_options(Dice& dice) {
   options.upload_threads = static_cast<std::uint32_t>(dice.between(1, 4));
   options.generations_in_flight = static_cast<std::uint32_t>(dice.between(1, 4));
   options.block_cache_bytes = dice.below(256 << 10);
+  options.cache_file_bytes = dice.percent(30) ? 0 : 4096 + dice.between(8, 40) * options.cache_file_chunk_bytes;
   options.segment_bytes = static_cast<std::uint32_t>(dice.between(8, 64) << 10);
   options.checkpoint_runs = dice.between(5, 40);
   options.checkpoint_commits = static_cast<std::uint32_t>(dice.between(2, 40));

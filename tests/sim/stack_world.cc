@@ -64,6 +64,8 @@ device::DiskOptions small_options() {
   options.generations_in_flight = 2;
   options.block_cache_bytes = 64 << 10;
   options.map_cache_bytes = 16 << 10;
+  options.cache_file_chunk_bytes = 24 << 10;
+  options.cache_file_bytes = 4096 + 10 * options.cache_file_chunk_bytes;
   options.segment_bytes = 32 << 10;
   options.checkpoint_runs = 20;
   options.delta_runs_max = 150;
