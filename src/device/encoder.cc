@@ -10,6 +10,7 @@ namespace {
 // journal, the encoder syncs it unasked.
 constexpr std::uint64_t kUnsyncedMax = 16 << 20;
 constexpr Duration kRoomPause = std::chrono::seconds(1);
+constexpr int kEmptyTries = 3;
 }  // namespace
 
 // What becomes of one batch.
@@ -58,7 +59,7 @@ void Encoder::run() {
 }
 
 Result<> Encoder::encode_through(Seq through, StopFlag stop, MonotonicTime deadline) {
-  for (;;) {
+  for (int in_vain = 0;;) {
     auto encoding = TRY(head_.begin_encoding(through));
     if (!encoding) return {};
     EncodedBatch encoded;
@@ -70,8 +71,16 @@ Result<> Encoder::encode_through(Seq through, StopFlag stop, MonotonicTime deadl
     head_.end_encoding(*encoding, done ? &encoded : nullptr);
     if (done) continue;
     if (!is(done, Code::kNoSpace) && !is(done, Code::kTransient)) return done;
-    TRY(wait_for_room(done.error(), used, stop, deadline));
+    // An empty journal whose disk is full: nothing that the store gets makes room there.
+    if (used == 0 && is(done, Code::kTransient) && ++in_vain == kEmptyTries) give_journal_up(done.error());
+    else TRY(wait_for_room(done.error(), used, stop, deadline));
   }
+}
+
+// A batch that is missing in the journal ends what it can replay: from now on only the store makes anything durable.
+void Encoder::give_journal_up(const Error& why) {
+  trouble_(why.within("the journal failed; fsync waits for the store from now on"));
+  journal_failed_ = true;
 }
 
 // Whole holes that are holes already change nothing.
@@ -138,9 +147,7 @@ Result<> Encoder::append(const Batch& batch, Draft& draft) {
       return {};
     }
     if (!is(record, Code::kIo)) return fail(record.error());
-    // A batch that is missing in the journal ends what it can replay: from now on only the store makes anything durable.
-    trouble_(record.error().within("the journal failed; fsync waits for the store from now on"));
-    journal_failed_ = true;
+    give_journal_up(record.error());
   }
   auto memory = std::make_shared<const Bytes>(std::move(draft.stored));
   for (auto& [segment, extent] : draft.batch.extents) extent.memory = memory;
@@ -162,7 +169,7 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
 
 Result<> Encoder::wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline) {
   trouble_(why);
-  ask_for_room_();
+  if (used > 0) ask_for_room_();
   if (auto synced = journal_->sync(); !synced) trouble_(synced.error());
   MutexLock lock(head_.mutex());
   const MonotonicTime enough = env_.clock.monotonic_now() + kRoomPause;

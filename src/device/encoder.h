@@ -95,6 +95,7 @@ class Encoder {
   [[nodiscard]] Result<> append(const Batch& batch, Draft& draft);
   void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
   [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline);
+  void give_journal_up(const Error& why);
 
   Env env_;
   Head& head_;

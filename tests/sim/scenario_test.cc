@@ -161,6 +161,32 @@ TEST(Scenario, FlushWaitsForTheStoreWhenFdatasyncFails) {
   });
 }
 
+// It waited for room that nobody could make, and committed nothing once a second.
+TEST(Scenario, FlushWaitsForTheStoreWhenTheDiskHasNoRoomForAJournal) {
+  StackWorld w(4);
+  w.run([&] {
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      const std::uint64_t commits = w.objects("commits/");
+      w.world.disk().faults.capacity = w.world.disk().used_bytes();
+      ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));
+      ASSERT_OK(mount.disk().flush());
+      EXPECT_EQ(w.objects("commits/"), commits + 1);
+      EXPECT_EQ(mount.disk().stats().health, "journal failed");
+      w.world.disk().faults.capacity = ~std::uint64_t{0};
+      ASSERT_OK(mount.disk().write(16'384, pattern(8192, 2)));
+      ASSERT_OK(mount.disk().flush());
+    }
+    w.power_cut(w.world.disk());
+    Mount mount(w, w.world.disk(), lazy_options());
+    ASSERT_OK(mount.open());
+    EXPECT_EQ(*mount.read(0, 8192), pattern(8192, 1));
+    EXPECT_EQ(*mount.read(16'384, 8192), pattern(8192, 2));
+    ASSERT_OK(mount.close());
+  });
+}
+
 TEST(Scenario, NothingFlushedIsLostWhenEveryOtherFdatasyncFails) {
   std::uint64_t failed = 0;
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
