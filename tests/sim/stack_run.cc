@@ -202,7 +202,9 @@ bool StackRun::check_open_error(const Error& error, const device::DiskOptions& o
   bool excused = faults_.lies;
   // A commit of a dead process may have landed between the look at the head and `open`: it is taken for somebody else's if no
   // journal tells, and from then on nothing but --take-over helps.
-  if (error.code() == Code::kFenced && world_.world.faults()[Fault::kStoreLateAfterCrash] > 0) excused = may_refuse_ = true;
+  const FaultCounts& counts = world_.world.faults();
+  if (error.code() == Code::kFenced && counts[Fault::kStoreLateAfterCrash] + counts[Fault::kStoreLate] > 0)
+    excused = may_refuse_ = true;
   if (error.code() == Code::kIo || error.code() == Code::kNoSpace || error.code() == Code::kTransient) excused |= faults_.any_disk;
   EXPECT_TRUE(excused) << code_name(error.code()) << ": " << error.message();
   ++totals_.excused;
