@@ -7,6 +7,9 @@
 // default-constructible. Thread-safe. No lock is held while a value is loaded. Nobody waits before
 // having finished the loads that it claimed itself, so two callers who wait for each other's keys
 // cannot lock up.
+//
+// With a clock it also notices values that are found here again and again: at two times at least
+// kReuseApart apart. What one reader takes piece by piece, soon after it came, is not among them.
 #pragma once
 
 #include <list>
@@ -31,24 +34,25 @@ template <typename Key, typename Value, typename Hash, typename Equal = std::equ
 class LruCache {
  public:
   using Size = std::uint64_t (*)(const Value&);
+  static constexpr Duration kReuseApart = std::chrono::seconds(5);
   // `size` says how many of the `capacity` bytes a value takes. What is larger than all of it is
-  // handed out, but not kept.
-  LruCache(Executor& executor, std::uint64_t capacity, Size size)
-      : capacity_(capacity), size_(size), landed_(executor.cond_var()) {}
+  // handed out, but not kept. Without a clock nobody is told of what is found again.
+  LruCache(Executor& executor, std::uint64_t capacity, Size size, Clock* clock = nullptr)
+      : capacity_(capacity), size_(size), clock_(clock), landed_(executor.cond_var()) {}
   ~LruCache() { CHECK(flights_.empty()); }
   LruCache(const LruCache&) = delete;
   LruCache& operator=(const LruCache&) = delete;
 
   // One answer for each key. The keys that nobody has or is loading are loaded by one call of
   // `load`, which is given them in the order of `keys`, each once, and answers a vector of
-  // Result<Value> in the same order.
-  template <typename Load>
-  [[nodiscard]] std::vector<Result<Value>> fetch(std::span<const Key> keys, Load&& load)
-      EXCLUDES(mutex_) {
+  // Result<Value> in the same order. `reused` is called with each key that was found again.
+  template <typename Load, typename Reused>
+  [[nodiscard]] std::vector<Result<Value>> fetch(std::span<const Key> keys, Load&& load,
+                                                 Reused&& reused) EXCLUDES(mutex_) {
     std::vector<Result<Value>> answers(keys.size());
     Claims claims(*this);
     std::vector<Awaited> awaited;
-    look_up(keys, answers, claims, awaited);
+    for (const std::size_t at : look_up(keys, answers, claims, awaited)) reused(keys[at]);
     if (!claims.keys.empty()) {
       std::vector<Result<Value>> loaded = load(std::span<const Key>(claims.keys));
       CHECK(loaded.size() == claims.keys.size());
@@ -62,9 +66,9 @@ class LruCache {
   // Only what is there already. Counts neither as a hit nor as a miss.
   [[nodiscard]] std::optional<Value> find(const Key& key) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    const Value* value = touch(key);
-    if (value == nullptr) return std::nullopt;
-    return *value;
+    const Item* item = touch(key);
+    if (item == nullptr) return std::nullopt;
+    return item->value;
   }
 
   void insert(const Key& key, Value value) EXCLUDES(mutex_) {
@@ -84,6 +88,7 @@ class LruCache {
     Key key;
     Value value;
     std::uint64_t size;
+    MonotonicTime found{};  // here, when it was last noticed
   };
   // A load under way. The answer is written once, under mutex_.
   struct Flight {
@@ -114,13 +119,18 @@ class LruCache {
     std::vector<std::shared_ptr<Flight>> flights;
   };
 
-  void look_up(std::span<const Key> keys, std::vector<Result<Value>>& answers, Claims& claims,
-               std::vector<Awaited>& awaited) EXCLUDES(mutex_) {
+  // Answers which were found again.
+  std::vector<std::size_t> look_up(std::span<const Key> keys, std::vector<Result<Value>>& answers,
+                                   Claims& claims, std::vector<Awaited>& awaited)
+      EXCLUDES(mutex_) {
+    const MonotonicTime now = clock_ ? clock_->monotonic_now() : MonotonicTime{};
+    std::vector<std::size_t> reused;
     MutexLock lock(mutex_);
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (const Value* value = touch(keys[i]); value != nullptr) {
+      if (Item* item = touch(keys[i]); item != nullptr) {
         ++stats_.hits;
-        answers[i] = *value;
+        answers[i] = item->value;
+        if (clock_ && is_reused(*item, now)) reused.push_back(i);
       } else if (auto flight = flights_.find(keys[i]); flight != flights_.end()) {
         ++stats_.shared_loads;
         awaited.push_back({i, flight->second});
@@ -132,6 +142,14 @@ class LruCache {
         flights_.emplace(keys[i], claims.flights.back());
       }
     }
+    return reused;
+  }
+
+  static bool is_reused(Item& item, MonotonicTime now) {
+    const bool before = item.found != MonotonicTime{};
+    if (before && now - item.found < kReuseApart) return false;
+    item.found = now;
+    return before;
   }
 
   void land(const Claims& claims, std::vector<Result<Value>> loaded) EXCLUDES(mutex_) {
@@ -155,11 +173,11 @@ class LruCache {
     }
   }
 
-  const Value* touch(const Key& key) REQUIRES(mutex_) {
+  Item* touch(const Key& key) REQUIRES(mutex_) {
     auto found = index_.find(key);
     if (found == index_.end()) return nullptr;
     items_.splice(items_.begin(), items_, found->second);
-    return &found->second->value;
+    return &*found->second;
   }
 
   void keep(const Key& key, Value value) REQUIRES(mutex_) {
@@ -180,6 +198,7 @@ class LruCache {
 
   const std::uint64_t capacity_;
   const Size size_;
+  Clock* const clock_;
   const std::unique_ptr<CondVar> landed_;
   mutable Mutex mutex_;
   std::list<Item> items_ GUARDED_BY(mutex_);  // most recently used first

@@ -35,6 +35,7 @@ class CacheFile::Impl {
   void close();
   std::vector<Bytes> find(std::span<const Wanted> wanted);
   void was_wrong(const Wanted& wanted);
+  void was_used(const Wanted& wanted);
   void offer(const Digest& digest, ByteView sealed);
   CacheFileStats stats() const;
 
@@ -51,6 +52,7 @@ class CacheFile::Impl {
     std::optional<Error> broken;
   };
 
+  void note_used(const Digest& digest, std::uint64_t position, std::uint32_t length) REQUIRES(shared_.mu);
   void stop();
   void run();
   [[nodiscard]] Result<> open();
@@ -123,21 +125,31 @@ std::vector<Bytes> CacheFile::Impl::find(std::span<const Wanted> wanted) {
       shared_.index.erase(one.digest, looked[i].position);
       if (is(read[i], Code::kCorrupt)) continue;  // cut short
       ++shared_.stats.errors;
-    if (!broken_) broken_ = read[i].error();
+      if (!broken_) broken_ = read[i].error();
       changed_->notify_all();
       continue;
     }
     ++shared_.stats.hits;
     shared_.stats.hit_bytes += one.length;
-    if (!shared_.index.mark_used(one.digest, looked[i].position)) continue;
-    const std::uint32_t chunk = shared_.layout.chunk_of(looked[i].position);
-    if (chunk >= shared_.chunks.size() || shared_.chunks.is_popular(chunk)) continue;
-    shared_.chunks.note_used(chunk, item_room(one.length));
-    if (!shared_.chunks.is_popular(chunk) || !shared_.chunks.is_closed(chunk)) continue;
-    shared_.popular.push_back(chunk);
-    changed_->notify_all();
+    note_used(one.digest, looked[i].position, one.length);
   }
   return out;
+}
+
+void CacheFile::Impl::note_used(const Digest& digest, std::uint64_t position, std::uint32_t length) {
+  if (!shared_.index.mark_used(digest, position)) return;
+  const std::uint32_t chunk = shared_.layout.chunk_of(position);
+  if (chunk >= shared_.chunks.size() || shared_.chunks.is_popular(chunk)) return;
+  shared_.chunks.note_used(chunk, item_room(length));
+  if (!shared_.chunks.is_popular(chunk) || !shared_.chunks.is_closed(chunk)) return;
+  shared_.popular.push_back(chunk);
+  changed_->notify_all();
+}
+
+void CacheFile::Impl::was_used(const Wanted& wanted) {
+  MutexLock lock(shared_.mu);
+  if (!file_) return;
+  if (auto position = shared_.index.find(wanted.digest)) note_used(wanted.digest, *position, wanted.length);
 }
 
 void CacheFile::Impl::was_wrong(const Wanted& wanted) {
@@ -323,6 +335,7 @@ void CacheFile::wait_ready(Duration at_most) { impl_->wait_ready(at_most); }
 void CacheFile::close() { impl_->close(); }
 std::vector<Bytes> CacheFile::find(std::span<const Wanted> wanted) { return impl_->find(wanted); }
 void CacheFile::was_wrong(const Wanted& wanted) { impl_->was_wrong(wanted); }
+void CacheFile::was_used(const Wanted& wanted) { impl_->was_used(wanted); }
 void CacheFile::offer(const crypto::Digest& digest, ByteView sealed) { impl_->offer(digest, sealed); }
 std::uint64_t CacheFile::index_bytes() const { return impl_->stats().index_bytes; }
 CacheFileStats CacheFile::stats() const { return impl_->stats(); }

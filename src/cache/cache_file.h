@@ -71,9 +71,12 @@ class CacheFile final : public SealedCache {
   void wait_ready(Duration at_most);
   // Writes what is queued, and what the next mount needs. Nothing may be under way or follow but stats().
   void close();
+  // Of a file that no mount wants any more: removes it, unless a mount has it.
+  static void discard(io::FileIo& files, const std::string& path);
 
   [[nodiscard]] std::vector<Bytes> find(std::span<const Wanted> wanted) override;
   void was_wrong(const Wanted& wanted) override;
+  void was_used(const Wanted& wanted) override;
   void offer(const crypto::Digest& digest, ByteView sealed) override;
   [[nodiscard]] std::uint64_t index_bytes() const;
   [[nodiscard]] CacheFileStats stats() const;

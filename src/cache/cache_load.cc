@@ -61,6 +61,11 @@ Result<std::shared_ptr<io::File>> CacheWriter::open() {
   return file_;
 }
 
+void CacheFile::discard(io::FileIo& files, const std::string& path) {
+  const auto file = files.open(path, io::OpenMode::read_write);
+  if (file && (*file)->lock()) (void)files.remove(path);
+}
+
 Result<ChunkHeader> CacheWriter::read_header(std::uint32_t chunk) {
   std::array<std::uint8_t, kSectorBytes> sector;
   TRY(file_->read_at(layout_.chunk_offset(chunk), sector));

@@ -12,6 +12,7 @@ using segment::kSectorBytes;
 
 constexpr std::uint64_t kWriteBytes = 1 << 20;  // pending in memory, at most and an item
 constexpr std::size_t kFreeMin = 2;             // chunks, before one is taken: one for what a chunk that is emptied leaves
+constexpr Duration kFullPause = std::chrono::minutes(1);
 constexpr int kKeepsMax = 8;                    // chunks passed over in a row
 constexpr std::size_t kLockItems = 256;         // looked at under one lock
 
@@ -195,7 +196,7 @@ Result<> CacheWriter::finish(CacheQueue queue) {
 Result<bool> CacheWriter::may_grow() {
   {
     MutexLock lock(shared_.mu);
-    if (full_ || shared_.chunks.fresh_left() == 0) return false;
+    if (env_.clock.monotonic_now() < full_until_ || shared_.chunks.fresh_left() == 0) return false;
   }
   return TRY(files_.free_bytes(directory_of(options_.path))) >=
          options_.leave_free + layout_.chunk_bytes;
@@ -221,7 +222,7 @@ Result<std::optional<std::uint32_t>> CacheWriter::take_chunk() {
     shared_.chunks.give_back_fresh(*chunk);
   }
   if (!is(allocated, Code::kNoSpace)) return fail(allocated.error());
-  full_ = true;
+  full_until_ = env_.clock.monotonic_now() + kFullPause;
   return std::nullopt;
 }
 

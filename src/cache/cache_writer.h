@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // CacheWriter: what CacheFile's task does to the file. One task only; what it shares with those who read is in CacheShared.
 //
-// After an error, kNoSpace aside, the file is not used any more. After kNoSpace it may be tried again later: it does not grow
-// then, but fills its chunks anew.
+// After an error, kNoSpace aside, the file is not used any more. After kNoSpace it may be tried again later: for a while it does not
+// grow then, but fills its chunks anew.
 #pragma once
 
 #include "base/mutex.h"
@@ -98,7 +98,7 @@ class CacheWriter {
   CacheSuperblock layout_;
   Open open_[2];
   std::uint64_t pending_bytes_ = 0;  // of both
-  bool full_ = false;                // the filesystem was: the file grows no more
+  MonotonicTime full_until_{};       // the filesystem was: so long the file does not grow
   bool evicting_ = false;
   std::uint64_t next_number_ = 1;
   std::uint64_t evictions_ = 0;      // of chunks on probation: the ghosts' time

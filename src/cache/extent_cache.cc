@@ -40,14 +40,15 @@ struct ExtentCache::Impl {
   LruCache<ExtentRef, PlainExtent, ExtentHash, SameExtent> extents;
 };
 
-ExtentCache::ExtentCache(Executor& executor, std::uint64_t capacity)
-    : impl_(new Impl{{executor, capacity, size_of}}) {}
+ExtentCache::ExtentCache(Executor& executor, std::uint64_t capacity, Clock* clock)
+    : impl_(new Impl{{executor, capacity, size_of, clock}}) {}
 ExtentCache::~ExtentCache() = default;
 
 std::vector<Result<PlainExtent>> ExtentCache::fetch(std::span<const ExtentRef> refs,
                                                     ExtentSource& source) {
   const auto load = [&source](std::span<const ExtentRef> missing) { return source.load(missing); };
-  if (std::ranges::is_sorted(refs, by_place)) return impl_->extents.fetch(refs, load);
+  const auto reused = [&source](const ExtentRef& ref) { source.was_used(ref); };
+  if (std::ranges::is_sorted(refs, by_place)) return impl_->extents.fetch(refs, load, reused);
 
   std::vector<std::size_t> order(refs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -56,7 +57,7 @@ std::vector<Result<PlainExtent>> ExtentCache::fetch(std::span<const ExtentRef> r
   std::vector<ExtentRef> sorted;
   sorted.reserve(refs.size());
   for (std::size_t at : order) sorted.push_back(refs[at]);
-  std::vector<Result<PlainExtent>> fetched = impl_->extents.fetch(sorted, load);
+  std::vector<Result<PlainExtent>> fetched = impl_->extents.fetch(sorted, load, reused);
   std::vector<Result<PlainExtent>> answers(refs.size());
   for (std::size_t i = 0; i < order.size(); ++i) answers[order[i]] = std::move(fetched[i]);
   return answers;

@@ -28,6 +28,8 @@ class ExtentSource {
   // One result for each ref, in the order of refs, which are sorted by (object, offset) and distinct. A failure of one costs
   // no other. Thread-safe.
   [[nodiscard]] virtual std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) = 0;
+  // The cache had it, now and a while ago.
+  virtual void was_used(const ExtentRef&) {}
 };
 
 struct CacheStats {
@@ -36,8 +38,9 @@ struct CacheStats {
 
 class ExtentCache {
  public:
-  // `capacity` in bytes of plain data; an extent larger than it is handed out without being kept.
-  ExtentCache(Executor& executor, std::uint64_t capacity);
+  // `capacity` in bytes of plain data; an extent larger than it is handed out without being kept. Without a clock sources are not
+  // told of what was used.
+  ExtentCache(Executor& executor, std::uint64_t capacity, Clock* clock = nullptr);
   ~ExtentCache();
 
   // One result for each ref, in any order, duplicates allowed. Errors are not kept: the next fetch tries again.
@@ -72,6 +75,7 @@ class StoreExtentSource final : public ExtentSource {
                     SealedCache* cache = nullptr)
       : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache) {}
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
+  void was_used(const ExtentRef& ref) override;
 
  private:
   [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs);

@@ -25,6 +25,8 @@ class SealedCache {
   [[nodiscard]] virtual std::vector<Bytes> find(std::span<const Wanted> wanted) = 0;
   // What find() answered for it has another digest.
   virtual void was_wrong(const Wanted& wanted) = 0;
+  // It was wanted again, and had from elsewhere: as good a reason to keep it as a find().
+  virtual void was_used(const Wanted& wanted) = 0;
   // Bytes that the store is known to hold, and their digest. May be ignored.
   virtual void offer(const crypto::Digest& digest, ByteView sealed) = 0;
 };

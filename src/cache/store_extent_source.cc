@@ -90,6 +90,10 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentR
   return answers;
 }
 
+void StoreExtentSource::was_used(const ExtentRef& ref) {
+  if (cache_ != nullptr) cache_->was_used({ref.digest, ref.length});
+}
+
 // Answers which it has not got.
 std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRef> refs,
                                                         std::vector<Result<PlainExtent>>& answers) {

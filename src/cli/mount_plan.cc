@@ -146,6 +146,7 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   disk.durability = arguments.text("durability") == "store" ? device::Durability::store : device::Durability::local;
   TRY(plan_writer(arguments, plan));
   TRY(plan_cache_file(arguments, plan));
+  disk.drop_cache_file = disk.cache_file_bytes == 0;
   disk.dirty_max = memory_default(arguments, "dirty-max", 64 * kMi);
   disk.block_cache_bytes = memory_default(arguments, "block-cache-size", 256 * kMi);
   disk.map_cache_bytes = memory_default(arguments, "map-cache-size", 64 * kMi);

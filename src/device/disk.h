@@ -51,6 +51,7 @@ struct DiskOptions {
   std::uint64_t map_cache_bytes = 64 << 20;
   std::uint64_t cache_file_bytes = 0;           // on the local disk; 0: none. Its index takes up to a quarter of block_cache_bytes
   std::uint64_t cache_file_kept_max = 0;        // one that is there may have from half of that up to so many
+  bool drop_cache_file = false;                 // with none: remove the one of an earlier mount
   std::uint32_t cache_file_chunk_bytes = 0;     // shrunk by tests
   std::uint64_t delta_runs_max = 400'000;       // in memory; past it writers wait
   std::uint64_t checkpoint_runs = 100'000;      // committed changes that make a checkpoint due

@@ -13,8 +13,6 @@ namespace {
 constexpr std::uint64_t kGenerationRunsMax = 65'536;
 constexpr std::uint64_t kGenerationSegments = 16;
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
-constexpr std::uint64_t kCacheIndexPart = 4;    // of the memory for extents, one in so many bytes
-constexpr Duration kCacheFilePatience = std::chrono::seconds(1);
 }  // namespace
 
 class DiskImpl::Timed {
@@ -65,35 +63,6 @@ std::function<void(const Error&)> DiskImpl::trouble_reporter() {
   };
 }
 
-void DiskImpl::attach_cache_file(io::FileIo& files, const std::string& directory) {
-  std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
-  if (options_.cache_file_bytes == 0 || !keys->reads_data()) return;
-  cache::CacheFileOptions options;
-  options.path = directory + "/cache";
-  options.bytes = options_.cache_file_bytes;
-  options.kept_bytes_max = options_.cache_file_kept_max;
-  options.leave_free = options_.read_only ? 0 : options_.journal_bytes;
-  options.index_bytes_max = options_.block_cache_bytes / kCacheIndexPart;
-  options.vid = volume_.vid();
-  options.keys = {keys->ring(), &keys->cache_sealing_key(),
-                  [keys](std::uint32_t ring) { return keys->cache_opening_key(ring); }};
-  options.log = options_.log;
-  options.chunk_bytes = options_.cache_file_chunk_bytes;
-  auto made = files.make_directories(directory);
-  auto opened = made ? cache::CacheFile::open(env_, files, std::move(options)) : fail(made.error());
-  if (!opened) {
-    if (options_.log) options_.log(fmt::format("going on without a cache file: {}", opened.error().message()));
-    return;
-  }
-  cache_file_ = std::move(*opened);
-  volume_.pages().use(cache_file_.get());
-}
-
-// A read that comes before its index is there asks the store.
-void DiskImpl::wait_for_cache_file() {
-  if (cache_file_) cache_file_->wait_ready(kCacheFilePatience);
-}
-
 void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   opened_ = view.generation;
   objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
@@ -101,7 +70,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   at_checkpoint_ = {std::move(view.companions), view.checkpoint};
   for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
   const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
-  cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index));
+  cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index), &env_.clock);
   source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get());
   HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max,
                     std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),

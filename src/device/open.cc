@@ -193,13 +193,14 @@ Result<> Opener::open_writer(Commit head) {
                     term.commit.body.host, format_time(term.commit.body.time), head.header.generation,
                     format_time(head.body.time)));
 
+  // What the last mount left is read while the store answers.
+  disk_->attach_cache_file(files_, state_dir_);
   volume::DeltaLevels levels;
   volume::View view = TRY(volume_.load_view(head, &levels));
   Commit below = TRY(win(*chain, head, journal.get(), use));
   if (below.hash != head.hash) view = TRY(volume_.load_view(below, &levels));
   chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;
-  disk_->attach_cache_file(files_, state_dir_);
   disk_->attach_reader(std::move(view), committed);
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();

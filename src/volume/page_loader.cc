@@ -63,6 +63,7 @@ struct PageLoader::Impl {
 
   Result<PagePtr> read(const PageRef& ref);
   Result<PagePtr> read_stored(const PageRef& ref);
+  void offer(const PageRef& ref, ByteView stored);
 };
 
 Result<PagePtr> PageLoader::Impl::read(const PageRef& ref) {
@@ -84,13 +85,17 @@ Result<PagePtr> PageLoader::Impl::read_stored(const PageRef& ref) {
   TRY(store.get_range(segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce),
                       ref.offset, stored));
   PagePtr page = TRY(open_stored(keys, ref, stored));
-  if (beside != nullptr) beside->offer(wanted_of(ref).digest, stored);
+  offer(ref, stored);
   return page;
 }
 
+void PageLoader::Impl::offer(const PageRef& ref, ByteView stored) {
+  if (beside != nullptr) beside->offer(wanted_of(ref).digest, stored);
+}
+
 PageLoader::PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys,
-                       std::uint64_t capacity)
-    : impl_(new Impl{.store = store, .keys = keys, .pages = {executor, capacity, size_of}}) {}
+                       std::uint64_t capacity, Clock* clock)
+    : impl_(new Impl{.store = store, .keys = keys, .pages = {executor, capacity, size_of, clock}}) {}
 PageLoader::~PageLoader() = default;
 
 Result<PagePtr> PageLoader::load(const PageRef& ref) {
@@ -104,7 +109,10 @@ Result<PagePtr> PageLoader::load(const PageRef& ref) {
     }
     return std::vector<Result<PagePtr>>{std::move(page)};
   };
-  return std::move(impl_->pages.fetch({&ref, 1}, read)[0]);
+  const auto reused = [this](const PageRef& found) {
+    if (impl_->beside != nullptr) impl_->beside->was_used(wanted_of(found));
+  };
+  return std::move(impl_->pages.fetch({&ref, 1}, read, reused)[0]);
 }
 
 PagePtr PageLoader::cached(const PageRef& ref) { return impl_->pages.find(ref).value_or(nullptr); }
@@ -114,6 +122,8 @@ void PageLoader::use(cache::SealedCache* beside) { impl_->beside = beside; }
 void PageLoader::insert(const PageRef& ref, PagePtr page) {
   impl_->pages.insert(ref, std::move(page));
 }
+
+void PageLoader::stored(const PageRef& ref, ByteView sealed) { impl_->offer(ref, sealed); }
 
 PageCacheStats PageLoader::stats() const {
   const LruCacheStats stats = impl_->pages.stats();

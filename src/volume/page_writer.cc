@@ -23,7 +23,7 @@ Result<PageRef> PageWriter::write(Page page) {
   const MapObjectHeader header{.vid = target_.vid, .id = *id_};
   const PageRef ref =
       seal_page(header, nonce_, target_.ring, page, target_.page_key, target_.random, object_);
-  ++pages_;
+  pages_.push_back(ref);
   target_.loader.insert(ref, std::make_shared<const Page>(std::move(page)));
   if (object_.size() >= target_.object_bytes) TRY(put_object());
   return ref;
@@ -53,7 +53,10 @@ Result<> PageWriter::put_object() {
   info.nonce = nonce_;
   info.length = object_.size();
   info.hash = crypto::blake2b(object_);
-  info.blocks = std::exchange(pages_, 0);
+  info.blocks = pages_.size();
+  for (const PageRef& page : pages_)
+    target_.loader.stored(page, ByteView(object_).subspan(page.offset, page.length));
+  pages_.clear();
   written_.push_back(info);
   id_.reset();
   object_.clear();

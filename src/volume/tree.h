@@ -40,7 +40,8 @@ struct PageCacheStats {
 // Thread-safe; may block on the store with no lock held.
 class PageLoader {
  public:
-  PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys, std::uint64_t capacity);
+  // Without a clock the cache beside it is not told of pages that are used again in memory.
+  PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys, std::uint64_t capacity, Clock* clock = nullptr);
   ~PageLoader();
   [[nodiscard]] Result<PagePtr> load(const PageRef& ref);
   // Answers a page only if it is in the cache.
@@ -49,6 +50,8 @@ class PageLoader {
   void use(cache::SealedCache* beside);
   // Takes over a page just written, so that it need not be read back.
   void insert(const PageRef& ref, PagePtr page);
+  // And now the store has it.
+  void stored(const PageRef& ref, ByteView sealed);
   [[nodiscard]] PageCacheStats stats() const;
 
  private:
@@ -84,7 +87,7 @@ class PageWriter {
   std::optional<ObjectId> id_;
   ObjectNonce nonce_{};
   Bytes object_;
-  std::uint64_t pages_ = 0;  // in it
+  std::vector<PageRef> pages_;  // in it
   std::vector<ObjectInfo> written_;
 };
 

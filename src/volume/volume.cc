@@ -187,7 +187,7 @@ Result<Commit> Volume::load_head() {
   if (!generation) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
   Commit head = TRY(load_commit(*generation, Expected::yes));
   TRY(use_keys(keys_after(head)));
-  if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_);
+  if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_, &env_.clock);
   return head;
 }
 

@@ -29,7 +29,12 @@ quiet=(--block-cache-size 1M --upload-delay 1s)
 new_volume 256M
 head -c $((mib << 20)) /dev/urandom >"$T/data"
 mount_volume --block-cache-size 1M
-dd if="$T/data" of="$m/disk" bs=1M conv=notrunc,fsync status=none
+for part in 1 2 3; do
+  # No faster than the cache file can take it: it drops what its queue has no room for.
+  dd if="$T/data" of="$m/disk" bs=1M count=8 seek=$((part * 8 - 8)) skip=$((part * 8 - 8)) conv=notrunc,fsync status=none
+  "$S3CRATE" sync "$m" >"$T/sync.out"
+  wait_until 20 eval '[ "$(stat_value cache_file admitted)" -ge $((part * 128)) ]' || fail "$(grep 'cache file' "$m/stats")"
+done
 umount_volume
 
 say "what was written, after a restart"
@@ -123,10 +128,17 @@ for _ in 1 2 3; do read_all; done
 [ "$(stat_value cache_file capacity_bytes)" = $((64 << 20)) ] || fail "$(grep '^cache' "$m/stats")"
 used=$(stat_value cache_file bytes)
 [ "$used" -gt 0 ] && [ "$used" -lt $((28 << 20)) ] || fail "it takes the journal's room: $(grep '^cache' "$m/stats")"
-dd if=/dev/zero of="$T/small/filler" bs=1M status=none 2>/dev/null || true
-for _ in 1 2 3; do read_all; done
-rm "$T/small/filler"
-dd if="$T/data" of="$m/disk" bs=1M count=1 conv=notrunc,fsync status=none
+for bs in 1M 4K; do dd if=/dev/zero of="$T/small/filler$bs" bs=$bs status=none 2>/dev/null || true; done
+read_all
+# Not even the journal has room, so an fsync waits for the store.
+head -c 8000000 /dev/urandom | dd of="$T/data" bs=1M conv=notrunc iflag=fullblock status=none
+timeout 60 dd if="$T/data" of="$m/disk" bs=1M count=8 conv=notrunc,fsync status=none || fail "a write to a full disk: status $?"
+read_all
+rm "$T"/small/filler*
+dd if="$T/data" of="$m/disk" bs=1M seek=8 skip=8 count=1 conv=notrunc,fsync status=none
+read_all
+umount_volume
+mount_volume
 read_all
 umount_volume
 umount "$T/small"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the cache file keeps: over restarts, kills and power cuts, through scans; and what it does when its disk fails it.
+// What the cache file keeps: over restarts, kills and power cuts, and through scans.
 #include <algorithm>
 
 #include "tests/sim/cache_world.h"
@@ -117,6 +117,35 @@ TEST(CacheFile, AHotSetOfScatteredItemsOutlivesAScan) {
     world.read_range(10'000, scan);
     EXPECT_LE(read_hot(), kItems / 5 * 30 / 100);
     EXPECT_GT(world.file->stats().copied_bytes, 0u);
+  });
+}
+
+// It is read from the file never again, but after a restart it will be.
+TEST(CacheFile, AHotSetThatMemoryServesOutlivesAScan) {
+  SEEDED_TEST(seed);
+  constexpr std::uint32_t kChunks = 100;
+  CacheWorld world(seed, kChunks);
+  world.run([&] {
+    const std::uint64_t capacity = std::uint64_t{kChunks} * (CacheWorld::kChunk - 8192);
+    const std::uint64_t hot = world.items_in(capacity / 2);
+    const std::uint64_t scan = world.items_in(4 * world.options.bytes, 10'000);
+    const auto use_hot = [&] {
+      for (std::uint64_t n = 0; n < hot; ++n) {
+        const auto& item = world.item(n);
+        world.file->was_used({item.digest, static_cast<std::uint32_t>(item.bytes.size())});
+      }
+      world.settle();
+    };
+    world.start();
+    EXPECT_EQ(world.read_range(0, hot), hot);
+    world.settle();
+    for (int part = 0; part < 4; ++part) {
+      use_hot();
+      world.read_range(10'000 + static_cast<std::uint64_t>(part) * scan / 4, scan / 4);
+    }
+    world.close();
+    world.start();
+    EXPECT_LE(world.read_range(0, hot), hot * 30 / 100) << "of " << hot;
   });
 }
 
@@ -254,218 +283,6 @@ TEST(CacheFile, AnyFlippedByteCostsMissesOnly) {
       EXPECT_EQ(world.read_range(0, 40), 0u);  // and it heals
     });
   }
-}
-
-// ---- Files that are not to be used --------------------------------------------------------------
-
-TEST(CacheFile, AnotherVolumesFileStartsAnew) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed);
-  world.run([&] {
-    world.start();
-    world.read_range(0, 20);
-    world.close();
-    world.options.vid.fill(8);
-    world.start();
-    EXPECT_EQ(world.file->stats().items, 0u);
-    EXPECT_EQ(world.read_range(0, 20), 20u);
-    world.settle();
-    EXPECT_EQ(world.read_range(0, 20), 0u);
-  });
-}
-
-TEST(CacheFile, AFileOfAnotherSizeStartsAnewAndGivesItsRoomBack) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed, 64);
-  world.run([&] {
-    world.start();
-    world.read_range(0, 500);
-    world.close();
-    const std::uint64_t before = world.world.disk().used_bytes();
-    world.options.bytes = 4096 + 32 * CacheWorld::kChunk;
-    world.start();
-    EXPECT_EQ(world.file->stats().items, 0u);
-    EXPECT_LT(world.world.disk().used_bytes(), before / 4);
-    world.close();
-    // A default that follows the free space does not.
-    world.start();
-    world.read_range(0, 20);
-    world.close();
-    world.options.bytes = 4096 + 20 * CacheWorld::kChunk;
-    world.options.kept_bytes_max = 2 * world.options.bytes;
-    world.start();
-    EXPECT_EQ(world.file->stats().items, 20u);
-    EXPECT_EQ(world.file->stats().capacity, 4096 + 32 * CacheWorld::kChunk);
-    world.close();
-    world.options.bytes = 4096 + 12 * CacheWorld::kChunk;
-    world.options.kept_bytes_max = 2 * world.options.bytes;
-    world.start();
-    EXPECT_EQ(world.file->stats().items, 0u);
-    EXPECT_EQ(world.file->stats().capacity, world.options.bytes);
-  });
-}
-
-TEST(CacheFile, AForeignFileIsReplaced) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed);
-  world.run([&] {
-    world.start();
-    world.end();
-    Node& node = **world.world.disk().find("/state/cache");
-    for (auto& byte : node.cached) byte = static_cast<std::uint8_t>(world.world.dice().below(256));
-    world.start();
-    EXPECT_TRUE(world.file->stats().on);
-    EXPECT_EQ(world.read_range(0, 20), 20u);
-    world.settle();
-    EXPECT_EQ(world.read_range(0, 20), 0u);
-  });
-}
-
-TEST(CacheFile, ASecondMountGoesOnWithout) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed);
-  world.run([&] {
-    world.start();
-    world.read_range(0, 20);
-    CacheWorld::Item item = world.item(0);
-    auto other = world.world.start();
-    auto second = cache::CacheFile::open(other->env(), other->file_io(), world.options);
-    ASSERT_TRUE(second);
-    (*second)->wait_ready(seconds(10));
-    (*second)->offer(item.digest, item.bytes);
-    world.world.executor().sleep_for(seconds(5));
-    EXPECT_FALSE((*second)->stats().on);
-    ASSERT_EQ(world.said.size(), 1u);
-    EXPECT_NE(world.said[0].find("locked"), std::string::npos) << world.said[0];
-    const cache::SealedCache::Wanted wanted{item.digest, static_cast<std::uint32_t>(item.bytes.size())};
-    EXPECT_TRUE((*second)->find({&wanted, 1})[0].empty());
-    second->reset();
-    other.reset();
-    EXPECT_EQ(world.read_range(0, 20), 0u);
-  });
-}
-
-// ---- A disk that fails --------------------------------------------------------------------------
-
-TEST(CacheFile, AFullDiskEndsTheGrowthOnly) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed, 100);
-  world.run([&] {
-    world.world.disk().faults.capacity = 20 * CacheWorld::kChunk;
-    world.start();
-    world.read_range(0, 2000);
-    world.settle();
-    auto stats = world.file->stats();
-    EXPECT_TRUE(stats.on);
-    EXPECT_GT(stats.items, 50u);
-    EXPECT_LE(world.world.disk().used_bytes(), 20 * CacheWorld::kChunk);
-    EXPECT_LT(world.read_range(1990, 10), 10u);  // it goes on with the chunks it has
-    EXPECT_TRUE(world.said.empty());
-  });
-}
-
-TEST(CacheFile, ADiskTooFullForAnythingIsAskedAgainLater) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed, 100);
-  world.run([&] {
-    world.world.disk().faults.capacity = CacheWorld::kChunk / 2;
-    world.start();
-    for (int i = 0; i < 5; ++i) {
-      world.read_range(0, 50);
-      world.settle();
-    }
-    EXPECT_EQ(world.file->stats().items, 0u);
-    EXPECT_GT(world.file->stats().rejected, 100u);
-    EXPECT_EQ(world.file->stats().errors, 1u);
-    ASSERT_EQ(world.said.size(), 1u);
-    world.world.executor().sleep_for(seconds(61));
-    world.read_range(0, 50);
-    world.settle();
-    EXPECT_EQ(world.said.size(), 1u);
-    EXPECT_TRUE(world.file->stats().on);
-  });
-}
-
-TEST(CacheFile, OthersOnTheDiskAreLeftTheirRoom) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed, 100);
-  world.run([&] {
-    world.world.disk().faults.capacity = 60 * CacheWorld::kChunk;
-    world.options.leave_free = 40 * CacheWorld::kChunk;
-    world.start();
-    world.read_range(0, 2000);
-    world.settle();
-    EXPECT_LE(world.world.disk().used_bytes(), 20 * CacheWorld::kChunk);
-    EXPECT_GT(world.file->stats().items, 50u);
-  });
-}
-
-TEST(CacheFile, AnErrorOfTheDiskIsSaidOnceAndTheMountGoesOnWithout) {
-  SEEDED_TEST(seed);
-  for (bool reading : {false, true}) {
-    CacheWorld world(seed);
-    world.run([&] {
-      world.start();
-      world.read_range(0, 50);
-      world.settle();
-      (reading ? world.world.disk().faults.read_error_per_million : world.world.disk().faults.write_error_per_million) = 1'000'000;
-      world.read_range(reading ? 0 : 100, 20);
-      world.settle();
-      EXPECT_FALSE(world.file->stats().on);
-      EXPECT_FALSE(world.file->stats().why_off.empty());
-      EXPECT_EQ(world.said.size(), 1u);
-      EXPECT_EQ(world.read_range(0, 50), 50u);
-      world.settle();
-      EXPECT_EQ(world.said.size(), 1u);
-      EXPECT_GT(world.file->stats().errors, 0u);
-      world.world.disk().faults = {};
-      world.close();
-      world.start();
-      EXPECT_TRUE(world.file->stats().on);
-    });
-  }
-}
-
-TEST(CacheFile, AFileThatVanishedOrWasCutShortIsNoticed) {
-  SEEDED_TEST(seed);
-  for (bool cut : {false, true}) {
-    CacheWorld world(seed);
-    world.run([&] {
-      world.start();
-      world.read_range(0, 50);
-      world.settle();
-      Node& node = **world.world.disk().find("/state/cache");
-      if (cut) node.cached.clear();
-      else world.world.disk().set_name(*world.world.disk().place("/state/cache"), nullptr);
-      EXPECT_EQ(world.read_range(0, 50), cut ? 50u : 0u);
-      world.world.executor().sleep_for(seconds(31));
-      world.read_range(0, 50);
-      world.settle();
-      EXPECT_FALSE(world.file->stats().on);
-      EXPECT_EQ(world.said.size(), 1u);
-      world.close();
-      world.start();
-      EXPECT_TRUE(world.file->stats().on);
-      world.read_range(0, 50);
-      world.settle();
-      EXPECT_EQ(world.read_range(0, 50), 0u);
-    });
-  }
-}
-
-TEST(CacheFile, TheQueueIsBounded) {
-  SEEDED_TEST(seed);
-  CacheWorld world(seed);
-  world.options.queue_bytes_max = 40'000;
-  world.run([&] {
-    world.start();
-    for (std::uint64_t n = 0; n < 100; ++n) world.file->offer(world.item(n).digest, world.item(n).bytes);
-    EXPECT_GT(world.file->stats().rejected, 50u);
-    world.settle();
-    const auto stats = world.file->stats();
-    EXPECT_GT(stats.admitted, 5u);
-    EXPECT_EQ(stats.admitted + stats.rejected, 100u);
-  });
 }
 
 }  // namespace

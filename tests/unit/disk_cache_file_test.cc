@@ -28,6 +28,7 @@ class Counting final : public store::ObjectStore {
   Result<Bytes> get(const std::string& name, std::uint64_t max_size) override { return inner_.get(name, max_size); }
   Result<> get_range(const std::string& name, std::uint64_t offset, MutableByteView out) override {
     segment_gets += name.starts_with("segments/");
+    map_gets += name.starts_with("map/");
     return inner_.get_range(name, offset, out);
   }
   Result<store::ObjectInfo> head(const std::string& name) override { return inner_.head(name); }
@@ -38,7 +39,7 @@ class Counting final : public store::ObjectStore {
   store::StoreCaps caps() const override { return inner_.caps(); }
   std::string describe() const override { return inner_.describe(); }
 
-  std::atomic<std::uint64_t> segment_gets{0};
+  std::atomic<std::uint64_t> segment_gets{0}, map_gets{0};
 
  private:
   store::ObjectStore& inner_;
@@ -78,6 +79,12 @@ class DiskCacheFile : public testing::Test {
   void reopen() {
     ASSERT_OK(world.close());
     ASSERT_OK(world.open());
+  }
+  [[nodiscard]] std::string path() const { return world.options.state_dir + "/" + to_hex(world.vid) + "/cache"; }
+  [[nodiscard]] std::unique_ptr<io::File> file() const {
+    auto opened = io::posix_file_io().open(path(), io::OpenMode::read_write);
+    CHECK(opened);
+    return std::move(*opened);
   }
 
   store::MemoryStore memory;
@@ -137,6 +144,74 @@ TEST_F(DiskCacheFile, AScanOfFourTimesTheCacheLeavesTheHotSetInPlace) {
   reopen();
   EXPECT_LE(read_blocks(0, kHot, seed + 2), kHot * 30 / 100);
   ASSERT_OK(world.close());
+  EXPECT_LE(*file()->size(), world.options.cache_file_bytes);
+}
+
+TEST_F(DiskCacheFile, PagesOfTheMapComeFromItToo) {
+  SEEDED_TEST(seed);
+  ASSERT_OK(world.open());
+  for (std::uint64_t block = 0; block < 2000; block += 4) write_blocks(block, 1, seed + block);
+  ASSERT_OK(world.disk->sync());
+  EXPECT_GT(world.disk->stats().checkpoints, 0u);
+  reopen();
+  store.map_gets = 0;
+  read_blocks(0, 2000, seed);
+  const std::uint64_t warm = store.map_gets;
+  world.options.cache_file_bytes = 0;
+  reopen();
+  store.map_gets = 0;
+  read_blocks(0, 2000, seed);
+  EXPECT_GT(store.map_gets, 15u);
+  EXPECT_LE(warm, store.map_gets / 20);
+  ASSERT_OK(world.close());
+}
+
+TEST_F(DiskCacheFile, AnyDamageToItIsFoundAndReadFromTheStoreInstead) {
+  SEEDED_TEST(seed);
+  ASSERT_OK(world.open());
+  write_blocks(0, 1000, seed);
+  ASSERT_OK(world.close());
+  std::mt19937_64 random(seed);
+  {
+    auto damaged = file();
+    const std::uint64_t size = damaged->size().value();
+    for (int i = 0; i < 200; ++i) {
+      std::array<std::uint8_t, 1> byte;
+      const std::uint64_t at = 4096 + random() % (size - 4096);
+      ASSERT_OK(damaged->read_at(at, byte));
+      byte[0] ^= static_cast<std::uint8_t>(1 + random() % 255);
+      ASSERT_OK(damaged->write_at(at, byte));
+    }
+  }
+  ASSERT_OK(world.open());
+  EXPECT_GT(read_blocks(0, 1000, seed), 0u);  // and all of it is right
+  EXPECT_GT(stats().wrong, 0u);
+  ASSERT_OK(world.close());
+}
+
+TEST_F(DiskCacheFile, NoneIsLeftWhenNoneIsWanted) {
+  ASSERT_OK(world.open());
+  write_blocks(0, 100, 1);
+  ASSERT_OK(world.close());
+  {
+    auto held = file();
+    ASSERT_OK(held->lock());
+    world.options.cache_file_bytes = 0;
+    world.options.drop_cache_file = true;
+    ASSERT_OK(world.open());
+    ASSERT_OK(world.close());
+    EXPECT_TRUE(io::posix_file_io().identity(path())) << "another mount has it";
+  }
+  world.options.drop_cache_file = false;  // a mount that has no use for it, and no say
+  ASSERT_OK(world.open());
+  ASSERT_OK(world.close());
+  EXPECT_TRUE(io::posix_file_io().identity(path()));
+  world.options.drop_cache_file = true;
+  ASSERT_OK(world.open());
+  EXPECT_FALSE(world.disk->stats().cache_file);
+  EXPECT_TRUE(is(io::posix_file_io().identity(path()), Code::kNotFound));
+  read_blocks(0, 100, 1);
+  ASSERT_OK(world.close());
 }
 
 TEST_F(DiskCacheFile, ItsIndexComesOutOfTheBlockCache) {
@@ -157,9 +232,8 @@ TEST_F(DiskCacheFile, WithoutAPlaceForItTheDiskWorks) {
   };
   ASSERT_OK(world.open());
   ASSERT_OK(world.close());
-  const std::string path = world.options.state_dir + "/" + to_hex(world.vid) + "/cache";
-  ASSERT_OK(io::posix_file_io().remove(path));
-  ASSERT_OK(io::posix_file_io().make_directories(path));
+  ASSERT_OK(io::posix_file_io().remove(path()));
+  ASSERT_OK(io::posix_file_io().make_directories(path()));
   ASSERT_OK(world.open());
   EXPECT_FALSE(stats().on);
   write_blocks(0, 100, 1);

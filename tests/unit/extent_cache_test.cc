@@ -63,7 +63,9 @@ class FakeSource final : public cache::ExtentSource {
     }
     return answers;
   }
+  void was_used(const ExtentRef& ref) override { used.push_back(ref.number); }
   std::function<void()> before;
+  std::vector<std::uint32_t> used;
   std::atomic<std::uint32_t> failing = ~0u;
   std::atomic<int> calls = 0, extents = 0;
 };
@@ -90,6 +92,26 @@ TEST(ExtentCacheTest, AnswersInTheOrderAskedAndLoadsSortedAndOnce) {
   EXPECT_EQ(source.calls, 1);
   EXPECT_EQ(cache.stats().hits, 5u);
   EXPECT_EQ(cache.stats().misses, 4u);
+}
+
+TEST(ExtentCacheTest, SourcesAreToldOfWhatIsUsedAgainAWhileLater) {
+  FakeClock clock;
+  clock.advance(std::chrono::seconds(1));
+  ExtentCache cache(thread_executor(), 10000, &clock);
+  FakeSource source;
+  // One reader, who takes it in pieces.
+  for (int i = 0; i < 16; ++i) ASSERT_TRUE(fetch_one(cache, 1, source));
+  EXPECT_TRUE(source.used.empty());
+  clock.advance(std::chrono::seconds(5));
+  ASSERT_TRUE(fetch_one(cache, 2, source));
+  for (int i = 0; i < 16; ++i) ASSERT_TRUE(fetch_one(cache, 1, source));
+  EXPECT_EQ(source.used, std::vector{1u});
+  clock.advance(std::chrono::seconds(4));
+  ASSERT_TRUE(fetch_one(cache, 1, source));
+  EXPECT_EQ(source.used.size(), 1u);
+  clock.advance(std::chrono::seconds(1));
+  ASSERT_TRUE(fetch_one(cache, 1, source));
+  EXPECT_EQ(source.used.size(), 2u);
 }
 
 TEST(ExtentCacheTest, KeepsWhatWasUsedLastWithinItsBytes) {
