@@ -57,6 +57,15 @@ Result<DiskImpl::Allocated> DiskImpl::count_between(BlockIndex from, BlockIndex 
 }
 
 Result<std::uint64_t> DiskImpl::count_allocated() {
+  // What a checkpoint moves into the tree meanwhile would count twice.
+  for (int tries = 0;; ++tries) {
+    const std::uint64_t checkpoints = head_->counters().checkpoints;
+    const std::uint64_t blocks = TRY(count_once());
+    if (tries == 2 || head_->counters().checkpoints == checkpoints) return blocks * block_size();
+  }
+}
+
+Result<std::uint64_t> DiskImpl::count_once() {
   const BlockIndex end(size() / block_size());
   double blocks = static_cast<double>(TRY(count_between(BlockIndex(0), end, false)).in_memory);
   const volume::MaybeRoot root = head_->classify(BlockIndex(0), BlockIndex(1)).root;
@@ -69,7 +78,7 @@ Result<std::uint64_t> DiskImpl::count_allocated() {
     }();
   });
   for (const auto& sample : samples) blocks += TRY(sample);
-  return std::min(static_cast<std::uint64_t>(blocks + 0.5), end.value) * block_size();
+  return std::min(static_cast<std::uint64_t>(blocks + 0.5), end.value);
 }
 
 // One at a time counts, when something changed since the last; others get the last one's figure.

@@ -75,6 +75,7 @@ class DiskImpl final : public Disk {
     std::uint64_t in_memory = 0, in_tree = 0;  // blocks
   };
   [[nodiscard]] Result<Allocated> count_between(BlockIndex from, BlockIndex to, bool with_tree);
+  [[nodiscard]] Result<std::uint64_t> count_once();
   [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);
