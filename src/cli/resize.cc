@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
+#include "volume/create.h"
 
 namespace s3crate::cli {
 namespace {
@@ -77,6 +78,11 @@ CommandResult resize_stored(Context& context, std::uint64_t bytes, device::Disca
   TRY(plan_writer(context.arguments, plan));
   auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, context.arguments, kPageCache));
+  if (auto sound = volume::validate_size(bytes, volume->object().block_size()); !sound) return fail(sound.error().within(plan.url.text()));
+  if (const auto head = TRY(volume->load_head()); head.body.disk_bytes == bytes) {
+    print(context.out, plan.url.text(), {bytes, bytes, head.header.generation}, {});
+    return kDone;
+  }
   std::atomic<bool> stop = false;
   const SignalWatch signals(
       context.env.executor,

@@ -96,7 +96,7 @@ class Disk {
   // Gives the disk another size, by a commit of its own in the order of writes, and waits until the store has that. What is added
   // reads as zeros; what is taken away does so if it is added again. While it waits, nothing can be written beyond either end.
   // Answers the newest generation. kBadArgument: no disk has this size; kExists: there is data beyond it, or another size is under
-  // way; kBadKey: this key may not. kCancelled by `stop` when it is on its way already: then it comes all the same.
+  // way; kBadKey: this key may not; kUnsupported: read-only. kCancelled by `stop` when it is on its way already: then it comes all the same.
   [[nodiscard]] virtual Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop = nullptr) = 0;
   // Starts uploading what there is, without waiting.
   virtual void upload_now() = 0;

@@ -78,7 +78,7 @@ Result<> DiskImpl::queue_resize(const Head::BegunResize& begun, std::uint64_t by
 }
 
 Result<Generation> DiskImpl::resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop) {
-  TRY(refuse_write());
+  if (options_.read_only) return fail(Code::kUnsupported, "the disk is mounted read-only");
   TRY(volume::validate_size(bytes, block_size()));
   const auto keys = volume_.keys();
   if (keys->signer() == nullptr || !keys->may_sign(CommitKind::resize))

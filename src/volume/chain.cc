@@ -27,10 +27,11 @@ bool is_passing(Code code) {
 // What the store refused, and it took commits before: somebody has changed what is allowed or offered, and may change it back.
 bool is_refused(Code code) { return code == Code::kDenied || code == Code::kUnsupported || code == Code::kBadArgument; }
 
-// What a checkpoint carries is as of P: a disk that was made smaller since then holes what lies beyond its end.
-void drop_beyond(CommitBody& body, BlockIndex end) {
-  std::erase_if(body.runs, [&](const Run& run) { return run.block >= end; });
-  if (!body.runs.empty() && body.runs.back().end() > end) body.runs.back() = clip(body.runs.back(), BlockIndex(0), end);
+// What a checkpoint carries is as of P: if the disk was made smaller since then, a later change holes what lies beyond its end.
+void drop_data_beyond(CommitBody& body, BlockIndex end) {
+  std::erase_if(body.runs, [&](const Run& run) { return !run.hole && run.block >= end; });
+  for (Run& run : body.runs)
+    if (!run.hole && run.end() > end) run = clip(run, BlockIndex(0), end);
 }
 
 // On top of a commit of which only itself is known.
@@ -186,7 +187,7 @@ Result<Bytes> Chain::seal(Commit& commit) {
   bool bounds_term = body.kind == CommitKind::open || body.kind == CommitKind::close;
   body.term = bounds_term ? generation : newest_.body.term;
   if (body.kind != CommitKind::resize && body.kind != CommitKind::rollback) body.disk_bytes = newest_.body.disk_bytes;
-  if (body.kind == CommitKind::checkpoint) drop_beyond(body, BlockIndex(body.disk_bytes / volume_.object().block_size()));
+  if (body.kind == CommitKind::checkpoint) drop_data_beyond(body, BlockIndex(body.disk_bytes / volume_.object().block_size()));
   choose_delta_base(body, generation);
   std::ranges::sort(body.objects, {}, &ObjectInfo::key);
   for (ObjectInfo& info : body.objects)
@@ -261,6 +262,8 @@ Result<bool> Chain::accept_next(const Commit* mine) {
       return fail(Code::kFenced, "another writer ({}) took the volume over with generation {}", winner->body.host, next);
     if (winner->header.keys_generation != keys_after(newest_))
       return fail(Code::kCorrupt, "commit {} does not stand on the keys in force", next);
+    if (winner->body.disk_bytes != newest_.body.disk_bytes)
+      return fail(Code::kCorrupt, "commit {} gives the disk another size, which its kind may not", next);
     if (winner->keys) TRY(volume_.use_keys(next));
     advance(*winner);
     return false;

@@ -68,6 +68,10 @@ dd if=/dev/zero of="$m/disk" bs=4096 seek=$((64 * mi / 4096)) count=1 conv=notru
 umount_volume
 
 say "of a volume that nobody has mounted: what was cut off is gone for good"
+before=$(objects)
+expect_status 0 "${stored[@]}" 64M
+expect_message 'has 64.0 MiB already'
+[ "$(objects)" = "$before" ] || fail "a commit for the size that it has"
 expect_status 0 "${stored[@]}" 256M
 expect_message '256 MiB now'
 mount_volume
@@ -131,7 +135,7 @@ expect_status 1 "$S3CRATE" resize "$T/nowhere" 1G
 expect_message 'no volume is mounted on'
 expect_status 1 "$S3CRATE" resize "file://$T/nothing" 1G --key-file "$T/key" --state-dir "$state"
 mount_volume --read-only
-expect_status 6 "$S3CRATE" resize "$m" 1G
+expect_status 1 "$S3CRATE" resize "$m" 1G
 expect_message 'read-only'
 umount_volume
 "$S3CRATE" history "$url" --key-file "$T/key" | grep -q ' resize ' || fail "the history shows no resize"

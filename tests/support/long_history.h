@@ -77,8 +77,8 @@ class LongHistory {
     TRY(chain_->append(std::move(body)));
     return {};
   }
-  // A party beside the writer names a generation.
-  Result<> guest() {
+  // A party beside the writer names a generation. `more_bytes`: it claims that the disk is larger.
+  Result<> guest(std::uint64_t more_bytes = 0) {
     volume::Commit head = TRY(volume_.load_head());
     volume::Commit tag;
     const auto keys = volume_.keys();
@@ -90,7 +90,7 @@ class LongHistory {
                   .writer = keys->writer()};
     tag.body.kind = volume::CommitKind::tag;
     tag.body.epoch = head.body.epoch;
-    tag.body.disk_bytes = head.body.disk_bytes;
+    tag.body.disk_bytes = head.body.disk_bytes + more_bytes;
     tag.body.committed = head.body.committed;
     tag.body.term = head.body.term;
     tag.body.checkpoint = head.body.checkpoint;
