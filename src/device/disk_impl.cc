@@ -95,6 +95,10 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   w.completion_sealer = std::make_unique<SegmentSealer>(env_, *volume_.keys(), *w.chain, *w.encoder_options,
                                                         *w.completion_counters);
   auto trouble = trouble_reporter();
+  // While the store takes one, the journal must have room for the next ones. Without it they are in memory.
+  const std::uint64_t commit_bytes = journal_writes ? std::clamp<std::uint64_t>(options_.journal_bytes / 8, segment_bytes(),
+                                                                                kGenerationSegments * segment_bytes())
+                                                    : segment_bytes();
   w.uploader = std::make_unique<Uploader>(
       env_,
       Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), *w.completion_sealer, trouble,
@@ -103,7 +107,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
                       }},
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
-                      continues_epoch, head_->stored_through()});
+                      commit_bytes, continues_epoch, head_->stored_through()});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
                                         [this] {

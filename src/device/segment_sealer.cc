@@ -20,7 +20,8 @@ Result<> SegmentSealer::open_segment() {
 }
 
 Result<SegmentSealer::Sealed> SegmentSealer::seal(ByteView raw, Bytes& out) {
-  if (!open_ || open_->bytes >= options_.segment_bytes) TRY(open_segment());
+  // With a little more than it should have, so that batches that are just too big for it do not each leave a tiny one.
+  if (!open_ || open_->bytes >= options_.segment_bytes + options_.segment_bytes / 16) TRY(open_segment());
   std::size_t start = out.size();
   std::uint32_t number = open_->next_number++;
   segment::seal_extent(open_->key, env_.random, number, raw, options_.block_size, options_.compression_level, out);

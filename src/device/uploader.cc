@@ -27,6 +27,7 @@ constexpr int kDamagedTriesFew = 5;
 constexpr int kDamagedTriesMax = 600;  // of all blocks of a generation
 constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
 constexpr Duration kTroublePause = std::chrono::seconds(1);
+constexpr Duration kCommitPause = std::chrono::seconds(5);
 // Of a damaged block, when others of its generation took so many.
 int tries_for(int waited) {
   if (waited >= kDamagedTriesMax) return 1;
@@ -74,8 +75,15 @@ Result<> Uploader::pause(const Error& why) {
 bool Uploader::wants_cut(const PendingGeneration& open) {
   std::size_t waiting = head_.generations_locked().size() - 1;
   if (waiting >= options_.generations_in_flight) return false;
-  return open.bytes >= options_.segment_bytes || demanded_ >= open.first || head_.pressed_locked() ||
-         env_.clock.monotonic_now() >= open.oldest + options_.upload_delay;
+  return demanded_ >= open.first || head_.pressed_locked() || env_.clock.monotonic_now() >= cut_due(open);
+}
+
+// A full segment is sent at once, unless another was just now: a stream of writes then makes one commit for many segments.
+MonotonicTime Uploader::cut_due(const PendingGeneration& open) {
+  if (open.bytes >= options_.commit_bytes || open.memory >= options_.segment_bytes) return open.oldest;
+  const MonotonicTime due = open.oldest + options_.upload_delay;
+  if (open.bytes < options_.segment_bytes) return due;
+  return std::min(due, last_start_ + std::min(kCommitPause, options_.upload_delay / 6));
 }
 
 GenerationPtr Uploader::next_to_start() {
@@ -101,7 +109,7 @@ bool Uploader::wait_for_work() {
       head_.changed().wait(head_.mutex());
     } else {
       if (wants_cut(open)) return true;
-      MonotonicTime due = open.oldest + options_.upload_delay;
+      MonotonicTime due = cut_due(open);
       if (due > env_.clock.monotonic_now()) head_.changed().wait_until(head_.mutex(), due);
       else head_.changed().wait(head_.mutex());  // due already, but too many are under way
     }
@@ -245,6 +253,7 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   active->puts_left = active->placed.segments.size();
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());
+  last_start_ = env_.clock.monotonic_now();
   active_.push_back(std::move(active));
   work_->notify_all();
   return {};

@@ -18,6 +18,7 @@ struct UploaderOptions {
   std::uint32_t threads = 4;
   std::uint32_t generations_in_flight = 4;
   std::uint64_t segment_bytes = 8 << 20;
+  std::uint64_t commit_bytes = 8 << 20;  // that a generation grows to while more is written
   std::uint32_t continues_epoch = 0;  // who acknowledged the batches before ours
   Seq continues_seq;                  // the last of those
 };
@@ -67,6 +68,7 @@ class Uploader {
   void coordinate();
   void put_segments();
   [[nodiscard]] bool wants_cut(const PendingGeneration& open) REQUIRES(head_.mutex());
+  [[nodiscard]] MonotonicTime cut_due(const PendingGeneration& open) REQUIRES(head_.mutex());
   [[nodiscard]] GenerationPtr next_to_start() REQUIRES(head_.mutex());
   [[nodiscard]] bool front_is_put() REQUIRES(head_.mutex());
   [[nodiscard]] bool wait_for_work();
@@ -90,6 +92,7 @@ class Uploader {
   std::deque<std::shared_ptr<Active>> active_ GUARDED_BY(head_.mutex());
   Seq demanded_ GUARDED_BY(head_.mutex());
   bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
+  MonotonicTime last_start_ GUARDED_BY(head_.mutex()){};  // of a generation's uploads
   bool appending_ GUARDED_BY(head_.mutex()) = false;
   std::vector<std::unique_ptr<Task>> tasks_;
 };
