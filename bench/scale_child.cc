@@ -58,7 +58,6 @@ class Mount {
     options.host = "host";
     options.home = {"host", "/somewhere"};
     options.url = "memory";
-    options.journal_bytes = 512 << 20;
     options.checkpoint_runs = checkpoint_runs;
     options.log = [](const std::string& line) {
       if (!line.starts_with("taking over")) fmt::print(stderr, "scale: {}\n", line);
