@@ -119,7 +119,9 @@ void Chain::note_levels() {
 }
 
 void Chain::continue_from(DeltaLevels levels) {
-  CHECK(levels.newest() == newest_change(newest_));
+  // They were read, which is the better word: a commit of another program may name one without changes as the newest with.
+  CHECK(levels.newest().generation <= newest_change(newest_).generation);
+  newest_.body.delta_base = levels.newest();
   levels_ = std::move(levels);
   note_levels();
 }
@@ -153,7 +155,7 @@ void Chain::advance(const Commit& commit) {
 // The number of a commit decides, so a guest that takes it makes this be done again.
 void Chain::choose_delta_base(CommitBody& body, Generation generation) {
   body.delta_base = levels_.newest();
-  if (body.kind == CommitKind::checkpoint || body.runs.empty()) return;
+  if (!has_changes(body)) return;
   DeltaLevels::Plan plan = levels_.plan(generation, {std::move(body.runs), std::move(body.objects)});
   body.delta_base = plan.base;
   body.runs = std::move(plan.changes.runs);

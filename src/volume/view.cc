@@ -21,9 +21,13 @@ constexpr std::size_t kHintsFollowed = 1024;
 
 }  // namespace
 
+bool has_changes(const CommitBody& body) {
+  // What a checkpoint carries is as of P.
+  return body.kind != CommitKind::checkpoint && !(body.runs.empty() && body.objects.empty());
+}
+
 CommitRef newest_change(const Commit& commit) {
-  bool changes = commit.body.kind != CommitKind::checkpoint && !commit.body.runs.empty();
-  return changes ? CommitRef{commit.header.generation, commit.hash} : commit.body.delta_base;
+  return has_changes(commit.body) ? CommitRef{commit.header.generation, commit.hash} : commit.body.delta_base;
 }
 
 std::vector<Generation> bases_above(const CommitBody& body, Generation as_of) {
@@ -100,8 +104,7 @@ Result<View> Volume::read_view(const Commit& commit, DeltaLevels* levels) {
   std::vector<BaseCommit> changes;  // newest first
   auto take = [&](const Commit& c) {
     view.change_commits++;
-    if (c.body.kind == CommitKind::checkpoint) return;  // as of P, whatever its number: see below
-    if (c.body.runs.empty() && c.body.objects.empty()) return;
+    if (!has_changes(c.body)) return;
     BaseCommit& base =
         changes.emplace_back(BaseCommit{{c.header.generation, c.hash}, {c.body.runs, {}}});
     // What is repeated from before the checkpoint is in its object table.

@@ -158,6 +158,9 @@ inline constexpr std::size_t kGetTogetherMax = 48;  // at a time
 
 // The commits that are read below this one, newest first, as far as it says: its delta base, and the hint.
 [[nodiscard]] std::vector<Generation> bases_above(const CommitBody& body, Generation as_of);
+// Whether it says that something has changed since its delta base: runs, or objects alone (of a generation whose writes were all
+// dropped).
+[[nodiscard]] bool has_changes(const CommitBody& body);
 // The newest commit with changes at or below `commit`: what a commit on top of it has as its delta base.
 [[nodiscard]] CommitRef newest_change(const Commit& commit);
 // The keys commit in force for whatever stands on `commit`.

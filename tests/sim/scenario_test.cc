@@ -624,5 +624,32 @@ TEST(Scenario, DamageOnTheWayDropsNoPartialWrite) {
   });
 }
 
+// The generation is of an index only, and the newest when the process ends.
+TEST(Scenario, GenerationWhoseOnlyWriteWasDroppedMounts) {
+  StackWorld w(9);
+  w.run([&] {
+    SimDisk& machine = w.world.disk();
+    device::DiskOptions options = lazy_options();
+    options.block_cache_bytes = 0;
+    {
+      Mount mount(w, machine, options);
+      ASSERT_OK(mount.open());
+      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
+      ASSERT_OK(mount.disk().sync());
+      for (const std::string& name : w.bucket().names())
+        if (is_segment(name)) w.bucket().lose(name);
+      ASSERT_OK(mount.disk().write(1000, pattern(100, 2)));
+      ASSERT_OK(mount.disk().sync());
+      mount.kill();
+    }
+    Mount mount(w, machine, options);
+    ASSERT_OK(mount.open());
+    ASSERT_OK(mount.disk().write(8192, pattern(4096, 3)));
+    ASSERT_OK(mount.disk().sync());
+    EXPECT_EQ(*mount.read(8192, 4096), pattern(4096, 3));
+    ASSERT_OK(mount.close());
+  });
+}
+
 }  // namespace
 }  // namespace s3crate::sim

@@ -212,6 +212,38 @@ TEST_F(ChainLevelsTest, EveryGenerationIsWhatItWasWhateverCameBetween) {
   EXPECT_LE(expect_view(head), 46u);
 }
 
+// A generation whose every write was dropped still has a segment, of an index only.
+TEST_F(ChainLevelsTest, ObjectsWithoutRunsAreAChangeToo) {
+  data();
+  CommitBody body = random_data();
+  body.runs.clear();
+  auto done = chain_->append(body);
+  ASSERT_OK(done);
+  committed(body, done->generation);
+  expect_view(newest_);
+  ASSERT_NO_FATAL_FAILURE(mount());
+  for (int i = 0; i < 40; ++i) data();
+  expect_view(newest_);
+}
+
+// By another program, which takes any commit for one with changes.
+TEST_F(ChainLevelsTest, BaseWithoutChangesIsReadAndGoneOnFrom) {
+  data();
+  put([&](Commit& c) {
+    c.body.kind = CommitKind::tag;
+    c.body.tags = {{"t", Generation(1)}};
+  });
+  const auto parent = reader().load_head();
+  put([&](Commit& c) {
+    c.body.kind = CommitKind::tag;
+    c.body.tags = {{"u", Generation(1)}};
+    c.body.delta_base = {parent->header.generation, parent->hash};
+  });
+  ASSERT_NO_FATAL_FAILURE(mount());
+  for (int i = 0; i < 20; ++i) data();
+  expect_view(newest_);
+}
+
 TEST_F(ChainLevelsTest, GuestThatTakesTheMultipleMovesTheLevelToTheNextCommit) {
   while (chain_->head() < Generation(15)) data();
   guest();  // 16
