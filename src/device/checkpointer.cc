@@ -141,7 +141,7 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   const std::vector<volume::Event> events = TRY(this->events(changes.as_of));
   std::vector<TreeChange> rows_left;
   companions = TRY(volume::update_companions(volume_.pages(), writer, std::move(companions),
-                                             {.as_of = changes.as_of, .previous = state_.ref.commit, .objects = objects,
+                                             {.as_of = changes.as_of, .previous = state_.ref, .objects = objects,
                                               .events = events}, rows_left));
   TRY(check_carried(carried.size(), rows_left.size()));
   const std::vector<ObjectInfo> objects_left = take_rows(objects, rows_left);

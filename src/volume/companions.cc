@@ -54,7 +54,7 @@ class Update {
       while (fresh != changes_.objects.end() && fresh->key < key) ++fresh;
       const ObjectInfo* born = fresh != changes_.objects.end() && fresh->key == key ? &*fresh : nullptr;
       auto row = TRY(now_of(key, born));
-      if (!row || row->died != Generation(0) || (born == nullptr && change == 0)) continue;
+      if (!row || row->died != Generation(0)) continue;
       TRY(count(key, change, born, *row, dead));
       rows.push_back(change_of(encode_liveness(key, *row)));
     }
@@ -65,11 +65,18 @@ class Update {
   }
 
  private:
+  // Whether no checkpoint before this one was told of it. The others are told again of what their table
+  // of objects could not take.
+  [[nodiscard]] bool is_new(const ObjectInfo& info) const {
+    const CheckpointRef& previous = changes_.previous;
+    return info.kind == ObjectKind::map ? info.born >= previous.commit : info.born > previous.as_of;
+  }
+
   // What is known of it so far; nullopt: nothing.
-  Result<std::optional<Liveness>> now_of(const ObjectKey& key, const ObjectInfo* born) {
-    if (born != nullptr) {
-      const bool is_map = born->kind == ObjectKind::map;
-      return Liveness{(is_map ? born->blocks : 0) + (born->has_holes ? 1 : 0), {}};
+  Result<std::optional<Liveness>> now_of(const ObjectKey& key, const ObjectInfo* named) {
+    if (named != nullptr && is_new(*named)) {
+      const bool is_map = named->kind == ObjectKind::map;
+      return Liveness{(is_map ? named->blocks : 0) + (named->has_holes ? 1 : 0), {}};
     }
     Bytes row_key = object_table_key(key);
     auto value = tree_find(loader_, now_.liveness, row_key);
@@ -92,7 +99,7 @@ class Update {
     if (!TRY(info)) return {};
     // A map object is needed by all that name a checkpoint before this one, whose number is not known
     // yet; but it is above both of these.
-    row.died = (*info)->kind == ObjectKind::map ? std::max(changes_.as_of, changes_.previous).next()
+    row.died = (*info)->kind == ObjectKind::map ? std::max(changes_.as_of, changes_.previous.commit).next()
                                                 : changes_.as_of;
     dead.push_back(change_of(encode_dead(row.died, key, (*info)->born)));
     return {};
@@ -121,6 +128,11 @@ class Update {
 };
 
 }  // namespace
+
+bool is_needed(Generation born, Generation died, Generation g, const CheckpointRef& checkpoint) {
+  const auto lives_at = [&](Generation at) { return born <= at && (died == Generation(0) || at < died); };
+  return lives_at(g) || lives_at(checkpoint.as_of) || lives_at(checkpoint.commit);
+}
 
 Result<Companions> update_companions(PageLoader& loader, PageWriter& writer, Companions old,
                                      const CompanionChanges& changes, std::vector<TreeChange>& carried) {

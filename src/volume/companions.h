@@ -7,15 +7,16 @@
 //   catalogue   generation -> what it was
 //   tags        name -> generation
 //
-// A set of kept generations needs the objects with born <= g < died for a kept g, so no old map is
-// ever opened to know what may go. Deaths are noted late, never early: an object is dead when the
-// last page that refers to it is gone from the trees. What cannot be told (a lost page, a lost row)
-// stays alive.
+// A set of kept generations needs what is_needed() says for one of them, so no old map is ever opened
+// to know what may go. Deaths are noted late, never early: an object is dead when the last page that
+// refers to it is gone from the trees. What cannot be told (a lost page, a lost row) stays alive.
 #pragma once
 
 #include "volume/ledger.h"
 
 namespace s3crate::volume {
+
+inline constexpr std::uint64_t kLiveMax = std::uint64_t{1} << 56;  // far above any disk's blocks
 
 struct Liveness {
   std::uint64_t live = 0;  // blocks; pages of a map object; and 1 for holes that only its index tells
@@ -63,9 +64,17 @@ struct Companions {
 [[nodiscard]] Companions companions_of(const CommitBody& checkpoint);
 void put_companions(const Companions& companions, CommitBody& checkpoint);
 
+// Whether generation `g`, which names `checkpoint`, needs an object that died in `died` (0: never).
+//
+// A segment that a map has let go of is still needed by what came before that map's P. A page that a
+// checkpoint has let go of is needed by all that name an earlier one, up to the commit of that
+// checkpoint, whose number nobody knows when `died` is written: what is known is that it is above the
+// C of the one before. So for pages the C that is named counts, and not the generation.
+[[nodiscard]] bool is_needed(Generation born, Generation died, Generation g, const CheckpointRef& checkpoint);
+
 struct CompanionChanges {
   Generation as_of;                     // P
-  Generation previous;                  // C of the checkpoint before; 0: none
+  CheckpointRef previous;               // the checkpoint before; 0: none
   std::span<const ObjectInfo> objects;  // named since then, ascending; map objects of that one included
   std::span<const Event> events;        // generations since its P, up to P, ascending
 };

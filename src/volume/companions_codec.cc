@@ -57,7 +57,7 @@ Result<std::pair<ObjectKey, Liveness>> decode_liveness(const PageEntry& entry) {
   key.id.value = be64(ByteView(entry.key).subspan(2));
   ByteReader reader(entry.value);
   Liveness liveness;
-  liveness.live = reader.varint();
+  liveness.live = get_up_to(reader, kLiveMax);
   liveness.died = Generation(get_up_to(reader, kNumberMax));
   if (!reader.done()) return fail(Code::kCorrupt, "an entry of the liveness tree is malformed");
   return std::pair(key, liveness);

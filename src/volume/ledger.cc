@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "volume/codec.h"
+#include "volume/companions.h"
 #include "volume/tree_read.h"
 
 namespace s3crate::volume {
@@ -39,12 +40,20 @@ Ledger::Dropped get_dropped(ByteReader& reader) {
 
 }  // namespace
 
+// What came back, as most of a page that is written anew does, leaves nothing: an update that writes
+// many pages would else remember most objects of the disk.
+void Ledger::count(const ObjectKey& object, std::int64_t change) {
+  const auto at = net_.try_emplace(object, 0).first;
+  at->second += change;
+  if (at->second == 0) net_.erase(at);
+}
+
 void Ledger::add(const Run& run) {
-  if (!run.hole) net_[run.extent.object] += static_cast<std::int64_t>(run.count);
+  if (!run.hole) count(run.extent.object, static_cast<std::int64_t>(run.count));
 }
 
 void Ledger::forget(const Run& run) {
-  if (!run.hole) net_[run.extent.object] -= static_cast<std::int64_t>(run.count);
+  if (!run.hole) count(run.extent.object, -static_cast<std::int64_t>(run.count));
 }
 
 void Ledger::forget_runs(const Page& page) {
@@ -52,7 +61,7 @@ void Ledger::forget_runs(const Page& page) {
     if (const auto run = decode_run(entry)) forget(*run);
 }
 
-void Ledger::forget_page(const PageRef& page) { net_[page.object] -= 1; }
+void Ledger::forget_page(const PageRef& page) { count(page.object, -1); }
 
 void Ledger::drop(const Dropped& dropped) {
   if (!dropped_.empty() && dropped_.back().page == dropped.page && dropped_.back().to == dropped.from &&
@@ -148,7 +157,8 @@ Result<Ledger> Ledger::decode(ByteView bytes) {
   Ledger ledger;
   for (std::size_t n = get_count(reader, 4, kNetMax); n > 0 && reader.ok(); --n) {
     const ObjectKey key = get_object_key(reader);
-    ledger.net_[key] = unzigzag(reader.varint());
+    const std::uint64_t change = get_up_to(reader, 2 * kLiveMax);
+    if (change != 0) ledger.net_[key] = unzigzag(change);
   }
   for (std::size_t n = get_count(reader, kPageRefSizeMin, kDroppedMax); n > 0 && reader.ok(); --n)
     ledger.dropped_.push_back(get_dropped(reader));

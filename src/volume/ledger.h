@@ -37,7 +37,7 @@ class Ledger {
   // left. What cannot be read is passed over: it stays counted.
   [[nodiscard]] Result<> walk(PageLoader& loader, std::size_t pages_max, std::size_t dropped_max);
 
-  // Blocks or pages that were added, less those forgotten.
+  // Blocks or pages that were added, less those forgotten; where that is nothing, no entry.
   [[nodiscard]] const std::map<ObjectKey, std::int64_t>& net() const { return net_; }
   [[nodiscard]] const std::vector<Dropped>& dropped() const { return dropped_; }
   void clear_net() { net_.clear(); }
@@ -49,6 +49,7 @@ class Ledger {
 
  private:
   struct Walk;
+  void count(const ObjectKey& object, std::int64_t change);
   std::map<ObjectKey, std::int64_t> net_;
   std::vector<Dropped> dropped_;
 };
