@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/lru_cache.h"
 #include "cache/sealed_cache.h"
 #include "segment/extent.h"
 #include "store/object_store.h"
@@ -30,6 +31,16 @@ class ExtentSource {
   [[nodiscard]] virtual std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) = 0;
   // The cache had it, now and a while ago.
   virtual void was_used(const ExtentRef&) {}
+  // The same of what nobody waits for yet: gives way to load(), and gives up early.
+  [[nodiscard]] virtual std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) {
+    return load(refs);
+  }
+};
+
+// An extent, and about how many bytes it will take in the cache.
+struct AheadExtent {
+  ExtentRef ref;
+  std::uint64_t bytes = 0;
 };
 
 struct CacheStats {
@@ -44,13 +55,25 @@ class ExtentCache {
   ~ExtentCache();
 
   // One result for each ref, in any order, duplicates allowed. Errors are not kept: the next fetch tries again.
-  [[nodiscard]] std::vector<Result<PlainExtent>> fetch(std::span<const ExtentRef> refs, ExtentSource& source);
+  [[nodiscard]] std::vector<Result<PlainExtent>> fetch(std::span<const ExtentRef> refs, ExtentSource& source,
+                                                       FetchCounts* counts = nullptr);
+  // Loads what the cache lacks of `extents` (sorted by place, distinct), for others to find; together with what else was
+  // loaded ahead and found no reader yet, that takes at most half of the capacity. Errors are dropped. Whether it loaded any.
+  bool load_ahead(std::span<const AheadExtent> extents, ExtentSource& source);
+  // For each whether it is neither in the cache nor on its way there.
+  [[nodiscard]] std::vector<bool> absent(std::span<const ExtentRef> refs) const;
+  [[nodiscard]] std::uint64_t ahead_max() const { return capacity_ / 2; }
+  [[nodiscard]] LoadedAhead loaded_ahead() const;
   [[nodiscard]] CacheStats stats() const;
 
  private:
   struct Impl;
+  const std::uint64_t capacity_;
   std::unique_ptr<Impl> impl_;
 };
+
+// The order in which sources want their refs.
+[[nodiscard]] bool by_place(const ExtentRef& a, const ExtentRef& b);
 
 // How the extents of an object are reached: its name, where in the object its extents' offsets count from, and the key.
 struct OpenedObject {
@@ -74,13 +97,19 @@ class StoreExtentSource final : public ExtentSource {
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
                     SealedCache* cache = nullptr)
       : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache) {}
+  // How many of `refs` (sorted by place, one at least), from the first on, come with one GET.
+  [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
   void was_used(const ExtentRef& ref) override;
+  // Of a range that fails, nothing is tried again.
+  [[nodiscard]] std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) override;
 
  private:
-  [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs);
+  enum class Purpose { demand, ahead };
+  [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs, Purpose purpose);
   [[nodiscard]] std::vector<std::size_t> load_cached(std::span<const ExtentRef> refs,
                                                      std::vector<Result<PlainExtent>>& answers);
+  [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs, Purpose purpose);
 
   store::ObjectStore& store_;
   ObjectResolver& resolver_;

@@ -13,34 +13,23 @@ namespace {
 
 std::uint64_t end_of(const ExtentRef& ref) { return std::uint64_t{ref.offset} + ref.length; }
 
-// How many of `refs`, from the first on, come with one GET.
-std::size_t neighbours(std::span<const ExtentRef> refs, std::uint64_t gap_max,
-                       std::uint64_t get_max) {
-  std::uint64_t end = end_of(refs[0]);
-  std::size_t n = 1;
-  for (; n < refs.size(); ++n) {
-    const ExtentRef& next = refs[n];
-    CHECK(next.object == refs[0].object && next.offset >= refs[n - 1].offset);
-    if (next.offset > end && next.offset - end > gap_max) break;
-    const std::uint64_t new_end = std::max(end, end_of(next));
-    if (new_end - refs[0].offset > get_max) break;
-    end = new_end;
-  }
-  return n;
-}
-
 // Reads what belongs to one object.
 class ObjectReader {
  public:
-  ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size, SealedCache* cache)
-      : store_(store), object_(object), block_size_(block_size), cache_(cache) {}
+  ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size,
+               SealedCache* cache, bool ahead)
+      : store_(store), object_(object), block_size_(block_size), cache_(cache), ahead_(ahead) {}
 
   // One GET. Its error is that of all.
   Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
     std::uint64_t end = 0;
     for (const ExtentRef& ref : refs) end = std::max(end, end_of(ref));
-    Bytes stored(end - refs[0].offset);
-    Result<> got = store_.get_range(object_.name, object_.base_offset + refs[0].offset, stored);
+    const std::size_t size = end - refs[0].offset;
+    const auto memory = std::make_unique_for_overwrite<std::uint8_t[]>(size);
+    const MutableByteView stored(memory.get(), size);
+    const std::uint64_t offset = object_.base_offset + refs[0].offset;
+    Result<> got = ahead_ ? store_.get_range_ahead(object_.name, offset, stored)
+                          : store_.get_range(object_.name, offset, stored);
     for (std::size_t i = 0; i < refs.size(); ++i) {
       const ExtentRef& ref = refs[i];
       if (!got) {
@@ -72,20 +61,44 @@ class ObjectReader {
   const OpenedObject& object_;
   const std::uint32_t block_size_;
   SealedCache* const cache_;
+  const bool ahead_;
 };
 
 }  // namespace
 
+std::size_t StoreExtentSource::in_one_get(std::span<const ExtentRef> refs) {
+  std::uint64_t end = end_of(refs[0]);
+  std::size_t n = 1;
+  for (; n < refs.size() && refs[n].object == refs[0].object; ++n) {
+    const ExtentRef& next = refs[n];
+    CHECK(next.offset >= refs[n - 1].offset);
+    if (next.offset > end && next.offset - end > kGapMax) break;
+    const std::uint64_t new_end = std::max(end, end_of(next));
+    if (new_end - refs[0].offset > kGetMax) break;
+    end = new_end;
+  }
+  return n;
+}
+
 std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs) {
-  if (cache_ == nullptr) return load_stored(refs);
+  return load(refs, Purpose::demand);
+}
+
+std::vector<Result<PlainExtent>> StoreExtentSource::load_ahead(std::span<const ExtentRef> refs) {
+  return load(refs, Purpose::ahead);
+}
+
+std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs,
+                                                         Purpose purpose) {
+  if (cache_ == nullptr) return load_stored(refs, purpose);
   std::vector<Result<PlainExtent>> answers(refs.size());
   const std::vector<std::size_t> missing = load_cached(refs, answers);
-  if (missing.size() == refs.size()) return load_stored(refs);
+  if (missing.size() == refs.size()) return load_stored(refs, purpose);
   if (missing.empty()) return answers;
   std::vector<ExtentRef> rest;
   rest.reserve(missing.size());
   for (std::size_t at : missing) rest.push_back(refs[at]);
-  std::vector<Result<PlainExtent>> stored = load_stored(rest);
+  std::vector<Result<PlainExtent>> stored = load_stored(rest, purpose);
   for (std::size_t i = 0; i < missing.size(); ++i) answers[missing[i]] = std::move(stored[i]);
   return answers;
 }
@@ -115,7 +128,7 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
       answers[i] = fail(object.error());
       continue;
     }
-    answers[i] = ObjectReader(store_, **object, block_size_, cache_).open(refs[i], found[i]);
+    answers[i] = ObjectReader(store_, **object, block_size_, cache_, false).open(refs[i], found[i]);
     if (answers[i]) continue;
     cache_->was_wrong(wanted[i]);
     missing.push_back(i);
@@ -123,7 +136,9 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
   return missing;
 }
 
-std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs) {
+std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs,
+                                                                Purpose purpose) {
+  const bool ahead = purpose == Purpose::ahead;
   std::vector<Result<PlainExtent>> answers(refs.size());
   std::size_t done = 0;
   while (done < refs.size()) {
@@ -145,11 +160,15 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const 
       for (; done < end; ++done) answers[done] = fail(object.error());
       continue;
     }
-    ObjectReader reader(store_, **object, block_size_, cache_);
+    ObjectReader reader(store_, **object, block_size_, cache_, ahead);
     while (done < end) {
-      const std::size_t n = neighbours(refs.subspan(done, end - done), kGapMax, kGetMax);
+      const std::size_t n = in_one_get(refs.subspan(done, end - done));
       const auto answers_of = std::span(answers).subspan(done, n);
       Result<> got = reader.get(refs.subspan(done, n), answers_of);
+      if (ahead) {
+        done += n;
+        continue;
+      }
       if (n > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
         for (std::size_t i = 0; i < n; ++i)
           (void)reader.get(refs.subspan(done + i, 1), answers_of.subspan(i, 1));

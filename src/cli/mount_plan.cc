@@ -150,6 +150,9 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   disk.dirty_max = memory_default(arguments, "dirty-max", 64 * kMi);
   disk.block_cache_bytes = memory_default(arguments, "block-cache-size", 256 * kMi);
   disk.map_cache_bytes = memory_default(arguments, "map-cache-size", 64 * kMi);
+  disk.read_ahead_bytes = arguments.size("read-ahead");
+  disk.read_ahead_trigger = arguments.count("read-ahead-trigger");
+  disk.read_ahead_threads = static_cast<std::uint32_t>(arguments.count("read-ahead-threads"));
   disk.upload_delay = arguments.time("upload-delay");
   disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   return {};

@@ -53,6 +53,11 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"block_cache", "capacity_bytes", kGauge, "limit", s.block_cache_capacity},
       {"block_cache", "hits", kCounter, "extents found", s.block_cache_hits},
       {"block_cache", "misses", kCounter, "extents fetched", s.block_cache_misses},
+      {"read_ahead", "bytes", kCounter, "brought before anybody asked", s.read_ahead_bytes},
+      {"read_ahead", "used_bytes", kCounter, "of them asked for later", s.read_ahead_used_bytes},
+      {"read_ahead", "wasted_bytes", kCounter, "of them dropped before", s.read_ahead_wasted_bytes},
+      {"read_ahead", "unused_bytes", kGauge, "of them still waiting in the block cache", s.read_ahead_unused_bytes},
+      {"read_ahead", "streams", kGauge, "readers that it is done for at present", s.read_ahead_streams},
       {"map_cache", "bytes", kGauge, "in use", s.map_cache_bytes},
       {"map_cache", "capacity_bytes", kGauge, "limit", s.map_cache_capacity},
       {"map_cache", "hits", kCounter, "pages found", s.map_cache_hits},
@@ -72,6 +77,7 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"upload", "extents_left_out", kCounter, "extents overwritten before they were sent", s.extents_left_out},
       {"store", "retries", kCounter, "calls repeated", retries.retries},
       {"store", "given_up", kCounter, "reads given up after the outage timeout", retries.given_up},
+      {"store", "given_up_ahead", kCounter, "reads ahead given up early", retries.given_up_ahead},
       {"store", "waiting", kGauge, "calls that have waited for the store for a second or longer", retries.waiting},
   };
   if (s.cache_file) {
@@ -283,6 +289,9 @@ std::string Reporter::text() const {
   line("block cache", fmt::format("{} of {}, {} hits", format_bytes(s.block_cache_bytes), format_bytes(s.block_cache_capacity),
                                   percent(s.block_cache_hits, s.block_cache_hits + s.block_cache_misses)));
   if (s.cache_file) line("cache file", cache_file_text(*s.cache_file));
+  line("read-ahead", fmt::format("{} for {} readers, {} used, {} wasted, {} not used yet", format_bytes(s.read_ahead_bytes),
+                                 s.read_ahead_streams, format_bytes(s.read_ahead_used_bytes),
+                                 format_bytes(s.read_ahead_wasted_bytes), format_bytes(s.read_ahead_unused_bytes)));
   line("map cache", fmt::format("{} of {}, {} hits; {} of {} changed runs", format_bytes(s.map_cache_bytes),
                                 format_bytes(s.map_cache_capacity), percent(s.map_cache_hits, s.map_cache_hits + s.map_cache_misses),
                                 s.delta_runs, s.delta_runs_max));

@@ -98,7 +98,7 @@ std::optional<store::Md5CacheStats> Stack::md5_cache_stats() const {
 std::optional<std::uint64_t> Stack::connects() const {
   if (!s3_) return std::nullopt;
   std::uint64_t sum = 0;
-  for (auto lane : {s3::Lane::read, s3::Lane::upload, s3::Lane::meta}) sum += s3_->counters(lane).connects;
+  for (auto lane : {s3::Lane::read, s3::Lane::ahead, s3::Lane::upload, s3::Lane::meta}) sum += s3_->counters(lane).connects;
   return sum;
 }
 

@@ -35,9 +35,19 @@ DiskImpl::DiskImpl(Env env, volume::Volume& volume, const DiskOptions& options)
     : env_(env), volume_(volume), options_(options), started_(env.clock.monotonic_now()) {}
 
 DiskImpl::~DiskImpl() {
+  if (read_ahead_) read_ahead_->stop();
   stop_writing();
+  stop_reading_ahead();
   // The volume outlives its cache.
   if (cache_file_) volume_.pages().use(nullptr);
+}
+
+// What is being read ahead nobody will need any more, and nothing else needs the store.
+void DiskImpl::stop_reading_ahead() {
+  if (!read_ahead_) return;
+  read_ahead_->stop();
+  if (read_ahead_->busy() && options_.cancel_store) options_.cancel_store();
+  read_ahead_->join();
 }
 
 void DiskImpl::stop_writing() {
@@ -76,6 +86,10 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
                     std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),
                     kGenerationSegments * segment_bytes()};
   head_ = std::make_unique<Head>(env_, volume_.object().block_size(), limits, std::move(view), last_seq);
+  if (options_.read_ahead_bytes == 0) return;
+  read_ahead_ = std::make_unique<ReadAhead>(
+      env_, ReadAhead::Parts{*head_, volume_.pages(), *cache_, *source_},
+      ReadAheadOptions{options_.read_ahead_bytes, options_.read_ahead_trigger, options_.read_ahead_threads});
 }
 
 std::uint32_t DiskImpl::segment_bytes() const {
@@ -132,9 +146,13 @@ void DiskImpl::start_encoding() { writer_.encoder->start(); }
 
 Result<> DiskImpl::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {
   Gather gather(from, to, block_size(), out);
+  const ReadAhead::Reader reader = read_ahead_ ? read_ahead_->begins(from, to) : ReadAhead::Reader{};
+  FetchCounts met;
   volume::MaybeRoot root = head_->gather(gather);
   TRY(gather.add_tree(volume_.pages(), root));
-  return gather.finish(*cache_, *source_);
+  auto done = gather.finish(*cache_, *source_, &met);
+  if (read_ahead_) read_ahead_->ended(reader, from, to, met);
+  return done;
 }
 
 Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
@@ -235,6 +253,7 @@ void DiskImpl::upload_now() {
 }
 
 void DiskImpl::cancel() {
+  if (read_ahead_) read_ahead_->stop();
   if (head_) head_->stop();
   if (writer_.chain) writer_.chain->stop();
 }
@@ -254,8 +273,10 @@ Result<> DiskImpl::write_close(Seq all) {
 }
 
 Result<> DiskImpl::close(Duration drain) {
+  if (read_ahead_) read_ahead_->stop();
   if (std::exchange(closed_, true)) return {};
   auto closed = options_.read_only ? Result<>() : close_writer(drain);
+  stop_reading_ahead();
   if (cache_file_) cache_file_->close();
   return closed;
 }
@@ -324,6 +345,14 @@ Stats DiskImpl::stats() {
   out.block_cache_hits = blocks.hits;
   out.block_cache_misses = blocks.misses;
   if (cache_file_) out.cache_file = cache_file_->stats();
+  if (read_ahead_) {
+    const ReadAheadStats ahead = read_ahead_->stats();
+    out.read_ahead_bytes = ahead.bytes.loaded();
+    out.read_ahead_used_bytes = ahead.bytes.used;
+    out.read_ahead_wasted_bytes = ahead.bytes.wasted;
+    out.read_ahead_unused_bytes = ahead.bytes.unused;
+    out.read_ahead_streams = ahead.streams;
+  }
   volume::PageCacheStats pages = volume_.pages().stats();
   out.map_cache_bytes = pages.bytes;
   out.map_cache_capacity = pages.capacity;

@@ -6,6 +6,7 @@
 #include "cache/cache_file.h"
 #include "device/checkpointer.h"
 #include "device/disk.h"
+#include "device/read_ahead.h"
 #include "device/seen.h"
 
 namespace s3crate::device {
@@ -69,6 +70,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<std::uint64_t> seek_in(std::uint64_t offset, std::uint64_t end, bool hole);
   [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
+  void stop_reading_ahead();
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] std::uint32_t segment_bytes() const;
   struct Allocated {
@@ -93,6 +95,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<cache::ExtentCache> cache_;
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;
+  std::unique_ptr<ReadAhead> read_ahead_;  // may be null
   Generation opened_;  // of a reader
   Writer writer_;
   bool journal_writes_ = false;

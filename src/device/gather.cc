@@ -65,9 +65,12 @@ Gather::Gather(BlockIndex from, BlockIndex to, std::uint32_t block_size, Mutable
   CHECK(from < to && out.size() == (to - from) * block_size);
 }
 
-void Gather::zero(BlockIndex from, BlockIndex to) { std::memset(at(from), 0, (to - from) * block_size_); }
+void Gather::zero(BlockIndex from, BlockIndex to) {
+  if (!out_.empty()) std::memset(at(from), 0, (to - from) * block_size_);
+}
 
 void Gather::note_patch(BlockIndex block, const BlockData& data) {
+  if (out_.empty()) return;
   Patch patch{block, data.present, Bytes(data.data(), data.data() + block_size_)};
   patches_.push_back(std::move(patch));
 }
@@ -90,7 +93,7 @@ void Gather::add_blocks(const std::map<BlockIndex, BlockData>& blocks, const vol
       around_blocks(next, it->first);
       next = it->first.next();
       if (it->second.full) {
-        std::memcpy(at(it->first), it->second.data(), block_size_);
+        if (!out_.empty()) std::memcpy(at(it->first), it->second.data(), block_size_);
       } else {
         note_patch(it->first, it->second);
         leave(it->first, next);
@@ -134,7 +137,15 @@ Result<> Gather::add_tree(volume::PageLoader& pages, const volume::MaybeRoot& ro
   return {};
 }
 
-Result<> Gather::finish(cache::ExtentCache& cache, cache::ExtentSource& store) {
+std::vector<Run> Gather::stored_runs() const {
+  std::vector<Run> runs;
+  for (const Piece& piece : pieces_)
+    if (!piece.pending) runs.push_back(piece.run);
+  std::ranges::sort(runs, {}, &Run::block);
+  return runs;
+}
+
+Result<> Gather::finish(cache::ExtentCache& cache, cache::ExtentSource& store, FetchCounts* counts) {
   CHECK(rest_.empty());
   MixedSource source(store, block_size_);
   std::vector<ExtentRef> refs;
@@ -143,7 +154,7 @@ Result<> Gather::finish(cache::ExtentCache& cache, cache::ExtentSource& store) {
     refs.push_back(piece.run.extent);
     if (piece.pending) source.add(piece.run.extent, {*piece.pending, piece.key});
   }
-  auto extents = cache.fetch(refs, source);
+  auto extents = cache.fetch(refs, source, counts);
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     if (!extents[i]) return fail(extents[i].error());
     const Run& run = pieces_[i].run;

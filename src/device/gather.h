@@ -22,6 +22,9 @@ class Gather {
  public:
   // `out` is the memory of blocks [from, to).
   Gather(BlockIndex from, BlockIndex to, std::uint32_t block_size, MutableByteView out);
+  // Copies nothing: for stored_runs().
+  Gather(BlockIndex from, BlockIndex to, std::uint32_t block_size)
+      : from_(from), block_size_(block_size), rest_{{from, to}} {}
 
   void add_batch(const Batch& batch) { add_blocks(batch.blocks(), &batch.holes()); }
   void add_patches(const std::map<BlockIndex, BlockData>& patches) { add_blocks(patches, nullptr); }
@@ -31,7 +34,9 @@ class Gather {
   // What no layer in memory covered is read from the map's tree.
   [[nodiscard]] Result<> add_tree(volume::PageLoader& pages, const volume::MaybeRoot& root);
   // Reads the extents and lays the partial blocks over them.
-  [[nodiscard]] Result<> finish(cache::ExtentCache& cache, cache::ExtentSource& store);
+  [[nodiscard]] Result<> finish(cache::ExtentCache& cache, cache::ExtentSource& store, FetchCounts* counts = nullptr);
+  // Instead of finish(): the runs found whose extents come from the store, in order of their blocks.
+  [[nodiscard]] std::vector<volume::Run> stored_runs() const;
 
  private:
   struct Range {
@@ -56,7 +61,7 @@ class Gather {
 
   const BlockIndex from_;
   const std::uint32_t block_size_;
-  MutableByteView out_;
+  const MutableByteView out_;  // empty: nothing is copied
   std::vector<Range> rest_;  // not covered yet, in order
   std::vector<Piece> pieces_;
   std::vector<Patch> patches_;  // newest first

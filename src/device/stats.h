@@ -39,6 +39,8 @@ struct Stats {
   std::uint64_t journal_used = 0, journal_capacity = 0, journal_syncs = 0, journal_failed_syncs = 0, journal_bytes = 0;
   std::uint64_t block_cache_bytes = 0, block_cache_capacity = 0, block_cache_hits = 0, block_cache_misses = 0;
   std::optional<cache::CacheFileStats> cache_file;       // if one was asked for
+  std::uint64_t read_ahead_bytes = 0, read_ahead_used_bytes = 0, read_ahead_wasted_bytes = 0;  // of extents brought for readers to come
+  std::uint64_t read_ahead_unused_bytes = 0, read_ahead_streams = 0;                           // now
   std::uint64_t map_cache_bytes = 0, map_cache_capacity = 0, map_cache_hits = 0, map_cache_misses = 0;
   std::uint64_t delta_runs = 0, delta_runs_max = 0;
   std::uint64_t batches = 0, extents = 0, patches = 0;

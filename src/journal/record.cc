@@ -2,6 +2,7 @@
 #include "journal/record.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace s3crate::journal {
 
@@ -33,7 +34,8 @@ Result<> RecordFile::read_extent(std::uint32_t offset, MutableByteView out) cons
     place = place_;
   }
   if (content) {
-    std::copy_n(content->extents.begin() + offset, out.size(), out.begin());
+    const ByteView extent = ByteView(content->extents).subspan(offset, out.size());
+    std::memcpy(out.data(), extent.data(), out.size());
     return {};
   }
   return file_->read_at(place.extents_offset + offset, out);

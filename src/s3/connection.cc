@@ -177,7 +177,7 @@ void Connection::Impl::set_constants(const HttpOptions& options, Lane lane) {
   set(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
   set(easy, CURLOPT_CLOSESOCKETDATA, this);
   if (lane == Lane::upload) set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
-  if (lane == Lane::read) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
+  if (lane == Lane::read || lane == Lane::ahead) set(easy, CURLOPT_BUFFERSIZE, kReadBuffer);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
   set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(easy, CURLOPT_LOW_SPEED_TIME, milliseconds(options.stall_timeout) / 1000);
@@ -290,8 +290,8 @@ bool Connection::Impl::store(ByteView data) {
   too_long_ = data.size() > max - answer_.body_size;
   if (too_long_) return false;
   if (direct) {
-    std::ranges::copy(data,
-                      request_->into.begin() + static_cast<std::ptrdiff_t>(answer_.body_size));
+    if (!data.empty())
+      std::memcpy(request_->into.data() + answer_.body_size, data.data(), data.size());
   } else {
     append(answer_.body, data);
   }

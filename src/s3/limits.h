@@ -19,8 +19,8 @@
 namespace s3crate::s3 {
 
 // Requests of one lane never wait for those of another.
-enum class Lane { read, upload, meta };
-inline constexpr std::size_t kLanes = 3;
+enum class Lane { read, upload, meta, ahead };
+inline constexpr std::size_t kLanes = 4;
 
 struct LaneLimits {
   int min = 2;    // at least 1

@@ -349,6 +349,16 @@ Result<Bytes> S3Store::get(const std::string& name, std::uint64_t max_size) {
 }
 
 Result<> S3Store::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
+  return get_range(Lane::read, name, offset, out);
+}
+
+Result<> S3Store::get_range_ahead(const std::string& name, std::uint64_t offset,
+                                  MutableByteView out) {
+  return get_range(Lane::ahead, name, offset, out);
+}
+
+Result<> S3Store::get_range(Lane lane, const std::string& name, std::uint64_t offset,
+                            MutableByteView out) {
   TRY(store::check_name(name));
   CHECK(!out.empty());
   const std::uint64_t last = offset + (out.size() - 1);
@@ -357,7 +367,7 @@ Result<> S3Store::get_range(const std::string& name, std::uint64_t offset, Mutab
     auto info = TRY(head(name));
     return store::too_short(name, info.size, offset, out.size());
   }
-  Call call{.verb = Verb::get_range, .lane = Lane::read, .method = "GET", .name = name};
+  Call call{.verb = Verb::get_range, .lane = lane, .method = "GET", .name = name};
   call.headers.push_back({"Range", fmt::format("bytes={}-{}", offset, last)});
   call.wanted = 206;
   call.into = out;

@@ -51,9 +51,10 @@ struct S3Options {
 
   std::uint64_t upload_rate = 0;  // bytes per second, all threads together; 0: no limit
   std::uint64_t download_rate = 0;
-  // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE).
+  // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE), ahead (GET of
+  // what nobody waits for yet).
   std::array<LaneLimits, kLanes> lanes = {LaneLimits{4, 64, 16}, LaneLimits{2, 32, 8},
-                                          LaneLimits{2, 16, 4}};
+                                          LaneLimits{2, 16, 4}, LaneLimits{2, 64, 16}};
   Duration connect_timeout = std::chrono::seconds(10);  // over 0
   Duration stall_timeout = std::chrono::seconds(30);    // without a byte; at least 1 s
   // The longest that the store may ask us to stay away with one answer.
@@ -71,6 +72,8 @@ class S3Store final : public store::ObjectStore {
   [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
   [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
                                    MutableByteView out) override;
+  [[nodiscard]] Result<> get_range_ahead(const std::string& name, std::uint64_t offset,
+                                         MutableByteView out) override;
   [[nodiscard]] Result<store::ObjectInfo> head(const std::string& name) override;
   [[nodiscard]] Result<store::ListPage> list(const std::string& prefix,
                                              const std::string& start_after,
@@ -113,6 +116,8 @@ class S3Store final : public store::ObjectStore {
   [[nodiscard]] std::string place(const Call& call) const;
   // An answer with a status that the call wants.
   [[nodiscard]] Result<HttpAnswer> ask(const Call& call);
+  [[nodiscard]] Result<> get_range(Lane lane, const std::string& name, std::uint64_t offset,
+                                   MutableByteView out);
   [[nodiscard]] Result<HttpAnswer> try_once(const Call& call, Signed& how);
   [[nodiscard]] Result<HttpRequest> sign(const Call& call, Signed& how);
   void heed(const HttpAnswer& answer);

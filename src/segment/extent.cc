@@ -67,8 +67,8 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:
       if (reader.rest().size() != head.raw_length) break;
-      raw.assign(reader.rest().begin(), reader.rest().end());
-      return raw;
+      plain.erase(plain.begin(), plain.end() - head.raw_length);
+      return plain;
     case compress::Codec::zstd:
       TRY(compress::decompress(compress::Codec::zstd, reader.rest(), head.raw_length, raw));
       return raw;

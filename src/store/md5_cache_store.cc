@@ -217,18 +217,23 @@ void Md5CacheStore::note_found(const std::string& name, bool doubted) {
   if (lost_.erase(name) > 0 || doubted) lost_in_a_row_ = 0;
 }
 
+template <typename Call>
+Result<> Md5CacheStore::believe_range(const std::string& name, std::uint64_t offset, MutableByteView out, Call call) {
+  return believe(
+      name, call,
+      [&](const Content& content, const Result<>& result) {
+        if (!content.size) return true;
+        if (covers(*content.size, offset, out.size()) != result.has_value()) return false;
+        const bool whole = offset == 0 && *content.size == out.size();
+        return !result || !whole || same_md5(content.md5, out);
+      });
+}
+
 Result<> Md5CacheStore::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
   const MonotonicTime give_up = clock_.monotonic_now() + options_.time;
   bool doubted = false;
   for (Duration delay = kDelayMin;; delay = std::min(delay * 2, kDelayMax)) {
-    auto done = believe(
-        name, [&] { return inner_.get_range(name, offset, out); },
-        [&](const Content& content, const Result<>& result) {
-          if (!content.size) return true;
-          if (covers(*content.size, offset, out.size()) != result.has_value()) return false;
-          const bool whole = offset == 0 && *content.size == out.size();
-          return !result || !whole || same_md5(content.md5, out);
-        });
+    auto done = believe_range(name, offset, out, [&] { return inner_.get_range(name, offset, out); });
     if (!is(done, Code::kNotFound)) {
       if (done) note_found(name, doubted);
       return done;
@@ -236,6 +241,11 @@ Result<> Md5CacheStore::get_range(const std::string& name, std::uint64_t offset,
     doubted = true;
     if (!may_come(name, give_up, delay)) return done;
   }
+}
+
+// Nobody waits for it yet, so a 404 is not doubted for long; who needs it asks again.
+Result<> Md5CacheStore::get_range_ahead(const std::string& name, std::uint64_t offset, MutableByteView out) {
+  return believe_range(name, offset, out, [&] { return inner_.get_range_ahead(name, offset, out); });
 }
 
 Result<ObjectInfo> Md5CacheStore::head(const std::string& name) {

@@ -67,6 +67,8 @@ class Md5CacheStore final : public ObjectStore {
   [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
   [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
                                    MutableByteView out) override;
+  [[nodiscard]] Result<> get_range_ahead(const std::string& name, std::uint64_t offset,
+                                         MutableByteView out) override;
   [[nodiscard]] Result<ObjectInfo> head(const std::string& name) override;
   [[nodiscard]] Result<ListPage> list(const std::string& prefix, const std::string& start_after,
                                       std::size_t max_keys) override;
@@ -103,6 +105,8 @@ class Md5CacheStore final : public ObjectStore {
 
   template <typename Call, typename Agrees>
   auto believe(const std::string& name, Call call, Agrees agrees) -> decltype(call());
+  template <typename Call>
+  [[nodiscard]] Result<> believe_range(const std::string& name, std::uint64_t offset, MutableByteView out, Call call);
   // After a 404: waits, unless the object is known to be lost. Whether to ask again.
   [[nodiscard]] bool may_come(const std::string& name, MonotonicTime give_up, Duration delay);
   void note_found(const std::string& name, bool doubted);

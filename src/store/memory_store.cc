@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "store/memory_store.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "store/arguments.h"
 
@@ -39,7 +39,7 @@ Result<> MemoryStore::get_range(const std::string& name, std::uint64_t offset,
   if (!covers(object->size(), offset, out.size())) {
     return too_short(name, object->size(), offset, out.size());
   }
-  std::copy_n(object->begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  if (!out.empty()) std::memcpy(out.data(), object->data() + offset, out.size());
   return {};
 }
 

@@ -77,6 +77,13 @@ Result<> MeteredStore::get_range(const std::string& name, std::uint64_t offset,
       [&](const auto&) { return out.size(); });
 }
 
+Result<> MeteredStore::get_range_ahead(const std::string& name, std::uint64_t offset,
+                                       MutableByteView out) {
+  return measure(
+      Verb::get_range, [&] { return inner_.get_range_ahead(name, offset, out); },
+      [&](const auto&) { return out.size(); });
+}
+
 Result<ObjectInfo> MeteredStore::head(const std::string& name) {
   return measure(
       Verb::head, [&] { return inner_.head(name); }, [](const auto&) { return 0; });

@@ -51,6 +51,8 @@ class MeteredStore final : public ObjectStore {
   [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
   [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
                                    MutableByteView out) override;
+  [[nodiscard]] Result<> get_range_ahead(const std::string& name, std::uint64_t offset,
+                                         MutableByteView out) override;
   [[nodiscard]] Result<ObjectInfo> head(const std::string& name) override;
   [[nodiscard]] Result<ListPage> list(const std::string& prefix, const std::string& start_after,
                                       std::size_t max_keys) override;

@@ -53,6 +53,11 @@ class ObjectStore {
   // Exactly out.size() (> 0) bytes at `offset`. kNotFound; a shorter object is kCorrupt; never a partial result.
   [[nodiscard]] virtual Result<> get_range(const std::string& name, std::uint64_t offset,
                                            MutableByteView out) = 0;
+  // The same for a reader that nobody waits for yet: where there are but so many places, it takes none of get_range()'s, and
+  // where calls are repeated, it gives up early.
+  [[nodiscard]] virtual Result<> get_range_ahead(const std::string& name, std::uint64_t offset, MutableByteView out) {
+    return get_range(name, offset, out);
+  }
 
   // kNotFound.
   [[nodiscard]] virtual Result<ObjectInfo> head(const std::string& name) = 0;

@@ -101,9 +101,15 @@ Result<> RetryStore::wait(Place call, const Error& why, Duration delay) {
   return {};
 }
 
+std::optional<Duration> RetryStore::limit_of(Patience patience) const {
+  if (patience == Patience::of_puts) return options_.put_timeout;
+  const bool ahead = patience == Patience::of_reads_ahead;
+  return ahead ? std::min(options_.ahead_timeout, options_.outage_timeout) : options_.outage_timeout;
+}
+
 template <typename Call>
 auto RetryStore::retry(Patience patience, Call call) -> decltype(call()) {
-  const Entry entry(*this, patience == Patience::of_reads ? options_.outage_timeout : options_.put_timeout);
+  const Entry entry(*this, limit_of(patience));
   int corrupt_left = caps().local ? 0 : options_.corrupt_retries_max;
   Duration delay = options_.delay_min;
   for (;;) {
@@ -114,7 +120,7 @@ auto RetryStore::retry(Patience patience, Call call) -> decltype(call()) {
     }
     if (clock_.monotonic_now() >= entry.deadline) {
       MutexLock lock(mu_);
-      ++stats_.given_up;
+      ++(patience == Patience::of_reads_ahead ? stats_.given_up_ahead : stats_.given_up);
       return result;
     }
     delay = next_delay(delay);
@@ -133,6 +139,11 @@ Result<Bytes> RetryStore::get(const std::string& name, std::uint64_t max_size) {
 
 Result<> RetryStore::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
   return retry(Patience::of_reads, [&] { return inner_.get_range(name, offset, out); });
+}
+
+Result<> RetryStore::get_range_ahead(const std::string& name, std::uint64_t offset,
+                                     MutableByteView out) {
+  return retry(Patience::of_reads_ahead, [&] { return inner_.get_range_ahead(name, offset, out); });
 }
 
 Result<ObjectInfo> RetryStore::head(const std::string& name) {

@@ -2,8 +2,9 @@
 // RetryStore: turns an outage into a stall. What the store below answers with kTransient is asked
 // again, after waits that grow from delay_min towards delay_max with decorrelated jitter: reads
 // until outage_timeout has passed since the call began, puts and removes without limit (unless a short
-// command sets one), because giving one up would leave its outcome unknown. An answer over the network that is kCorrupt is
-// asked for again a few times; a local one is the truth.
+// command sets one), because giving one up would leave its outcome unknown; reads ahead until
+// ahead_timeout, because somebody may come to wait for one of them, and has patience of his own. An answer
+// over the network that is kCorrupt is asked for again a few times; a local one is the truth.
 //
 // All calls together have a budget of repetitions (as the AWS SDKs have, though there a call fails that finds it used
 // up, and here it waits longer): one for each call that is answered, budget_per_second besides, and up to
@@ -30,6 +31,7 @@ struct RetryOptions {
   Duration delay_min = std::chrono::milliseconds(5);
   Duration delay_max = std::chrono::seconds(10);
   Duration outage_timeout = std::chrono::minutes(10);
+  Duration ahead_timeout = std::chrono::seconds(1);
   std::optional<Duration> put_timeout = {};  // of puts and removes as well
   int corrupt_retries_max = 2;
   int budget_burst = 100;      // over 0
@@ -39,6 +41,7 @@ struct RetryOptions {
 struct RetryStats {
   std::uint64_t retries = 0;   // calls repeated, ever
   std::uint64_t given_up = 0;  // reads that outage_timeout ended
+  std::uint64_t given_up_ahead = 0;  // reads ahead that ahead_timeout ended: nobody heard of them
   std::uint64_t waiting = 0;   // calls that have gone on in vain for kTroubleAfter or longer
 };
 
@@ -69,6 +72,8 @@ class RetryStore final : public ObjectStore {
   [[nodiscard]] Result<Bytes> get(const std::string& name, std::uint64_t max_size) override;
   [[nodiscard]] Result<> get_range(const std::string& name, std::uint64_t offset,
                                    MutableByteView out) override;
+  [[nodiscard]] Result<> get_range_ahead(const std::string& name, std::uint64_t offset,
+                                         MutableByteView out) override;
   [[nodiscard]] Result<ObjectInfo> head(const std::string& name) override;
   [[nodiscard]] Result<ListPage> list(const std::string& prefix, const std::string& start_after,
                                       std::size_t max_keys) override;
@@ -78,13 +83,14 @@ class RetryStore final : public ObjectStore {
   [[nodiscard]] std::string describe() const override { return inner_.describe(); }
 
  private:
-  enum class Patience { of_reads, of_puts };
+  enum class Patience { of_reads, of_reads_ahead, of_puts };
   struct UnderWay {
     MonotonicTime since, deadline;
     std::string why;
   };
   using Place = std::list<UnderWay>::iterator;
   class Entry;
+  [[nodiscard]] std::optional<Duration> limit_of(Patience patience) const;
   template <typename Call>
   auto retry(Patience patience, Call call) -> decltype(call());
   [[nodiscard]] Duration next_delay(Duration last);

@@ -57,7 +57,7 @@ flipped = faults.get("corrupt", 0)
 met = sum(n for name, n in faults.items() if name not in ("tail", "corrupt"))
 print(f"{met} faults that fail a request: {errors} errors, {store['retries']} retries; {flipped} flipped bytes")
 assert min(faults.get(name, 0) for name in ("slow_down", "lost_reply", "reset")) > 0, faults
-assert met <= errors <= met + flipped and met <= store["retries"] and store["given_up"] == 0
+assert met <= errors <= met + flipped and met <= store["retries"] + store["given_up_ahead"] and store["given_up"] == 0
 END
 }
 

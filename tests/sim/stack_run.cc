@@ -43,7 +43,7 @@ std::string StackTotals::to_string() const {
                      old_generations, failed_closes, excused, decisions, faults.to_string());
 }
 
-StackRun::StackRun(std::uint64_t seed)
+StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
     : seed_(seed),
       dice_(seed),
       faults_(throw_faults(dice_)),
@@ -52,6 +52,7 @@ StackRun::StackRun(std::uint64_t seed)
       options_(throw_options(dice_)),
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
       model_(throw_format(Dice(seed + 1)).disk_bytes) {
+  if (read_ahead == ReadAhead::maybe) throw_read_ahead(options_, Dice(seed + 3));
   if (seed % 4 != 3) return;
   // Long ways from one checkpoint to the next, so that commits repeat much.
   options_.checkpoint_runs = options_.checkpoint_commits = 10'000;
@@ -111,6 +112,13 @@ device::DiskOptions StackRun::throw_options(Dice& dice) {
   options.delta_runs_max = dice.between(100, 300);
   options.page_bytes = static_cast<std::uint32_t>(dice.between(400, 6000));
   return options;
+}
+
+void StackRun::throw_read_ahead(device::DiskOptions& options, Dice dice) {
+  if (dice.percent(30)) return;
+  options.read_ahead_bytes = dice.between(4 << 10, 256 << 10);
+  options.read_ahead_trigger = dice.between(1, 3);
+  options.read_ahead_threads = static_cast<std::uint32_t>(dice.between(1, 3));
 }
 
 void StackRun::use_faults(bool on) {

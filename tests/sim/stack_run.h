@@ -23,7 +23,9 @@ class StackRun {
  public:
   static constexpr std::uint64_t kOperations = 200;
 
-  explicit StackRun(std::uint64_t seed);
+  enum class ReadAhead { no, maybe };
+
+  explicit StackRun(std::uint64_t seed, ReadAhead read_ahead = ReadAhead::maybe);
   // Failures are those of the current test.
   void run();
   [[nodiscard]] const StackTotals& totals() const { return totals_; }
@@ -38,6 +40,7 @@ class StackRun {
   };
   static Faults throw_faults(Dice& dice);
   static device::DiskOptions throw_options(Dice& dice);
+  static void throw_read_ahead(device::DiskOptions& options, Dice dice);
   void use_faults(bool on);
   // With S3CRATE_STACK_LOG set every operation is printed, after the I/O step and the newest write's number.
   void log(const std::string& line);

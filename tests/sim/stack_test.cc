@@ -50,13 +50,13 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Stack, testing::Range(std::uint64_t{0}, kCases))
 // An append that failed for want of room left its record on the disk; replay found it after the batch that began its segment was
 // stored and gone from the journal. Since then every record names all segments that it uses.
 TEST(StackSeed, RecordOfAFailedAppendIsWholeByItself) {
-  StackRun run(1836290369);
+  StackRun run(1836290369, StackRun::ReadAhead::no);
   run.run();
 }
 
 // A store that showed an object late, for five seconds, had an acknowledged partial write dropped as lost with it.
 TEST(StackSeed, PartialWriteOutlivesAStaleMiss) {
-  StackRun run(1462807276);
+  StackRun run(1462807276, StackRun::ReadAhead::no);
   run.run();
 }
 

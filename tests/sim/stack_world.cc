@@ -66,6 +66,7 @@ device::DiskOptions small_options() {
   options.map_cache_bytes = 16 << 10;
   options.cache_file_chunk_bytes = 24 << 10;
   options.cache_file_bytes = 4096 + 10 * options.cache_file_chunk_bytes;
+  options.read_ahead_bytes = 0;
   options.segment_bytes = 32 << 10;
   options.checkpoint_runs = 20;
   options.delta_runs_max = 150;

@@ -161,7 +161,10 @@ TEST_F(S3StoreTest, ARangeIsExactlyTheOneAskedForOrNoAnswer) {
   for (const char* name : {"whole", "elsewhere", "silent", "short", "liar", "long", "beyond"}) {
     Bytes out(4);
     EXPECT_TRUE(is(store_->get_range(name, 10, out), Code::kCorrupt)) << name;
+    EXPECT_TRUE(is(store_->get_range_ahead(name, 10, out), Code::kCorrupt)) << name;
   }
+  EXPECT_EQ(store_->counters(s3::Lane::read).requests, 9u);
+  EXPECT_EQ(store_->counters(s3::Lane::ahead).requests, 7u) << "reads ahead have places of their own";
 }
 
 TEST_F(S3StoreTest, AnObjectWithoutALengthIsCorrupt) {

@@ -38,8 +38,11 @@ class StoreContract : public ::testing::TestWithParam<StoreFactory> {
     return data ? std::string(as_chars(*data)) : std::string(code_name(data.error().code()));
   }
   std::string get_range(const std::string& name, std::uint64_t offset, std::size_t length) {
-    Bytes out(length, '?');
+    Bytes out(length, '?'), ahead(length, '?');
     auto done = store().get_range(name, offset, out);
+    auto done_ahead = store().get_range_ahead(name, offset, ahead);
+    EXPECT_EQ(done.has_value(), done_ahead.has_value());
+    EXPECT_TRUE(done ? out == ahead : is(done_ahead, done.error().code()));
     return done ? std::string(as_chars(out)) : std::string(code_name(done.error().code()));
   }
   // All pages, glued together.

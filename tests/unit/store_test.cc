@@ -190,6 +190,19 @@ TEST_F(RetryTest, AReadGivesUpAtTheTimeoutAndTheErrorIsNotSticky) {
   EXPECT_TRUE(retry_.get("object", 10));
 }
 
+TEST_F(RetryTest, WhatIsReadAheadGivesUpEarly) {
+  faults_.set_away(true);
+  Duration start = clock_.now();
+  Bytes out(1);
+  EXPECT_TRUE(is(retry_.get_range_ahead("object", 0, out), Code::kTransient));
+  EXPECT_EQ(clock_.now() - start, 1s);
+  EXPECT_GT(retry_.stats().retries, 3u);
+  EXPECT_EQ(retry_.stats().given_up, 0u) << "somebody who waits for it has not given up";
+  EXPECT_EQ(retry_.stats().given_up_ahead, 1u);
+  faults_.set_away(false);
+  EXPECT_TRUE(retry_.get_range_ahead("object", 0, out));
+}
+
 TEST_F(RetryTest, APutNeverGivesUp) {
   fail_calls(5000, Code::kTransient);
   Duration start = clock_.now();

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/read_ahead.h"
+
+#include <algorithm>
+#include <new>
+#include <set>
+
+namespace s3crate::device {
+
+using cache::ExtentRef;
+using volume::Run;
+
+namespace {
+
+ReadStreamsOptions streams_options(std::uint64_t window_bytes, std::uint64_t total_bytes,
+                                   std::uint64_t trigger, std::uint64_t block_size,
+                                   BlockIndex end) {
+  ReadStreamsOptions options;
+  options.trigger = trigger;
+  options.window_max = std::max<std::uint64_t>(window_bytes / block_size, 1);
+  options.window_min =
+      std::clamp<std::uint64_t>(ReadAhead::kWindowMin / block_size, 1, options.window_max);
+  options.total_max = std::max<std::uint64_t>(total_bytes / block_size, 1);
+  options.disk_end = end;
+  return options;
+}
+
+}  // namespace
+
+ReadAhead::ReadAhead(Env env, Parts parts, const ReadAheadOptions& options)
+    : env_(env),
+      parts_(parts),
+      block_size_(parts.head.block_size()),
+      window_max_(std::min(options.window_bytes, parts.cache.ahead_max())),
+      changed_(env.executor.cond_var()),
+      streams_(streams_options(window_max_, parts.cache.ahead_max(), options.trigger, block_size_,
+                               disk_end())),
+      credit_base_(static_cast<std::int64_t>(kCreditMin)) {
+  for (std::uint32_t i = 0; i < options.threads; ++i)
+    workers_.push_back(env.executor.spawn("read-ahead", [this] { work(); }));
+}
+
+ReadAhead::~ReadAhead() {
+  stop();
+  join();
+}
+
+void ReadAhead::stop() {
+  MutexLock lock(mu_);
+  stopped_ = true;
+  pieces_.clear();
+  waiting_.clear();
+  changed_->notify_all();
+}
+
+bool ReadAhead::busy() const {
+  MutexLock lock(mu_);
+  return !running_.empty();
+}
+
+void ReadAhead::join() { workers_.clear(); }
+
+ReadAheadStats ReadAhead::stats() const {
+  ReadAheadStats stats{parts_.cache.loaded_ahead(), 0};
+  MutexLock lock(mu_);
+  stats.streams = streams_.active(env_.clock.monotonic_now());
+  return stats;
+}
+
+// ---- Around reads ------------------------------------------------------------------------------
+
+ReadAhead::Reader ReadAhead::begins(BlockIndex from, BlockIndex to) {
+  const MonotonicTime now = env_.clock.monotonic_now();
+  const LoadedAhead ahead = parts_.cache.loaded_ahead();
+  MutexLock lock(mu_);
+  streams_.disk_ends_at(disk_end());
+  Reader reader{streams_.note(from, to, now), false};
+  if (reader.stream == 0) return reader;
+  reader.was_ahead = streams_.is_ahead(reader.stream, from, to);
+  pump(reader.stream, ahead);
+  return reader;
+}
+
+void ReadAhead::ended(Reader reader, BlockIndex from, BlockIndex to, const FetchCounts& met) {
+  if (met.missed + met.awaited == 0) return;
+  const MonotonicTime now = env_.clock.monotonic_now();
+  const LoadedAhead ahead = parts_.cache.loaded_ahead();
+  MutexLock lock(mu_);
+  if (met.missed > 0) missed_bytes_ += (to - from) * block_size_;
+  if (reader.stream == 0) return;
+  // What should be there and is neither there nor on its way was lost.
+  if (reader.was_ahead && met.missed > 0 && met.awaited == 0 && !is_coming(from, to))
+    streams_.shrink(reader.stream);
+  else
+    streams_.grow(reader.stream, now);
+  pump(reader.stream, ahead);
+}
+
+bool ReadAhead::is_coming(BlockIndex from, BlockIndex to) const {
+  const auto overlaps = [&](const ReadStreams::Piece& piece) {
+    return piece.from < to && from < piece.to;
+  };
+  return std::ranges::any_of(pieces_, overlaps) ||
+         std::ranges::any_of(waiting_, overlaps, &Load::piece) ||
+         std::ranges::any_of(running_, overlaps, &Load::piece);
+}
+
+// In bytes.
+std::uint64_t ReadAhead::credit(const LoadedAhead& ahead) {
+  const auto earned = static_cast<std::int64_t>(ahead.used + missed_bytes_ / 64);
+  const auto spent = static_cast<std::int64_t>(ahead.wasted + ahead.unused + planned_bytes_);
+  const auto most = static_cast<std::int64_t>(std::max(kCreditWindows * window_max_, kCreditMin));
+  const std::int64_t now = credit_base_ + earned - spent;
+  if (now > most) credit_base_ -= now - most;
+  return static_cast<std::uint64_t>(std::clamp<std::int64_t>(now, 0, most));
+}
+
+// The stream's next piece, if it is time for one.
+void ReadAhead::pump(ReadStreams::Id stream, const LoadedAhead& ahead) {
+  if (stopped_) return;
+  const auto piece = streams_.take(stream, std::max<std::uint64_t>(get_bytes_ / block_size_, 1),
+                                   credit(ahead) / block_size_, env_.clock.monotonic_now());
+  if (!piece) return;
+  planned_bytes_ += (piece->to - piece->from) * block_size_;
+  pieces_.push_back(*piece);
+  changed_->notify_one();
+}
+
+// ---- Workers -----------------------------------------------------------------------------------
+
+bool ReadAhead::may_load() const {
+  return !waiting_.empty() &&
+         (running_.empty() || running_bytes_ + waiting_.front().bytes <= kRunningMax);
+}
+
+void ReadAhead::work() {
+  for (;;) {
+    std::optional<ReadStreams::Piece> piece;
+    std::list<Load>::iterator load;
+    {
+      MutexLock lock(mu_);
+      while (!stopped_ && pieces_.empty() && !may_load()) changed_->wait(mu_);
+      if (stopped_) return;
+      if (!pieces_.empty()) {
+        piece = pieces_.front();
+        pieces_.pop_front();
+      } else {
+        load = waiting_.begin();
+        running_.splice(running_.end(), waiting_, load);
+        running_bytes_ += load->bytes;
+      }
+    }
+    if (piece)
+      look_up(*piece);
+    else
+      this->load(load);
+  }
+}
+
+// The runs of [from, to) whose extents have to come from the store, in order of their blocks, each
+// extent once.
+std::vector<Run> ReadAhead::absent_runs(BlockIndex from, BlockIndex to) {
+  Gather gather(from, to, static_cast<std::uint32_t>(block_size_));
+  const volume::MaybeRoot root = parts_.head.gather(gather);
+  if (!gather.add_tree(parts_.pages, root)) return {};  // whoever reads there will hear of it
+  std::vector<Run> runs = gather.stored_runs();
+  std::set<std::pair<segment::ObjectKey, std::uint32_t>> seen;
+  std::erase_if(runs, [&](const Run& run) {
+    return !seen.emplace(run.extent.object, run.extent.number).second;
+  });
+  std::vector<ExtentRef> refs;
+  refs.reserve(runs.size());
+  for (const Run& run : runs) refs.push_back(run.extent);
+  const std::vector<bool> absent = parts_.cache.absent(refs);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    if (absent[i]) runs[kept++] = runs[i];
+  runs.resize(kept);
+  return runs;
+}
+
+std::uint64_t ReadAhead::bytes_of(const Run& run) const {
+  return (run.first + run.count) * block_size_;
+}
+
+// Drops what is too much for one piece, or would be better off in the next. Where the piece ends
+// then.
+BlockIndex ReadAhead::trim(std::vector<Run>& runs, std::uint64_t bytes_max, BlockIndex end) const {
+  std::uint64_t bytes = 0;
+  std::size_t gets = 1;
+  for (std::size_t i = 0; i < runs.size(); bytes += bytes_of(runs[i++])) {
+    if (i == 0) continue;
+    const ExtentRef &last = runs[i - 1].extent, &next = runs[i].extent;
+    const bool other = next.object != last.object;
+    gets += other || next.offset != last.offset + last.length;
+    if (bytes + bytes_of(runs[i]) <= bytes_max && gets <= kGetsOfPiece &&
+        !(other && bytes >= bytes_max / 2))
+      continue;
+    end = runs[i].block;
+    runs.resize(i);
+  }
+  return end;
+}
+
+// One Load for each GET, in the order in which they will be wanted.
+std::list<ReadAhead::Load> ReadAhead::cut(const ReadStreams::Piece& piece,
+                                          std::vector<Run> runs) const {
+  std::ranges::sort(runs, cache::by_place, &Run::extent);
+  std::vector<ExtentRef> refs;
+  for (const Run& run : runs) refs.push_back(run.extent);
+  std::list<Load> loads;
+  for (std::size_t done = 0; done < runs.size();) {
+    Load load;
+    load.piece = piece;
+    load.first = runs[done].block;
+    for (std::size_t n = cache::StoreExtentSource::in_one_get(std::span(refs).subspan(done)); n > 0;
+         --n, ++done) {
+      load.first = std::min(load.first, runs[done].block);
+      load.bytes += bytes_of(runs[done]);
+      load.extents.push_back({refs[done], bytes_of(runs[done])});
+    }
+    loads.push_back(std::move(load));
+  }
+  loads.sort([](const Load& a, const Load& b) { return a.first < b.first; });
+  return loads;
+}
+
+// Holes and what is in the cache already are passed over, as far as the largest window goes.
+void ReadAhead::look_up(ReadStreams::Piece piece) {
+  const std::uint64_t bytes_max = (piece.to - piece.from) * block_size_;
+  const BlockIndex last =
+      std::min(disk_end(), std::max(piece.to, piece.from + window_max_ / block_size_));
+  std::vector<Run> runs = absent_runs(piece.from, piece.to);
+  while (runs.empty() && piece.to < last) {
+    const BlockIndex at = piece.to;
+    piece.to = std::min(last, at + (at - piece.from));
+    runs = absent_runs(at, piece.to);
+  }
+  piece.to = trim(runs, bytes_max, piece.to);
+  std::list<Load> loads = cut(piece, std::move(runs));
+
+  const LoadedAhead ahead = parts_.cache.loaded_ahead();
+  MutexLock lock(mu_);
+  planned_bytes_ -= bytes_max;
+  streams_.planned(piece.stream, piece.to);
+  if (stopped_) return;
+  for (const Load& load : loads) planned_bytes_ += load.bytes;
+  waiting_.splice(waiting_.end(), loads);
+  changed_->notify_all();
+  pump(piece.stream, ahead);
+}
+
+void ReadAhead::load(std::list<Load>::iterator load) {
+  const MonotonicTime start = env_.clock.monotonic_now();
+  bool any = false;
+  try {
+    any = parts_.cache.load_ahead(load->extents, parts_.source);
+  } catch (const std::bad_alloc&) {
+    // There is no memory for what nobody asked for.
+  }
+  const Duration took = env_.clock.monotonic_now() - start;
+  const LoadedAhead ahead = parts_.cache.loaded_ahead();
+  MutexLock lock(mu_);
+  if (any) judge(load->bytes, took);
+  planned_bytes_ -= load->bytes;
+  running_bytes_ -= load->bytes;
+  changed_->notify_one();
+  const ReadStreams::Id stream = load->piece.stream;
+  running_.erase(load);
+  pump(stream, ahead);
+}
+
+// Adapts the size of GETs to how long they take.
+void ReadAhead::judge(std::uint64_t bytes, Duration took) {
+  fastest_ =
+      fastest_ == Duration::max() || took < fastest_ ? took : fastest_ + (took - fastest_) / 64;
+  const Duration over = took - fastest_;
+  if (over > kGetTime)
+    get_bytes_ = std::max(std::min(get_bytes_, bytes) / 2, kGetMin);
+  else if (over < kGetTime / 4 && bytes >= get_bytes_ / 2)
+    get_bytes_ = std::min(get_bytes_ * 2, kGetMax);
+}
+
+}  // namespace s3crate::device
