@@ -82,6 +82,11 @@ Result<> Checkpointer::pause(Duration how_long) {
   return {};
 }
 
+bool Checkpointer::stopped() {
+  MutexLock lock(head_.mutex());
+  return head_.stopped_locked();
+}
+
 void Checkpointer::run() {
   while (wait_until_due()) {
     Head::Changes changes = head_.begin_checkpoint();
@@ -114,6 +119,7 @@ Result<std::vector<volume::Event>> Checkpointer::events(Generation as_of) {
   std::vector<volume::Event> out;
   const Generation to = seen.empty() ? as_of : Generation(seen.front().entry.generation.value - 1);
   for (Generation at = state_.ref.as_of.next(); at <= to; at = at.next()) {
+    if (stopped()) return fail(Code::kCancelled, "the disk is closing");
     auto commit = volume_.load_commit(at);
     if (commit) out.push_back(volume::event_of(*commit));
     else if (!is(commit, Code::kCorrupt) && !is(commit, Code::kNotFound)) return fail(commit.error());
@@ -127,7 +133,8 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
   volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
                              .ring = keys->ring(), .page_key = keys->page_sealing_key(),
                              .new_id = [this] { return chain_.new_object_id(); },
-                             .page_bytes = options_.page_bytes});
+                             .page_bytes = options_.page_bytes,
+                             .stopped = [this] { return stopped(); }});
   std::vector<volume::Run> carried;
   volume::Companions companions = state_.companions;
   volume::MaybeRoot map =

@@ -41,6 +41,7 @@ class Checkpointer {
   [[nodiscard]] Result<std::vector<volume::Event>> events(Generation as_of);
   [[nodiscard]] Result<> check_carried(std::size_t runs, std::size_t rows);
   [[nodiscard]] Result<> pause(Duration how_long);
+  [[nodiscard]] bool stopped();
 
   Env env_;
   Head& head_;

@@ -15,6 +15,7 @@ PageWriter::PageWriter(Target target) : target_(std::move(target)) {
 }
 
 Result<PageRef> PageWriter::write(Page page) {
+  if (target_.stopped && target_.stopped()) return fail(Code::kCancelled, "no more pages are wanted");
   if (!id_) {
     id_ = TRY(target_.new_id());
     target_.random.fill(nonce_);

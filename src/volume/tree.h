@@ -74,8 +74,10 @@ class PageWriter {
     std::size_t object_bytes = 8 << 20;
     std::size_t page_bytes = kPagePlainMax;    // shrunk by tests
     std::size_t min_fanout = 4;
+    std::function<bool()> stopped = {};        // asked before each page
   };
   explicit PageWriter(Target target);
+  // kCancelled once it is stopped.
   [[nodiscard]] Result<PageRef> write(Page page);
   // Puts what is left. The objects written, for the checkpoint commit; they are not born before it.
   [[nodiscard]] Result<std::vector<ObjectInfo>> finish();

@@ -119,5 +119,40 @@ TEST(WriteCost, OfSequentialWrites) {
   });
 }
 
+// Each page that it needs is 30 ms away, and it needs some hundred.
+TEST(CheckpointCost, ClosingWaitsForNoCheckpoint) {
+  StackWorld w(3, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
+  w.run([&] {
+    ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
+    device::DiskOptions options = scaled_options();
+    options.page_bytes = 4096;
+    const Bytes data = pattern(kBlock, 3);
+    const auto place = [](std::uint64_t i) { return (test::LongHistory::kBlocks + i * 150) * kBlock; };
+    {
+      Mount mount(w, w.world.disk(), options);
+      ASSERT_OK(mount.open());
+      bool begun = false;
+      mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+        if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
+        begun = true;
+        w.sleep(30ms);
+        return {};
+      };
+      for (std::uint64_t i = 0; i < 1700; ++i) ASSERT_OK(mount.disk().write(place(i), data));
+      ASSERT_OK(mount.disk().sync());
+      wait_until(w, [&] { return begun; });
+      EXPECT_EQ(mount.disk().stats().checkpoints, 0u);
+      const MonotonicTime start = w.world.executor().monotonic_now();
+      ASSERT_OK(mount.close());
+      EXPECT_LE(w.world.executor().monotonic_now() - start, 1s);
+    }
+    Mount again(w, w.world.disk(), options);
+    ASSERT_OK(again.open());
+    for (std::uint64_t i = 0; i < 1700; i += 100) EXPECT_EQ(*again.read(place(i), kBlock), data);
+    wait_until(w, [&] { return again.disk().stats().checkpoints > 0; });
+    ASSERT_OK(again.close());
+  });
+}
+
 }  // namespace
 }  // namespace s3crate::sim
