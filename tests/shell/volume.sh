@@ -66,7 +66,8 @@ bury_volume() { umount -l "$m" || fail "cannot unmount what the dead process lef
 # detach_loop DEVICE: and it is gone; whoever looks at the device just then delays that.
 detach_loop() {
   losetup -d "$1" || true
-  wait_until 20 eval "! _loops | grep -qx '$1'" || fail "$1 is not let go"
+  wait_until 60 eval "! _loops | grep -qx '$1'" ||
+    fail "$1 is not let go: $(fuser -v "$1" 2>&1) $(grep -l "$1 " /proc/[0-9]*/mountinfo 2>/dev/null)"
 }
 
 # stat_value GROUP NAME: a figure of stats.json.
