@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "s3/s3_store.h"
-
 #include <algorithm>
 #include <charconv>
 
+#include "s3/s3_call.h"
 #include "store/arguments.h"
 
 namespace s3crate::s3 {
@@ -16,8 +15,6 @@ constexpr std::size_t kPrefixBytesMax = 500;
 constexpr std::uint64_t kListBytesMax = 8 << 20;
 // The longest is a lifecycle of 1,000 rules.
 constexpr std::uint64_t kBucketAnswerMax = 2 << 20;
-constexpr std::string_view kEmptyHash =
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 // S3 takes signatures of up to 15 minutes' difference.
 constexpr Duration kSkewMax = std::chrono::minutes(10);
 // A time that the store told longer ago is not "lately".
@@ -51,31 +48,10 @@ std::string base64(ByteView data) {
   return out;
 }
 
-constexpr std::string_view kProofText = "Put here by s3crate-blk with the checksum of something else.\n";
-constexpr std::string_view kSomethingElse = "something else";
-
 // 501 is an honest answer.
 bool is_turned_away(int status) { return status == 429 || (status >= 500 && status != 501); }
 
 }  // namespace
-
-struct S3Store::Call {
-  Verb verb;
-  Lane lane;
-  std::string_view method;
-  std::string name;  // empty: the bucket
-  Headers headers = {};
-  Query query = {};
-  std::span<const ByteView> body = {};
-  std::span<const ByteView> summed = {};  // what its checksums are of
-  std::string payload_hash = std::string(kEmptyHash);
-  int wanted = 200;  // besides it, put and remove take any 2xx
-  MutableByteView into = {};
-  std::uint64_t body_max = 0;
-  // Of the bucket itself, and what it takes to ask for it.
-  std::string_view subresource = {};
-  std::string_view permission = {};
-};
 
 Result<std::unique_ptr<S3Store>> S3Store::make(Env env, S3Options options,
                                                CredentialSource& credentials) {
@@ -267,73 +243,6 @@ Result<HttpAnswer> S3Store::ask(const Call& call) {
 }
 
 // ---- The verbs ----------------------------------------------------------------------------------
-
-S3Store::Call S3Store::put_call(const std::string& name, std::span<const ByteView> parts,
-                                std::span<const ByteView> summed) const {
-  Call call{.verb = Verb::put, .lane = Lane::upload, .method = "PUT", .name = name};
-  call.body = parts;
-  call.summed = summed;
-  call.payload_hash = options_.put_check == PutCheck::md5 ? std::string(kUnsignedPayload)
-                                                          : to_hex(crypto::sha256(summed));
-  if (conditional_puts_) call.headers.push_back({"If-None-Match", "*"});
-  auto add = [&call](std::string_view header, const std::string& value) {
-    if (!value.empty()) call.headers.push_back({std::string(header), value});
-  };
-  add("x-amz-storage-class", options_.storage_class);
-  add("x-amz-server-side-encryption", options_.sse);
-  add("x-amz-server-side-encryption-aws-kms-key-id", options_.sse_key_id);
-  return call;
-}
-
-// What else it may answer than that the bytes do not match proves nothing; least of all that the name is taken,
-// for then it took it once.
-Result<> S3Store::prove_checksums() {
-  const ByteView text = as_bytes(kProofText), other = as_bytes(kSomethingElse);
-  auto done = ask(put_call(options_.proof_name, {&text, 1}, {&other, 1}));
-  if (is(done, Code::kTransient) || is(done, Code::kCancelled)) return fail(done.error());
-  checksums_ = is(done, Code::kCorrupt) ? Checksums::verified : Checksums::ignored;
-  return {};
-}
-
-std::optional<bool> S3Store::verifies_checksums() const {
-  const Checksums known = checksums_;
-  if (known == Checksums::unknown || options_.proof_name.empty()) return std::nullopt;
-  return known == Checksums::verified;
-}
-
-// Of a store that verifies nothing: it has what was sent, or the name is taken by other bytes.
-Result<> S3Store::check_stored(const Call& call, std::string_view etag) {
-  if (etag == fmt::format("\"{}\"", to_hex(crypto::md5(call.body)))) return {};
-  std::uint64_t size = 0;
-  for (ByteView part : call.body) size += part.size();
-  auto stored = get(call.name, size);
-  if (is(stored, Code::kNotFound)) return fail(Code::kTransient, "{} is not to be read yet", place(call.name));
-  if (!stored && !is(stored, Code::kCorrupt)) return fail(stored.error());
-  ByteView rest = stored ? ByteView(*stored) : ByteView();
-  bool same = stored && rest.size() == size;
-  for (ByteView part : call.body) {
-    same = same && equal(rest.first(part.size()), part);
-    if (same) rest = rest.subspan(part.size());
-  }
-  if (same) return {};
-  return fail(Code::kExists, "{} holds other bytes than were sent", place(call.name));
-}
-
-Result<> S3Store::put(const std::string& name, std::span<const ByteView> parts) {
-  TRY(store::check_name(name));
-  if (checksums_ == Checksums::unknown) TRY(prove_checksums());
-  if (!conditional_puts_) {
-    auto taken = head(name);
-    if (taken) return fail(Code::kExists, "{} exists", place(name));
-    if (!is(taken, Code::kNotFound)) return fail(std::move(taken.error()));
-  }
-  const Call call = put_call(name, parts, parts);
-  const HttpAnswer answer = TRY(ask(call));
-  // S3 gives each object one; without it somebody else may have said yes, and nothing is stored.
-  const std::string_view etag = answer.header("etag");
-  if (etag.empty()) return fail(refusal(call, answer, true, "there is no ETag in it"));
-  return checksums_ == Checksums::ignored ? check_stored(call, etag) : Result<>();
-}
 
 Result<Bytes> S3Store::get(const std::string& name, std::uint64_t max_size) {
   TRY(store::check_name(name));
