@@ -111,7 +111,7 @@ constexpr std::array kOptions = {
                "Room in the state directory for data read or written lately, encrypted as in the store", bit(kMount), true},
     OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
                "Memory for pages of the map", bit(kMount), true},
-    OptionSpec{"read-ahead", 0, kSize, "SIZE", "32M", "", 0, kGi,
+    OptionSpec{"read-ahead", 0, kSize, "SIZE", "64M", "", 0, kGi,
                "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", bit(kMount), true},
     OptionSpec{"read-ahead-trigger", 0, kCount, "N", "2", "", 1, 1000,
                "How many reads in a row make a reader one that is read ahead for", bit(kMount), true},

@@ -16,6 +16,12 @@
 
 namespace s3crate::cli {
 
+namespace {
+// The largest that glibc takes.
+constexpr int kMappedMin = 32 << 20;
+constexpr int kFreeKept = 64 << 20;
+}  // namespace
+
 void keep_no_dumps() {
   const rlimit none = {0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
@@ -33,6 +39,10 @@ bool become_io_flusher() {
 void share_freed_memory() {
 #ifdef M_ARENA_MAX
   ::mallopt(M_ARENA_MAX, 1);
+#endif
+#ifdef M_TRIM_THRESHOLD
+  ::mallopt(M_MMAP_THRESHOLD, kMappedMin);
+  ::mallopt(M_TRIM_THRESHOLD, kFreeKept);
 #endif
 }
 

@@ -53,7 +53,7 @@ struct DiskOptions {
   std::uint64_t cache_file_kept_max = 0;        // one that is there may have from half of that up to so many
   bool drop_cache_file = false;                 // with none: remove the one of an earlier mount
   std::uint32_t cache_file_chunk_bytes = 0;     // shrunk by tests
-  std::uint64_t read_ahead_bytes = 32 << 20;    // the largest window of a reader; 0: none
+  std::uint64_t read_ahead_bytes = 64 << 20;    // the largest window of a reader; 0: none
   std::uint64_t read_ahead_trigger = 2;         // reads in a row that make a reader one to read ahead for
   std::uint32_t read_ahead_threads = 16;
   std::uint64_t delta_runs_max = 400'000;       // in memory; past it writers wait
