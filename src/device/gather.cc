@@ -51,6 +51,7 @@ class MixedSource final : public cache::ExtentSource {
     }
     return out;
   }
+  void was_used(const ExtentRef& ref) override { store_.was_used(ref); }
 
  private:
   cache::ExtentSource& store_;

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <random>
 
+#include "device/gather.h"
 #include "tests/support/disk_world.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/seed.h"
 
 namespace s3crate {
@@ -240,6 +242,31 @@ TEST_F(DiskCacheFile, WithoutAPlaceForItTheDiskWorks) {
   read_blocks(0, 100, 1);
   ASSERT_OK(world.close());
   EXPECT_EQ(std::ranges::count_if(said, [](const auto& line) { return line.starts_with("going on without a cache file"); }), 1);
+}
+
+// Where a disk's reads go through, on their way from the extent cache to the file.
+TEST(DiskReads, TellTheStoresSourceOfWhatMemoryServesAgain) {
+  class Source final : public cache::ExtentSource {
+   public:
+    std::vector<Result<cache::PlainExtent>> load(std::span<const segment::ExtentRef> refs) override {
+      return std::vector<Result<cache::PlainExtent>>(refs.size(), std::make_shared<const Bytes>(4096));
+    }
+    void was_used(const segment::ExtentRef&) override { ++used; }
+    int used = 0;
+  };
+  test::FakeClock clock;
+  cache::ExtentCache memory(thread_executor(), 1 << 20, &clock);
+  Source source;
+  volume::RunMap runs;
+  runs.put({.block = BlockIndex(7), .count = 1, .hole = false, .first = 0, .extent = {.object = {.origin = 0, .id = {1}}}});
+  for (int used : {0, 0, 1}) {
+    Bytes block(4096);
+    device::Gather gather(BlockIndex(7), BlockIndex(8), 4096, block);
+    gather.add_runs(runs, {});
+    ASSERT_OK(gather.finish(memory, source));
+    EXPECT_EQ(source.used, used);
+    clock.advance(std::chrono::seconds(6));
+  }
 }
 
 TEST_F(DiskCacheFile, AKilledProcessLeavesAFileOfUse) {
