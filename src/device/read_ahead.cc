@@ -55,7 +55,7 @@ void ReadAhead::stop() {
 
 bool ReadAhead::busy() const {
   MutexLock lock(mu_);
-  return !running_.empty();
+  return looking_up_ > 0 || !running_.empty();
 }
 
 void ReadAhead::join() { workers_.clear(); }
@@ -144,6 +144,7 @@ void ReadAhead::work() {
       if (!pieces_.empty()) {
         piece = pieces_.front();
         pieces_.pop_front();
+        ++looking_up_;
       } else {
         load = waiting_.begin();
         running_.splice(running_.end(), waiting_, load);
@@ -241,6 +242,7 @@ void ReadAhead::look_up(ReadStreams::Piece piece) {
 
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
   MutexLock lock(mu_);
+  --looking_up_;
   planned_bytes_ -= bytes_max;
   streams_.planned(piece.stream, piece.to);
   if (stopped_) return;

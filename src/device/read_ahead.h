@@ -74,7 +74,7 @@ class ReadAhead {
 
   // Nothing begins any more.
   void stop();
-  // Whether a load is under way.
+  // Whether something is under way that may wait for the store.
   [[nodiscard]] bool busy() const;
   // After stop().
   void join();
@@ -114,6 +114,7 @@ class ReadAhead {
   bool stopped_ GUARDED_BY(mu_) = false;
   ReadStreams streams_ GUARDED_BY(mu_);
   std::deque<ReadStreams::Piece> pieces_ GUARDED_BY(mu_);  // to be looked up
+  std::size_t looking_up_ GUARDED_BY(mu_) = 0;             // pieces, which takes pages of the map
   std::list<Load> waiting_ GUARDED_BY(mu_);
   std::list<Load> running_ GUARDED_BY(mu_);
   std::uint64_t running_bytes_ GUARDED_BY(mu_) = 0;
