@@ -97,9 +97,11 @@ TEST_P(ScanOver, FourTimesTheCacheLeavesTheHotSetInPlace) {
 }
 INSTANTIATE_TEST_SUITE_P(Of, ScanOver, testing::Values(0, 1, 2));
 
-TEST(CacheFile, AHotSetOfScatteredItemsOutlivesAScan) {
+class HotSet : public testing::TestWithParam<bool> {};
+TEST_P(HotSet, OfScatteredItemsOutlivesAScan) {
   SEEDED_TEST(seed);
   CacheWorld world(seed, 100);
+  world.pages = GetParam();
   world.run([&] {
     // Each fifth item is hot, so no chunk is popular as a whole.
     constexpr std::uint64_t kItems = 800;
@@ -119,6 +121,7 @@ TEST(CacheFile, AHotSetOfScatteredItemsOutlivesAScan) {
     EXPECT_GT(world.file->stats().copied_bytes, 0u);
   });
 }
+INSTANTIATE_TEST_SUITE_P(OfExtentsAndPages, HotSet, testing::Bool());
 
 // It is read from the file never again, but after a restart it will be.
 TEST(CacheFile, AHotSetThatMemoryServesOutlivesAScan) {
