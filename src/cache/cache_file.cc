@@ -309,6 +309,7 @@ Result<> CacheFile::Impl::serve() {
 }
 
 void CacheFile::Impl::give_up(const Error& error) {
+  writer_.let_go();
   std::vector<CacheWriter::Item> dropped;
   {
     MutexLock lock(shared_.mu);

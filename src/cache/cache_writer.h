@@ -46,6 +46,8 @@ class CacheWriter {
   [[nodiscard]] bool has_tables_to_write() const { return open_[0].table_due || open_[1].table_due; }
   // kNotFound: the file has no name any more, or is not what it was.
   [[nodiscard]] Result<> look_after();
+  // Closes the file: its room, if it was removed, and its lock are for others. Nothing may follow.
+  void let_go() { file_.reset(); }
 
  private:
   // A chunk being filled.

@@ -191,8 +191,8 @@ TEST(CacheFile, AFileThatVanishedOrWasCutShortIsNoticed) {
       world.start();
       world.read_range(0, 50);
       world.settle();
-      Node& node = **world.world.disk().find("/state/cache");
-      if (cut) node.cached.clear();
+      const std::shared_ptr<Node> node = *world.world.disk().find("/state/cache");
+      if (cut) node->cached.clear();
       else world.world.disk().set_name(*world.world.disk().place("/state/cache"), nullptr);
       EXPECT_EQ(world.read_range(0, 50), cut ? 50u : 0u);
       world.world.executor().sleep_for(seconds(31));
@@ -200,6 +200,7 @@ TEST(CacheFile, AFileThatVanishedOrWasCutShortIsNoticed) {
       world.settle();
       EXPECT_FALSE(world.file->stats().on);
       EXPECT_EQ(world.said.size(), 1u);
+      EXPECT_EQ(node->lock_file, nullptr) << "it is held open, so the disk does not get its room back";
       world.close();
       world.start();
       EXPECT_TRUE(world.file->stats().on);
