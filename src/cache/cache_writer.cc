@@ -72,9 +72,13 @@ Result<> CacheWriter::append(CacheQueue queue, Item item) {
 }
 
 Result<> CacheWriter::begin(Open& open) {
-  TRY(make_room());
-  if (open.chunk) return {};
-  const auto chunk = TRY(take_chunk());
+  std::optional<std::uint32_t> chunk;
+  // Twice, as there may be less room on the disk than it says (quotas): what is there is filled anew then.
+  for (int tries = 0; tries < 2 && !chunk; ++tries) {
+    TRY(make_room());
+    if (open.chunk) return {};
+    chunk = TRY(take_chunk());
+  }
   if (!chunk) return fail(Code::kNoSpace, "{}: no room for another chunk", options_.path);
   open.chunk = chunk;
   open.number = next_number_++;

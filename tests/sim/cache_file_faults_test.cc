@@ -116,6 +116,23 @@ TEST(CacheFile, AFullDiskEndsTheGrowthOnly) {
   });
 }
 
+TEST(CacheFile, AQuotaThatTheDiskDoesNotTellOfEndsTheGrowthOnly) {
+  SEEDED_TEST(seed);
+  CacheWorld world(seed, 100);
+  world.run([&] {
+    world.world.disk().faults.quota = 20 * CacheWorld::kChunk;
+    world.start();
+    for (std::uint64_t round = 0; round < 3; ++round) {
+      world.read_range(round * 1000, 1000);
+      world.settle();
+      EXPECT_LT(world.read_range(round * 1000 + 990, 10), 10u);  // it goes on with the chunks it has
+      world.world.executor().sleep_for(seconds(61));
+    }
+    EXPECT_EQ(world.file->stats().rejected, 0u);
+    EXPECT_TRUE(world.said.empty());
+  });
+}
+
 TEST(CacheFile, ADiskTooFullForAnythingIsAskedAgainLater) {
   SEEDED_TEST(seed);
   CacheWorld world(seed, 100);

@@ -94,7 +94,8 @@ void SimDisk::set_name(const Place& place, std::shared_ptr<Node> node) {
 bool SimDisk::has_room(const Node& file, std::uint64_t size) const {
   CHECK(size <= kFileSizeMax);
   std::uint64_t growth = sector_ceil(size) - sector_ceil(file.cached.size());
-  return faults.capacity >= kFileSizeMax || used_bytes() + growth <= faults.capacity;
+  const std::uint64_t most = std::min(faults.capacity, faults.quota);
+  return most >= kFileSizeMax || used_bytes() + growth <= most;
 }
 
 bool SimDisk::grow(Node& file, std::uint64_t size) {

@@ -40,6 +40,7 @@ struct DiskFaults {
   std::uint32_t directory_sync_error_per_million = 0;
   std::uint32_t full_per_million = 0;  // of writes and allocations: somebody else took the room for a moment
   std::uint64_t capacity = kFileSizeMax;  // bytes
+  std::uint64_t quota = kFileSizeMax;     // the same, and free_bytes() does not know of it
   Duration sync_latency_max{};
 };
 
