@@ -146,7 +146,8 @@ Result<> Encoder::append(const Batch& batch, Draft& draft) {
       for (auto& [segment, extent] : draft.batch.extents) extent.record = *record;
       return {};
     }
-    if (!is(record, Code::kIo)) return fail(record.error());
+    // kDenied: the disk under it was remounted read-only.
+    if (!is(record, Code::kIo) && !is(record, Code::kDenied)) return fail(record.error());
     give_journal_up(record.error());
   }
   auto memory = std::make_shared<const Bytes>(std::move(draft.stored));

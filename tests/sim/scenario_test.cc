@@ -161,6 +161,31 @@ TEST(Scenario, FlushWaitsForTheStoreWhenFdatasyncFails) {
   });
 }
 
+TEST(Scenario, FlushWaitsForTheStoreWhenTheDiskUnderTheJournalBecomesReadOnly) {
+  StackWorld w(5);
+  w.run([&] {
+    {
+      Mount mount(w, w.world.disk(), lazy_options());
+      ASSERT_OK(mount.open());
+      ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));
+      ASSERT_OK(mount.disk().flush());
+      const std::uint64_t commits = w.objects("commits/");
+      w.world.disk().faults.read_only = true;
+      ASSERT_OK(mount.disk().write(16'384, pattern(8192, 2)));
+      ASSERT_OK(mount.disk().flush());
+      EXPECT_EQ(w.objects("commits/"), commits + 1);
+      EXPECT_EQ(mount.disk().stats().health, "journal failed");
+    }
+    w.power_cut(w.world.disk());
+    w.world.disk().faults = {};
+    Mount mount(w, w.world.disk(), lazy_options());
+    ASSERT_OK(mount.open());
+    EXPECT_EQ(*mount.read(0, 8192), pattern(8192, 1));
+    EXPECT_EQ(*mount.read(16'384, 8192), pattern(8192, 2));
+    ASSERT_OK(mount.close());
+  });
+}
+
 // It waited for room that nobody could make, and committed nothing once a second.
 TEST(Scenario, FlushWaitsForTheStoreWhenTheDiskHasNoRoomForAJournal) {
   StackWorld w(4);

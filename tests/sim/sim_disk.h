@@ -38,6 +38,7 @@ struct DiskFaults {
   std::uint32_t read_error_per_million = 0;
   std::uint32_t sync_error_per_million = 0;
   std::uint32_t directory_sync_error_per_million = 0;
+  bool read_only = false;  // since it was mounted anew: no write, whoever had opened what
   std::uint32_t full_per_million = 0;  // of writes and allocations: somebody else took the room for a moment
   std::uint64_t capacity = kFileSizeMax;  // bytes
   std::uint64_t quota = kFileSizeMax;     // the same, and free_bytes() does not know of it

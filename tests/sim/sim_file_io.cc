@@ -101,6 +101,7 @@ class SimFile final : public io::File {
   }
   Result<> check_writable(std::uint64_t end) const {
     if (!writable_) return fail(Code::kIo, "{}: not open for writing", path_);
+    if (disk_.faults.read_only) return fail(Code::kDenied, "{}: read-only file system", path_);
     if (end > kFileSizeMax) return fail(Code::kIo, "{}: file too large", path_);
     return {};
   }
