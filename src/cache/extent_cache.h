@@ -31,7 +31,9 @@ class ExtentSource {
   [[nodiscard]] virtual std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) = 0;
   // The cache had it, now and a while ago.
   virtual void was_used(const ExtentRef&) {}
-  // The same of what nobody waits for yet: gives way to load(), and gives up early.
+  // Finds out what load_ahead() has to know of an object, which may take as long as a load(). Whether it did.
+  [[nodiscard]] virtual bool prepare(const ObjectKey&) { return true; }
+  // The same of what nobody waits for yet: gives way to load(), and gives up early. After prepare().
   [[nodiscard]] virtual std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) {
     return load(refs);
   }
@@ -101,6 +103,7 @@ class StoreExtentSource final : public ExtentSource {
   [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
   void was_used(const ExtentRef& ref) override;
+  [[nodiscard]] bool prepare(const ObjectKey& object) override { return resolver_.resolve(object).has_value(); }
   // Of a range that fails, nothing is tried again.
   [[nodiscard]] std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) override;
 

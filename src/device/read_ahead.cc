@@ -253,10 +253,13 @@ void ReadAhead::look_up(ReadStreams::Piece piece) {
 }
 
 void ReadAhead::load(std::list<Load>::iterator load) {
-  const MonotonicTime start = env_.clock.monotonic_now();
   bool any = false;
+  MonotonicTime start{};
   try {
-    any = parts_.cache.load_ahead(load->extents, parts_.source);
+    // Who joins a load has patience for what it may take, and not for this as well.
+    const bool known = parts_.source.prepare(load->extents[0].ref.object);
+    start = env_.clock.monotonic_now();
+    any = known && parts_.cache.load_ahead(load->extents, parts_.source);
   } catch (const std::bad_alloc&) {
     // There is no memory for what nobody asked for.
   }

@@ -289,6 +289,37 @@ TEST_F(ReadAheadTest, AnOutageEndsReadersNoLaterThanWithoutReadAhead) {
   });
 }
 
+// Wherever it begins: what is read ahead may wait for a page of the map, or of the object table.
+TEST_F(ReadAheadTest, AnOutageEndsReadersOfUnknownObjectsInTime) {
+  w_.run([&] {
+    options_.checkpoint_runs = 16;
+    options_.page_bytes = 600;
+    options_.segment_bytes = 256 << 10;
+    fill();
+    options_.read_only = true;
+    for (int left = 12; left < 20; ++left) {
+      Mount mount(w_, w_.world.disk(), options_);
+      ASSERT_OK(mount.open());
+      int maps = left;
+      bool away = false;
+      mount.hooks.before = [&](store::Verb, const std::string& name) -> Result<> {
+        w_.sleep(kLatency);
+        away |= name.starts_with("map/") && --maps == 0;
+        if (away) return fail(Code::kTransient, "away");
+        return {};
+      };
+      MonotonicTime start{};
+      for (std::uint64_t at = 0; at < data_.size(); at += 64 << 10) {
+        start = mount.env().clock.monotonic_now();
+        if (!mount.read(at, 64 << 10)) break;
+      }
+      EXPECT_TRUE(away);
+      EXPECT_LE(mount.env().clock.monotonic_now() - start, 11min) << left;
+      ASSERT_OK(mount.close());
+    }
+  });
+}
+
 TEST_F(ReadAheadTest, CloseDoesNotWaitForIt) {
   w_.run([&] {
     fill();
