@@ -184,6 +184,7 @@ CacheFileStats CacheFile::Impl::stats() const {
   MutexLock lock(shared_.mu);
   CacheFileStats out = shared_.stats;
   out.on = file_ != nullptr;
+  if (out.on && !full_locked()) out.why_off.clear();
   out.bytes = shared_.chunks.bytes();
   out.items = shared_.index.items();
   out.index_bytes = shared_.index.bytes();
@@ -287,8 +288,6 @@ void CacheFile::Impl::note_outcome(const Result<>& done, std::uint64_t bytes) {
   if (is(done, Code::kNoSpace)) {
     full_until_ = env_.clock.monotonic_now() + kFullPause;
     shared_.stats.why_off = done.error().message();
-  } else if (!full_locked()) {
-    shared_.stats.why_off.clear();
   }
 }
 

@@ -147,7 +147,9 @@ TEST(CacheFile, ADiskTooFullForAnythingIsAskedAgainLater) {
     EXPECT_GT(world.file->stats().rejected, 100u);
     EXPECT_EQ(world.file->stats().errors, 1u);
     ASSERT_EQ(world.said.size(), 1u);
+    EXPECT_FALSE(world.file->stats().why_off.empty());
     world.world.executor().sleep_for(seconds(61));
+    EXPECT_TRUE(world.file->stats().why_off.empty());
     world.read_range(0, 50);
     world.settle();
     EXPECT_EQ(world.said.size(), 1u);
