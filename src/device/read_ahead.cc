@@ -130,7 +130,7 @@ void ReadAhead::pump(ReadStreams::Id stream, const LoadedAhead& ahead) {
 
 bool ReadAhead::may_load() const {
   return !waiting_.empty() &&
-         (running_.empty() || running_bytes_ + waiting_.front().bytes <= kRunningMax);
+         (running_.empty() || running_memory_ + waiting_.front().memory <= kRunningMax);
 }
 
 void ReadAhead::work() {
@@ -148,7 +148,7 @@ void ReadAhead::work() {
       } else {
         load = waiting_.begin();
         running_.splice(running_.end(), waiting_, load);
-        running_bytes_ += load->bytes;
+        running_memory_ += load->memory;
       }
     }
     if (piece)
@@ -214,12 +214,16 @@ std::list<ReadAhead::Load> ReadAhead::cut(const ReadStreams::Piece& piece,
     Load load;
     load.piece = piece;
     load.first = runs[done].block;
+    const std::uint64_t begin = refs[done].offset;
+    std::uint64_t end = begin;
     for (std::size_t n = cache::StoreExtentSource::in_one_get(std::span(refs).subspan(done)); n > 0;
          --n, ++done) {
       load.first = std::min(load.first, runs[done].block);
       load.bytes += bytes_of(runs[done]);
       load.extents.push_back({refs[done], bytes_of(runs[done])});
+      end = std::max(end, std::uint64_t{refs[done].offset} + refs[done].length);
     }
+    load.memory = std::max(load.bytes, end - begin);
     loads.push_back(std::move(load));
   }
   loads.sort([](const Load& a, const Load& b) { return a.first < b.first; });
@@ -268,7 +272,7 @@ void ReadAhead::load(std::list<Load>::iterator load) {
   MutexLock lock(mu_);
   if (any) judge(load->bytes, took);
   planned_bytes_ -= load->bytes;
-  running_bytes_ -= load->bytes;
+  running_memory_ -= load->memory;
   changed_->notify_one();
   const ReadStreams::Id stream = load->piece.stream;
   running_.erase(load);

@@ -86,7 +86,8 @@ class ReadAhead {
     ReadStreams::Piece piece;  // of which it is a part
     BlockIndex first;          // the first of its blocks
     std::vector<cache::AheadExtent> extents;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;   // of its blocks
+    std::uint64_t memory = 0;  // the body of the GET, which may have more in it; at least `bytes`
   };
   void work();
   void look_up(ReadStreams::Piece piece);
@@ -117,7 +118,7 @@ class ReadAhead {
   std::size_t looking_up_ GUARDED_BY(mu_) = 0;             // pieces, which takes pages of the map
   std::list<Load> waiting_ GUARDED_BY(mu_);
   std::list<Load> running_ GUARDED_BY(mu_);
-  std::uint64_t running_bytes_ GUARDED_BY(mu_) = 0;
+  std::uint64_t running_memory_ GUARDED_BY(mu_) = 0;
   std::uint64_t planned_bytes_ GUARDED_BY(mu_) = 0;  // of pieces, and of loads waiting or running
   std::uint64_t missed_bytes_ GUARDED_BY(mu_) = 0;   // of reads that had to load
   std::int64_t credit_base_ GUARDED_BY(mu_);

@@ -1,19 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 at random moments, with unsent bytes and an fsync in flight: the next mount plays the
-# journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, on btrfs
-# and on ext4. With the state directory lost as well, the disk is an exact prefix of the writes.
-# make check runs it in three parts, side by side: kill_raw.sh, kill_btrfs.sh and kill_ext4.sh.
+# journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, on btrfs,
+# ext4 and xfs, and no transaction that SQLite committed (on ext4). With the state directory lost as
+# well, the disk is an exact prefix of the writes.
+# make check runs it in parts, side by side: kill_raw.sh, kill_btrfs.sh, kill_ext4.sh, kill_xfs.sh.
 #
 #   S3CRATE_KILLS   how many kills in all (60)
 #   S3CRATE_TEST_SEED    repeats a run as far as a kill at a random moment can be repeated
-#   S3CRATE_LOADS   which of: raw btrfs ext4 lost
+#   S3CRATE_LOADS   which of: raw btrfs ext4 xfs sqlite lost
 . "${0%/*}/lib.sh"
 requires_root
 requires_fuse
 requires_loop
-requires python3 pgrep mkfs.btrfs mkfs.ext4 btrfs e2fsck
-requires_fs btrfs ext4
+requires python3 pgrep mkfs.btrfs mkfs.ext4 mkfs.xfs btrfs e2fsck xfs_repair
+requires_fs btrfs ext4 xfs
 tmpdir
 # shellcheck disable=SC2034  # for volume.sh
 cache_file_size=16M
@@ -23,7 +24,7 @@ kills=${S3CRATE_KILLS:-60}
 seed=${S3CRATE_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((seed % 32768))
 say "seed $seed, $kills kills"
-loads=${S3CRATE_LOADS:-raw btrfs ext4 lost}
+loads=${S3CRATE_LOADS:-raw btrfs ext4 xfs sqlite lost}
 writer=
 fs=$T/fs
 mkdir "$fs"
@@ -122,11 +123,13 @@ check_fs() {
   case $1 in
     btrfs) btrfs check --readonly "$dev" >"$T/fsck" 2>&1 ;;
     ext4) e2fsck -fn "$dev" >"$T/fsck" 2>&1 ;;
+    xfs) xfs_repair -n "$dev" >"$T/fsck" 2>&1 ;;
   esac || fail "$1 is damaged: $(tail -n 20 "$T/fsck")"
 }
 
+# files TYPE KILLS [WRITER]
 files() {
-  local type=$1 n=$2 i
+  local type=$1 n=$2 writes=${3:-file-writer} i
   new_volume 512M
   rm -f "$T/files.log"
   : >"$T/counts"
@@ -139,7 +142,7 @@ files() {
   sync -f "$fs"
   for ((i = 0; i < n; i++)); do
     : >>"$T/files.log"
-    "$support/file-writer" run "$fs/files" "$T/files.log" "$seed" "$m" &
+    "$support/$writes" run "$fs/files" "$T/files.log" "$seed" "$m" &
     writer=$!
     track $writer
     kill_during '^[da]' "$T/files.log"
@@ -148,7 +151,7 @@ files() {
     bury_fs
     mount_again
     mount_fs
-    "$support/file-writer" check "$fs/files" "$T/files.log" "$seed" >>"$T/counts" || fail "kill $i of seed $seed"
+    "$support/$writes" check "$fs/files" "$T/files.log" "$seed" >>"$T/counts" || fail "kill $i of seed $seed"
     if [ $((i % 6)) = 5 ] || [ $i = $((n - 1)) ]; then
       umount "$fs"
       check_fs "$type"
@@ -160,7 +163,7 @@ files() {
   detach_loop "$dev"
   umount_volume
   check_volume
-  say "$type: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill"
+  say "$writes on $type: $n kills, median $(median "$T/counts") acknowledged fsyncs per kill"
 }
 
 # ---- The journal is lost with the process ---------------------------------------------------------
@@ -196,6 +199,8 @@ for load in $loads; do
   case $load in
     raw) raw $raw_kills ;;
     btrfs | ext4) files "$load" $fs_kills ;;
+    xfs) files xfs $((fs_kills / 2)) ;;
+    sqlite) files ext4 $((fs_kills / 2)) sqlite-writer ;;
     lost) lost $(((kills + 9) / 10)) ;;
     *) fail "no load $load" ;;
   esac
