@@ -62,15 +62,16 @@ class RunEdit final : public TreeEdit {
     return !left_.empty() && (!upper || next_block() < block_of(*upper));
   }
 
+  bool will_read(ByteView first_key, std::optional<ByteView> upper) const override {
+    const BlockIndex from = block_of(first_key), end = block_or_end(upper);
+    const auto next = std::ranges::partition_point(
+        left_, [&](const Run& change) { return change.end() <= from; });
+    if (next == left_.end() || next->block >= end) return false;
+    return !upper || !covers({next, left_.end()}, from, end);
+  }
+
   bool replaces(ByteView first_key, std::optional<ByteView> upper) const override {
-    if (!upper) return false;
-    const BlockIndex end = block_of(*upper);
-    BlockIndex at = block_of(first_key);
-    for (const Run& change : left_) {
-      if (change.block > at || at >= end) break;
-      at = std::max(at, change.end());
-    }
-    return at >= end;
+    return upper && covers(left_, block_of(first_key), block_of(*upper));
   }
 
   Result<> apply(std::span<const PageEntry> entries, std::optional<ByteView> upper,
@@ -134,6 +135,14 @@ class RunEdit final : public TreeEdit {
   }
 
  private:
+  static bool covers(std::span<const Run> changes, BlockIndex at, BlockIndex end) {
+    for (const Run& change : changes) {
+      if (change.block > at || at >= end) break;
+      at = std::max(at, change.end());
+    }
+    return at >= end;
+  }
+
   static std::size_t bytes_of(const PageEntry& entry) {
     return encoded_entry_bound(entry.key, entry.value);
   }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/lru_cache.h"
+#include "base/parallel.h"
 #include "cache/sealed_cache.h"
 #include "segment/object_names.h"
 #include "store/reread.h"
@@ -14,6 +15,9 @@ namespace {
 
 // What the sealed form may add to a page: its ring, nonce and tag, with room to spare.
 constexpr std::uint32_t kStoredPageMax = kPagePlainMax + 128;
+// What is read ahead takes up to half of the cache. A page takes about three times as much there as
+// in the store.
+constexpr std::uint64_t kAheadShare = 2, kDecodedPerStored = 4;
 
 struct PageRefHash {
   std::size_t operator()(const PageRef& ref) const {
@@ -56,17 +60,19 @@ cache::SealedCache::Wanted wanted_of(const PageRef& ref) {
 }  // namespace
 
 struct PageLoader::Impl {
+  Executor& executor;
   store::ObjectStore& store;
   const PageKeys& keys;
   LruCache<PageRef, PagePtr, PageRefHash> pages;
   cache::SealedCache* beside = nullptr;
 
-  Result<PagePtr> read(const PageRef& ref);
-  Result<PagePtr> read_stored(const PageRef& ref);
+  enum class Ahead { no, yes };
+  Result<PagePtr> read(const PageRef& ref, Ahead ahead);
+  Result<PagePtr> read_stored(const PageRef& ref, Ahead ahead);
   void offer(const PageRef& ref, ByteView stored);
 };
 
-Result<PagePtr> PageLoader::Impl::read(const PageRef& ref) {
+Result<PagePtr> PageLoader::Impl::read(const PageRef& ref, Ahead ahead) {
   if (ref.length == 0 || ref.length > kStoredPageMax)
     return fail(Code::kCorrupt, "a length of {} bytes", ref.length);
   if (beside != nullptr) {
@@ -77,13 +83,16 @@ Result<PagePtr> PageLoader::Impl::read(const PageRef& ref) {
       beside->was_wrong(wanted);
     }
   }
-  return store::reread(store, [&] { return read_stored(ref); });
+  if (ahead == Ahead::yes) return read_stored(ref, ahead);
+  return store::reread(store, [&] { return read_stored(ref, ahead); });
 }
 
-Result<PagePtr> PageLoader::Impl::read_stored(const PageRef& ref) {
+Result<PagePtr> PageLoader::Impl::read_stored(const PageRef& ref, Ahead ahead) {
+  const std::string name =
+      segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce);
   Bytes stored(ref.length);
-  TRY(store.get_range(segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce),
-                      ref.offset, stored));
+  TRY(ahead == Ahead::yes ? store.get_range_ahead(name, ref.offset, stored)
+                          : store.get_range(name, ref.offset, stored));
   PagePtr page = TRY(open_stored(keys, ref, stored));
   offer(ref, stored);
   return page;
@@ -95,13 +104,16 @@ void PageLoader::Impl::offer(const PageRef& ref, ByteView stored) {
 
 PageLoader::PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys,
                        std::uint64_t capacity, Clock* clock)
-    : impl_(new Impl{.store = store, .keys = keys, .pages = {executor, capacity, size_of, clock}}) {}
+    : impl_(new Impl{.executor = executor,
+                     .store = store,
+                     .keys = keys,
+                     .pages = {executor, capacity, size_of, clock}}) {}
 PageLoader::~PageLoader() = default;
 
 Result<PagePtr> PageLoader::load(const PageRef& ref) {
   const auto read = [this](std::span<const PageRef> missing) {
     CHECK(missing.size() == 1);
-    Result<PagePtr> page = impl_->read(missing[0]);
+    Result<PagePtr> page = impl_->read(missing[0], Impl::Ahead::no);
     if (!page) {
       const std::string name =
           segment::object_name(segment::ObjectKind::map, missing[0].object.id, missing[0].nonce);
@@ -113,6 +125,26 @@ Result<PagePtr> PageLoader::load(const PageRef& ref) {
     if (impl_->beside != nullptr) impl_->beside->was_used(wanted_of(found));
   };
   return std::move(impl_->pages.fetch({&ref, 1}, read, reused)[0]);
+}
+
+std::size_t PageLoader::load_ahead(std::span<const PageRef> refs) {
+  std::vector<std::uint64_t> sizes;
+  std::uint64_t room = stats().capacity / kAheadShare;
+  for (const PageRef& ref : refs.first(std::min(refs.size(), kAheadMax))) {
+    const std::uint64_t size = ref.length * kDecodedPerStored;
+    if (size > room) break;
+    room -= size;
+    sizes.push_back(size);
+  }
+  const auto read = [this](std::span<const PageRef> missing) {
+    return std::vector<Result<PagePtr>>{impl_->read(missing[0], Impl::Ahead::yes)};
+  };
+  // One alone comes as soon when it is asked for.
+  if (sizes.size() > 1)
+    parallel(impl_->executor, sizes.size(), kAheadMax, [&](std::size_t i) {
+      (void)impl_->pages.load_ahead({&refs[i], 1}, {&sizes[i], 1}, read);
+    });
+  return sizes.size();
 }
 
 PagePtr PageLoader::cached(const PageRef& ref) { return impl_->pages.find(ref).value_or(nullptr); }

@@ -14,8 +14,13 @@ PageWriter::PageWriter(Target target) : target_(std::move(target)) {
   CHECK(target_.page_bytes > 0 && target_.min_fanout >= 2);
 }
 
-Result<PageRef> PageWriter::write(Page page) {
+Result<> PageWriter::go_on() const {
   if (target_.stopped && target_.stopped()) return fail(Code::kCancelled, "no more pages are wanted");
+  return {};
+}
+
+Result<PageRef> PageWriter::write(Page page) {
+  TRY(go_on());
   if (!id_) {
     id_ = TRY(target_.new_id());
     target_.random.fill(nonce_);

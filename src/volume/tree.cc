@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trees of any keys and values.
+#include <algorithm>
+
 #include "base/check.h"
 #include "volume/tree_edit.h"
 
@@ -13,6 +15,12 @@ class KeyEdit final : public TreeEdit {
 
   bool touches(std::optional<ByteView> upper) const override {
     return !left_.empty() && (!upper || compare(left_.front().key, *upper) < 0);
+  }
+
+  bool will_read(ByteView first_key, std::optional<ByteView> upper) const override {
+    const auto next = std::ranges::partition_point(
+        left_, [&](const TreeChange& change) { return compare(change.key, first_key) < 0; });
+    return next != left_.end() && (!upper || compare(next->key, *upper) < 0);
   }
 
   bool replaces(ByteView, std::optional<ByteView>) const override { return false; }

@@ -44,6 +44,10 @@ class PageLoader {
   PageLoader(Executor& executor, store::ObjectStore& store, const PageKeys& keys, std::uint64_t capacity, Clock* clock = nullptr);
   ~PageLoader();
   [[nodiscard]] Result<PagePtr> load(const PageRef& ref);
+  // Loads the first of them side by side, so that they are in the cache when they are asked for: as many as a share of the cache
+  // holds, kAheadMax at most. Answers how many. What could not be had is heard of by whoever asks for it.
+  static constexpr std::size_t kAheadMax = 32;
+  [[nodiscard]] std::size_t load_ahead(std::span<const PageRef> refs);
   // Answers a page only if it is in the cache.
   [[nodiscard]] PagePtr cached(const PageRef& ref);
   // From now on pages are looked for there before the store is asked. Before any other task uses the loader; null: nowhere.
@@ -74,10 +78,11 @@ class PageWriter {
     std::size_t object_bytes = 8 << 20;
     std::size_t page_bytes = kPagePlainMax;    // shrunk by tests
     std::size_t min_fanout = 4;
-    std::function<bool()> stopped = {};        // asked before each page
+    std::function<bool()> stopped = {};        // asked before each page, and each time that pages are read ahead
   };
   explicit PageWriter(Target target);
   // kCancelled once it is stopped.
+  [[nodiscard]] Result<> go_on() const;
   [[nodiscard]] Result<PageRef> write(Page page);
   // Puts what is left. The objects written, for the checkpoint commit; they are not born before it.
   [[nodiscard]] Result<std::vector<ObjectInfo>> finish();

@@ -18,8 +18,9 @@ Result<> keep(const Place& place, TreeBuilder& builder) {
 // One pass.
 class Pass {
  public:
-  Pass(PageLoader& loader, TreeEdit& edit, TreeBuilder& builder, Ledger& ledger)
-      : loader_(loader), edit_(edit), builder_(builder), ledger_(ledger) {}
+  Pass(PageLoader& loader, const PageWriter& writer, TreeEdit& edit, TreeBuilder& builder,
+       Ledger& ledger)
+      : loader_(loader), writer_(writer), edit_(edit), builder_(builder), ledger_(ledger) {}
 
   // The depth is that of the tree: at most kTreeLevelMax.
   Result<> page(const Place& place) {
@@ -44,8 +45,10 @@ class Pass {
 
  private:
   Result<> children(const Place& place, const Page& page) {
+    std::size_t looked = 0;  // ahead, up to there
     for (std::size_t i = 0; i < page.entries.size(); ++i) {
       const Place child = TRY(child_place(place, page, i));
+      if (i >= looked && edit_.touches(child.upper)) looked = TRY(load_ahead(place, page, i));
       if (!edit_.touches(child.upper)) {
         TRY(keep(child, builder_));
       } else if (edit_.replaces(*child.first_key, child.upper)) {
@@ -57,6 +60,23 @@ class Pass {
       }
     }
     return {};
+  }
+
+  // Of the children from `at` on, some that will be read. Answers which one to go on with.
+  Result<std::size_t> load_ahead(const Place& place, const Page& page, std::size_t at) {
+    TRY(writer_.go_on());
+    std::vector<PageRef> wanted;
+    std::vector<std::size_t> children;
+    for (; at < page.entries.size() && wanted.size() < PageLoader::kAheadMax; ++at) {
+      const Place child = TRY(child_place(place, page, at));
+      if (!edit_.will_read(*child.first_key, child.upper) || loader_.cached(child.page) != nullptr)
+        continue;
+      wanted.push_back(child.page);
+      children.push_back(at);
+    }
+    const std::size_t loaded = loader_.load_ahead(wanted);
+    if (loaded == wanted.size()) return at;
+    return loaded == 0 ? page.entries.size() : children[loaded];  // with no room for one: never mind
   }
 
   // What a delta page makes of its base becomes a leaf, or leaves.
@@ -82,6 +102,7 @@ class Pass {
   }
 
   PageLoader& loader_;
+  const PageWriter& writer_;
   TreeEdit& edit_;
   TreeBuilder& builder_;
   Ledger& ledger_;
@@ -95,7 +116,7 @@ Result<MaybeRoot> edit_tree(PageLoader& loader, PageWriter& writer, TreeId tree,
   if (!edit.touches(std::nullopt)) return root;
   TreeBuilder builder(writer, tree);
   if (root) {
-    TRY(Pass(loader, edit, builder, ledger).page(TRY(root_place(*root))));
+    TRY(Pass(loader, writer, edit, builder, ledger).page(TRY(root_place(*root))));
   } else {
     TRY(edit.apply({}, std::nullopt, builder));
   }

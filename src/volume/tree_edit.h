@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One pass over a tree that lays changes over it. Subtrees that no change touches are kept unread,
 // subtrees that the changes replace altogether are left out unread; all else streams through a
-// TreeBuilder. A leaf of the map that changes little gets a delta page over it. A subtree whose page is damaged or gone is kept as it is, and the changes to it are
-// carried: the caller has to lay them over whatever it reads there.
+// TreeBuilder. A leaf of the map that changes little gets a delta page over it. A subtree whose
+// page is damaged or gone is kept as it is, and the changes to it are carried: the caller has to
+// lay them over whatever it reads there.
+//
+// The children of a page that will be read are loaded some at a time, side by side.
 #pragma once
 
 #include "volume/ledger.h"
@@ -17,6 +20,9 @@ class TreeEdit {
   virtual ~TreeEdit() = default;
   // Whether any change is left below `upper` (nullopt: at all).
   [[nodiscard]] virtual bool touches(std::optional<ByteView> upper) const = 0;
+  // Whether a page of [first_key, upper), that the pass has not reached, will have to be read. A
+  // guess: a wrong one costs time.
+  [[nodiscard]] virtual bool will_read(ByteView first_key, std::optional<ByteView> upper) const = 0;
   // Whether nothing that the tree holds in [first_key, upper) would be left.
   [[nodiscard]] virtual bool replaces(ByteView first_key, std::optional<ByteView> upper) const = 0;
   // Adds what the changes below `upper` make of these entries of a leaf, and uses those changes up.

@@ -119,6 +119,40 @@ TEST(WriteCost, OfSequentialWrites) {
   });
 }
 
+// A checkpoint over a map that is not in the cache takes the time of few requests, and of the cache
+// no more than there is.
+TEST(CheckpointCost, PagesAreReadSideBySide) {
+  StackWorld w(4, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
+  w.run([&] {
+    ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
+    device::DiskOptions options = scaled_options();
+    options.page_bytes = 4096;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    int reads = 0, now = 0, most = 0;
+    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
+      ++reads;
+      most = std::max(most, ++now);
+      w.sleep(30ms);
+      --now;
+      return {};
+    };
+    const Bytes data = pattern(kBlock, 4);
+    const auto place = [](std::uint64_t i) { return (test::LongHistory::kBlocks + i * 150) * kBlock; };
+    for (std::uint64_t i = 0; i < 1700; ++i) ASSERT_OK(mount.disk().write(place(i), data));
+    ASSERT_OK(mount.disk().sync());
+    const MonotonicTime start = w.world.executor().monotonic_now();
+    wait_until(w, [&] { return mount.disk().stats().checkpoints == 1; });
+    EXPECT_GT(reads, 100);
+    EXPECT_LT((w.world.executor().monotonic_now() - start) / 30ms, reads / 8);
+    EXPECT_LE(most, 32);
+    EXPECT_LE(mount.disk().stats().map_cache_bytes, options.map_cache_bytes);
+    for (std::uint64_t i = 0; i < 1700; i += 100) EXPECT_EQ(*mount.read(place(i), kBlock), data);
+    ASSERT_OK(mount.close());
+  });
+}
+
 // Each page that it needs is 30 ms away, and it needs some hundred.
 TEST(CheckpointCost, ClosingWaitsForNoCheckpoint) {
   StackWorld w(3, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});

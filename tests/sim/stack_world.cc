@@ -122,7 +122,7 @@ void Mount::end() {
 }
 
 Result<> Mount::open() {
-  volume_ = TRY(world_.open_volume(env(), *retry_));
+  volume_ = TRY(world_.open_volume(env(), *retry_, options_.map_cache_bytes));
   disk_ = TRY(device::Disk::open(env(), process_->file_io(), *volume_, options_));
   wake();
   return {};
@@ -187,10 +187,11 @@ void StackWorld::power_cut(SimDisk& disk) {
   ++boot;
 }
 
-Result<std::unique_ptr<volume::Volume>> StackWorld::open_volume(Env env, store::ObjectStore& store) const {
+Result<std::unique_ptr<volume::Volume>> StackWorld::open_volume(Env env, store::ObjectStore& store,
+                                                                std::uint64_t page_cache_bytes) const {
   volume::KeySource keys;
   keys.key_file = key_file();
-  return volume::Volume::open(env, store, keys, {.expected = vid, .page_cache_bytes = 16 << 10});
+  return volume::Volume::open(env, store, keys, {.expected = vid, .page_cache_bytes = page_cache_bytes});
 }
 
 Result<Bytes> StackWorld::read_generation(Env env, store::ObjectStore& store, Generation generation) const {

@@ -91,7 +91,8 @@ class StackWorld {
   void sleep(Duration duration) { world.executor().sleep_for(duration); }
   // Power comes back: another boot.
   void power_cut(SimDisk& disk);
-  [[nodiscard]] Result<std::unique_ptr<volume::Volume>> open_volume(Env env, store::ObjectStore& store) const;
+  [[nodiscard]] Result<std::unique_ptr<volume::Volume>> open_volume(Env env, store::ObjectStore& store,
+                                                                    std::uint64_t page_cache_bytes = 16 << 10) const;
   // The whole disk as of a generation, by its commit, through whatever edges.
   [[nodiscard]] Result<Bytes> read_generation(Env env, store::ObjectStore& store, Generation generation) const;
   [[nodiscard]] std::uint64_t objects(std::string_view prefix);
