@@ -141,7 +141,7 @@ Result<> Checkpointer::store(const Head::Changes& changes) {
       TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs(), companions.late, &carried));
   // Over a page that is gone they stand in the commit instead; as they do so each time, they count too long.
   for (const volume::Run& run : carried) companions.late.add(run);
-  TRY(companions.late.walk(volume_.pages(), kWalkedPagesMax, kDroppedNotesMax));
+  TRY(companions.late.walk(volume_.pages(), kWalkedPagesMax, kDroppedNotesMax, [this] { return stopped(); }));
 
   std::vector<ObjectInfo> objects = changes.objects;
   std::ranges::sort(objects, {}, &ObjectInfo::key);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "volume/ledger.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "volume/codec.h"
 #include "volume/companions.h"
@@ -76,6 +78,7 @@ struct Ledger::Walk {
   PageLoader& loader;
   Ledger& ledger;
   std::size_t pages_max;
+  const std::function<bool()>& stopped;
   std::size_t pages = 0;
 
   // nullptr: it cannot be read.
@@ -98,14 +101,29 @@ struct Ledger::Walk {
     return {};
   }
 
+  // Leaves side by side: of the children of `page` from `at` on, below `to`. Answers which one to go
+  // on with.
+  Result<std::size_t> load_ahead(const Page& page, std::size_t at, ByteView to) {
+    if (stopped && stopped()) return fail(Code::kCancelled, "no more pages are wanted");
+    std::vector<PageRef> leaves;
+    const std::size_t most = std::min(pages_max - pages, PageLoader::kAheadMax);
+    for (std::size_t i = at; i < page.entries.size() && leaves.size() < most; ++i) {
+      if (!to.empty() && compare(page.entries[i].key, to) >= 0) break;
+      leaves.push_back(TRY(decode_page_ref(page.entries[i].value)));
+    }
+    return at + std::max<std::size_t>(1, loader.load_ahead(leaves));
+  }
+
   // Whether all below the children of `page` in [from, to) was walked; else `from` says where to go on:
   // the first key of a leaf.
   Result<bool> children(const Page& page, Bytes& from, ByteView to) {
+    std::size_t looked = 0;
     for (std::size_t i = floor_entry(page, from); i < page.entries.size(); ++i) {
       const PageEntry& entry = page.entries[i];
       if (!to.empty() && compare(entry.key, to) >= 0) break;
       if (compare(from, entry.key) < 0) from = entry.key;
       if (pages >= pages_max) return false;
+      if (page.level == 1 && i >= looked) looked = TRY(load_ahead(page, i, to));
       const PageRef ref = TRY(decode_page_ref(entry.value));
       const auto level = static_cast<std::uint8_t>(page.level - 1);
       const PagePtr child = TRY(this->page(ref, level));
@@ -121,8 +139,9 @@ struct Ledger::Walk {
   }
 };
 
-Result<> Ledger::walk(PageLoader& loader, std::size_t pages_max, std::size_t dropped_max) {
-  Walk walk{loader, *this, pages_max};
+Result<> Ledger::walk(PageLoader& loader, std::size_t pages_max, std::size_t dropped_max,
+                      const std::function<bool()>& stopped) {
+  Walk walk{loader, *this, pages_max, stopped};
   while (!dropped_.empty()) {
     if (dropped_.size() > dropped_max) walk.pages_max = walk.pages + pages_max;
     if (walk.pages >= walk.pages_max) break;

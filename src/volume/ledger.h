@@ -34,8 +34,9 @@ class Ledger {
   void drop(const Dropped& dropped);
 
   // Walks what was dropped, until `pages_max` pages were read and at most `dropped_max` notes are
-  // left. What cannot be read is passed over: it stays counted.
-  [[nodiscard]] Result<> walk(PageLoader& loader, std::size_t pages_max, std::size_t dropped_max);
+  // left. What cannot be read is passed over: it stays counted. kCancelled once it is stopped.
+  [[nodiscard]] Result<> walk(PageLoader& loader, std::size_t pages_max, std::size_t dropped_max,
+                              const std::function<bool()>& stopped = {});
 
   // Blocks or pages that were added, less those forgotten; where that is nothing, no entry.
   [[nodiscard]] const std::map<ObjectKey, std::int64_t>& net() const { return net_; }

@@ -188,5 +188,33 @@ TEST(CheckpointCost, ClosingWaitsForNoCheckpoint) {
   });
 }
 
+// Nor for the walk over the leaves that a discard of all has dropped unread.
+TEST(CheckpointCost, ClosingWaitsForNoWalk) {
+  StackWorld w(5, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
+  w.run([&] {
+    ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
+    device::DiskOptions options = scaled_options();
+    options.map_cache_bytes = 16 << 10;  // one after the other
+    options.page_bytes = 4096;
+    options.checkpoint_commits = 1;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    int reads = 0;
+    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
+      ++reads;
+      w.sleep(30ms);
+      return {};
+    };
+    ASSERT_OK(mount.disk().discard(0, kDisk));
+    ASSERT_OK(mount.disk().sync());
+    wait_until(w, [&] { return reads > 20; });
+    EXPECT_EQ(mount.disk().stats().checkpoints, 0u);
+    const MonotonicTime start = w.world.executor().monotonic_now();
+    ASSERT_OK(mount.close());
+    EXPECT_LE(w.world.executor().monotonic_now() - start, 1s);
+  });
+}
+
 }  // namespace
 }  // namespace s3crate::sim
