@@ -14,8 +14,9 @@ namespace {
 // Each try puts its pages anew, so one that keeps failing (over a damaged page, say) must not be tried often.
 constexpr Duration kTroublePauseFirst = std::chrono::seconds(5);
 constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
-// Changes that one checkpoint hands on to the next, over pages that cannot be read.
-constexpr std::size_t kCarriedMax = 1 << 16;
+// Changes that one checkpoint hands on to the next, over pages that cannot be read. Its commit names its own objects as well, and
+// takes 65,536 of all together.
+constexpr std::size_t kCarriedMax = 50'000;
 // Of subtrees that were dropped unread, so many pages are walked each time; and so many notes of them fit in a commit.
 constexpr std::size_t kWalkedPagesMax = 512;
 constexpr std::size_t kDroppedNotesMax = 48;

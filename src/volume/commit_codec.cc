@@ -98,6 +98,9 @@ Result<Bytes> seal_commit(Commit& commit, const crypto::SealingKey& body_key,
                           const crypto::Signer& signer, Random& random) {
   if (const char* what = misfit(commit); what != nullptr)
     return fail(Code::kBadArgument, "commit {}: {}", commit.header.generation, what);
+  if (commit.body.objects.size() > kObjectsPerCommitMax ||
+      commit.body.runs.size() > kRunsPerCommitMax)
+    return fail(Code::kNoSpace, "commit {} would name too much", commit.header.generation);
   const Bytes plain = commit.keys ? encode_keys_part(*commit.keys) : Bytes();
   const Bytes body = encode_body(commit.body);
   wire::CommitHead head = to_wire(commit.header);

@@ -243,6 +243,16 @@ TEST(CommitFormat, TooLargeACommitIsNotSealed) {
   commit.body.disk_bytes = segment::kDiskBytesMax;
   commit.body.runs = world.gen.runs(700'000, segment::kDiskBlocksMax, false);
   EXPECT_TRUE(is(seal_commit(commit, world.key, world.signer, world.gen.random), Code::kNoSpace));
+  // More objects than a reader takes, though they would fit.
+  commit.body.runs.clear();
+  segment::ObjectInfo info;
+  info.kind = segment::ObjectKind::map;
+  for (std::uint64_t i = 1; i <= (1 << 16) + 1; ++i) {
+    info.key.id = {i};
+    info.born = commit.header.generation;
+    commit.body.objects.push_back(info);
+  }
+  EXPECT_TRUE(is(seal_commit(commit, world.key, world.signer, world.gen.random), Code::kNoSpace));
 }
 
 TEST(CommitFormat, TagNamesThatAreNoFileNamesAreRefused) {
