@@ -157,7 +157,8 @@ Result<> DiskImpl::read_blocks(BlockIndex from, BlockIndex to, MutableByteView o
 
 Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
   if (out.empty()) return {};
-  if (offset > size() || out.size() > size() - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
+  const std::uint64_t end = size();  // once: it may change
+  if (offset > end || out.size() > end - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
   Timed timed(env_.clock, reads_);
   reads_.bytes += out.size();
   std::uint64_t bs = block_size();

@@ -70,6 +70,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<std::uint64_t> seek_in(std::uint64_t offset, std::uint64_t end, bool hole);
   [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
+  [[nodiscard]] Result<> wait_resized(StopFlag stop);
   void stop_reading_ahead();
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] std::uint32_t segment_bytes() const;

@@ -34,6 +34,7 @@ void Head::give_up_resize() {
   CHECK(resizing_ && !resizing_->generation);
   disk_bytes_ = resizing_->from;
   resizing_.reset();
+  changed_->notify_all();
 }
 
 Result<> Head::queue_resize() {
@@ -77,6 +78,18 @@ Result<> DiskImpl::queue_resize(const Head::BegunResize& begun, std::uint64_t by
   return head_->queue_resize();
 }
 
+Result<> DiskImpl::wait_resized(StopFlag stop) {
+  MutexLock lock(head_->mutex());
+  while (head_->resizing_locked()) {
+    if (head_->failure_locked()) return fail(*head_->failure_locked());
+    if (head_->stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+    if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for the store: the new size comes when that has everything");
+    if (stop == nullptr) head_->changed().wait(head_->mutex());
+    else head_->changed().wait_until(head_->mutex(), env_.clock.monotonic_now() + kStopPoll);
+  }
+  return {};
+}
+
 Result<Generation> DiskImpl::resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop) {
   if (options_.read_only) return fail(Code::kUnsupported, "the disk is mounted read-only");
   TRY(volume::validate_size(bytes, block_size()));
@@ -84,7 +97,11 @@ Result<Generation> DiskImpl::resize(std::uint64_t bytes, DiscardTail tail, StopF
   if (keys->signer() == nullptr || !keys->may_sign(CommitKind::resize))
     return fail(Code::kBadKey, "this key may not change the size of the disk: an owner's or a writer's may");
   const std::uint64_t before = size();
-  if (bytes == before) return writer_.chain->head();
+  if (bytes == before) {
+    TRY(wait_resized(stop));  // one that shrinks has it before the store has
+    if (size() != bytes) return fail(Code::kExists, "the disk was given another size meanwhile: {} bytes", size());
+    return writer_.chain->head();
+  }
   if (bytes < before && tail == DiscardTail::no) {
     // Zeros turn out to be holes when they are encoded.
     TRY(writer_.encoder->encode_through(head_->freeze(), stop));
@@ -95,14 +112,7 @@ Result<Generation> DiskImpl::resize(std::uint64_t bytes, DiscardTail tail, StopF
     head_->give_up_resize();
     return fail(queued.error());
   }
-  MutexLock lock(head_->mutex());
-  while (head_->resizing_locked()) {
-    if (head_->failure_locked()) return fail(*head_->failure_locked());
-    if (head_->stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
-    if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for the store: the new size comes when that has everything");
-    if (stop == nullptr) head_->changed().wait(head_->mutex());
-    else head_->changed().wait_until(head_->mutex(), env_.clock.monotonic_now() + kStopPoll);
-  }
+  TRY(wait_resized(stop));
   return writer_.chain->head();
 }
 

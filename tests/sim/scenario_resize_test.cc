@@ -131,12 +131,13 @@ TEST(ScenarioResize, StoreThatIsAwayHoldsUpNobodyElse) {
       wait_until(w, [&] { return mount.disk().size() == kSmall; });
       EXPECT_CODE(Code::kBadArgument, mount.disk().write(kSmall, pattern(kStackBlock, 2)));
       EXPECT_CODE(Code::kExists, mount.disk().resize(kLarge, DiscardTail::no));
+      std::atomic<bool> stop = true;
+      EXPECT_CODE(Code::kCancelled, mount.disk().resize(kSmall, DiscardTail::yes, &stop));  // the store has not got it yet
       ASSERT_OK(mount.disk().write(kSmall - kStackBlock, pattern(kStackBlock, 3)));
       ASSERT_OK(mount.disk().flush());
       EXPECT_LT(w.world.executor().monotonic_now(), back);
       task.reset();
       EXPECT_GE(w.world.executor().monotonic_now(), back);
-      std::atomic<bool> stop = true;
       w.bucket().outage_until(w.world.executor().monotonic_now() + 60s);
       EXPECT_CODE(Code::kCancelled, mount.disk().resize(kLarge, DiscardTail::no, &stop));
       EXPECT_EQ(mount.disk().size(), kSmall);
