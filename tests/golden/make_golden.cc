@@ -14,6 +14,7 @@
 //   large      64 KiB blocks, partial ones; the writer was not heard of again
 //   levels     270 generations with changes and no checkpoint: two levels of delta bases
 //   carried    a damaged page of the map, and a checkpoint that carries the changes over it
+//   resized    grown, shrunk, grown again, with data in the tail; generations of several segments
 #include <filesystem>
 #include <random>
 
@@ -100,6 +101,12 @@ class Maker {
   void sync() {
     states_[must(disk_->sync())] = disk_now_;
     nap(system_env().clock, system_env().executor, 100ms);
+  }
+  // Alone in its generation.
+  void resize(std::uint64_t bytes) {
+    sync();
+    disk_now_.resize(bytes);
+    states_[must(disk_->resize(bytes, device::DiscardTail::yes))] = disk_now_;
   }
   void state(Generation generation) { states_[generation] = disk_now_; }
 
@@ -291,6 +298,37 @@ void make_carried() {
   m.finish();
 }
 
+void make_resized() {
+  Maker m("resized", 4096, 1 << 20, false);
+  m.options.segment_bytes = 16 << 10;
+  constexpr std::uint64_t kSizes[] = {2 << 20, 512 << 10, 1536 << 10};
+  for (const std::uint64_t bytes : kSizes) {
+    m.mount();
+    m.write(0, m.text(4096));
+    m.resize(bytes);
+    for (std::uint64_t i = 0; i < 6; ++i) m.write((i * 7 + m.below(5)) * 8192, m.noise(8192));
+    for (std::uint64_t i = 1; i < 12; ++i) m.write(bytes - i * 12288, m.text(5000 + i * 500));
+    m.sync();
+    m.discard(bytes / 2, 64 << 10);
+    m.write(bytes - 4096, m.text(4096));
+    m.sync();
+    if (bytes == 2 << 20)
+      m.vanish();
+    else
+      m.close();
+  }
+  auto volume = m.open_volume();
+  std::size_t segments = 0;
+  for (Generation g(2); g <= must(volume->load_head()).header.generation; g = g.next()) {
+    const volume::CommitBody body = must(volume->load_commit(g)).body;
+    if (body.kind != volume::CommitKind::data) continue;
+    segments = std::max(segments, static_cast<std::size_t>(std::ranges::count(
+                                      body.objects, g, &segment::ObjectInfo::born)));
+  }
+  CHECK(segments >= 3);
+  m.finish();
+}
+
 }  // namespace
 }  // namespace s3crate::test
 
@@ -309,6 +347,8 @@ int main(int argc, char** argv) {
     make_levels();
   else if (name == "carried")
     make_carried();
+  else if (name == "resized")
+    make_resized();
   else
     return 2;
   return 0;

@@ -172,6 +172,7 @@ TEST_P(Golden, IsMountedAndGoesOn) {
 struct Holdings {
   std::set<volume::TreeId> trees;
   int levels = 0, delta_pages = 0, carried = 0, late = 0, hints = 0, repeats = 0, holes = 0;
+  int resizes = 0, segments = 0;  // the latter: of one generation, the most
 };
 
 Result<> look_at_pages(volume::Volume& volume, const volume::PageRef& ref, int level,
@@ -200,6 +201,10 @@ Result<Holdings> holdings(volume::Volume& volume) {
     if (!volume::bases_hint(body).empty()) ++out.hints;
     if (!checkpoint && g.value > 16 && g.value - body.delta_base.generation.value > 200)
       ++out.repeats;
+    if (body.kind == volume::CommitKind::resize) ++out.resizes;
+    if (body.kind == volume::CommitKind::data)
+      out.segments = std::max(out.segments, static_cast<int>(std::ranges::count(
+                                                body.objects, g, &segment::ObjectInfo::born)));
     for (const auto& run : body.runs) out.holes += run.hole ? 1 : 0;
   }
   return out;
@@ -225,9 +230,14 @@ TEST_P(Golden, HoldsWhatItIsFor) {
     EXPECT_GT(holds->repeats, 0);
     EXPECT_GT(holds->hints, 200);
   }
+  if (GetParam() == "resized") {
+    EXPECT_EQ(holds->resizes, 3);
+    EXPECT_GE(holds->segments, 3);
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(Volumes, Golden, testing::Values("carried", "large", "levels", "mixed"),
+INSTANTIATE_TEST_SUITE_P(Volumes, Golden,
+                         testing::Values("carried", "large", "levels", "mixed", "resized"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace
