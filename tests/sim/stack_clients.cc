@@ -23,6 +23,7 @@ void StackRun::operation(Mount& mount) {
   if (what < 890) return read_old_generation(mount);
   if (what < 900) return trouble(mount);
   if (what < 910) return mount.disk().upload_now();
+  if (what < 916 && resizes_ && life_clients_ == 1) return resize(mount);
   const std::uint64_t us = std::uint64_t{1} << dice_.below(21);
   world_.sleep(std::chrono::microseconds(us));
 }
@@ -38,7 +39,7 @@ void StackRun::excuse(Mount& mount, const Error& error, bool may_be_wrong, bool 
 }
 
 StackRun::Range StackRun::throw_range(std::uint64_t length_max) {
-  const std::uint64_t size = model_.size();
+  const std::uint64_t size = disk_bytes_;
   // Most of it in a few places, so that changes meet.
   std::uint64_t offset = dice_.percent(60) ? dice_.below(std::min<std::uint64_t>(size, 12 * kStackBlock)) : dice_.below(size);
   std::uint64_t length = dice_.between(1, length_max);
@@ -65,7 +66,7 @@ Bytes StackRun::throw_data(std::uint64_t length) {
 }
 
 void StackRun::read(Mount& mount) {
-  const Range range = throw_range(dice_.percent(10) ? model_.size() : 20'000);
+  const Range range = throw_range(dice_.percent(10) ? disk_bytes_ : 20'000);
   const std::uint64_t since = model_.now();
   log(fmt::format("read {}+{}", range.offset, range.length));
   auto data = mount.read(range.offset, range.length);
@@ -95,7 +96,7 @@ void StackRun::write(Mount& mount) {
 }
 
 void StackRun::zero(Mount& mount) {
-  const Range range = throw_range(dice_.percent(20) ? model_.size() : 40'000);
+  const Range range = throw_range(dice_.percent(20) ? disk_bytes_ : 40'000);
   log(fmt::format("zero {}+{}", range.offset, range.length));
   auto done = mount.disk().discard(range.offset, range.length);
   if (!done) {
@@ -137,14 +138,34 @@ void StackRun::sync(Mount& mount) {
   generations_.erase(std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(kGenerationsKept))));
 }
 
+// Of a client alone: what was written before is in the store when the disk has become smaller.
+void StackRun::resize(Mount& mount) {
+  const std::uint64_t most = model_.size() / kStackBlock, bytes = dice_.between(most / 2, most) * kStackBlock;
+  const bool shrinks = bytes < disk_bytes_;
+  log(fmt::format("resize {} to {}", disk_bytes_, bytes));
+  resized_to_ = bytes;
+  if (shrinks) model_.zero(bytes, disk_bytes_ - bytes);
+  auto done = mount.disk().resize(bytes, device::DiscardTail::yes);
+  if (!mount.alive()) return;
+  if (!done) {
+    excuse(mount, done.error(), true, false, "resize");
+    poisoned_ = true;  // until the next mount tells
+    return;
+  }
+  ++totals_.resizes;
+  disk_bytes_ = bytes;
+  resized_to_.reset();
+  if (shrinks) model_.stored(model_.now());
+}
+
 void StackRun::seek(Mount& mount) {
-  const std::uint64_t offset = dice_.below(model_.size());
+  const std::uint64_t offset = dice_.below(disk_bytes_);
   const bool hole = dice_.coin();
   const std::uint64_t before = model_.now();
   auto found = mount.disk().seek(offset, hole);
   if (!found) return excuse(mount, found.error(), true, true, "seek");
   if (!mount.alive() || model_.now() != before) return;
-  const ByteView image = model_.newest();
+  const ByteView image = ByteView(model_.newest()).first(disk_bytes_);
   EXPECT_TRUE(*found >= offset && *found <= image.size());
   if (testing::Test::HasFailure()) return;
   const std::uint64_t from = hole ? *found : offset;
@@ -176,6 +197,7 @@ void StackRun::read_old_generation(Mount& mount) {
   generations_.erase(it);
   auto data = world_.read_generation(mount.env(), mount.store(), Generation(number));
   if (!data) return excuse(mount, data.error(), faults_on_, false, "reading an old generation");
+  data->resize(image->size());
   EXPECT_TRUE(*data == *image) << "generation " << number << " is not what it was";
   ++totals_.old_generations;
 }

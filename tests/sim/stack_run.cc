@@ -30,17 +30,17 @@ void StackTotals::add(const StackTotals& o) {
   seeds += o.seeds, operations += o.operations, lives += o.lives, failed_opens += o.failed_opens, replays += o.replays;
   lost_states += o.lost_states, writes_lost += o.writes_lost, flushes += o.flushes, syncs += o.syncs, excused += o.excused;
   old_generations += o.old_generations, generations += o.generations, checkpoints += o.checkpoints, decisions += o.decisions;
-  left_out += o.left_out, failed_closes += o.failed_closes, refused_opens += o.refused_opens;
+  left_out += o.left_out, failed_closes += o.failed_closes, refused_opens += o.refused_opens, resizes += o.resizes;
   faults.add(o.faults);
 }
 
 std::string StackTotals::to_string() const {
   return fmt::format("{} seeds: {} operations, {} lives, {} crashes, {} failed opens, {} refused, {} replays, {} states lost,\n"
                      "  {} unflushed writes lost, {} flushes, {} syncs, {} generations, {} checkpoints, {} extents left out,\n"
-                     "  {} old generations read back, {} closes failed, {} errors excused by a fault, {} decisions\n{}",
+                     "  {} resizes, {} old generations read back, {} closes failed, {} errors excused by a fault, {} decisions\n{}",
                      seeds, operations, lives, faults[Fault::kProcessKilled] + faults[Fault::kPowerCut], failed_opens,
                      refused_opens, replays, lost_states, writes_lost, flushes, syncs, generations, checkpoints, left_out,
-                     old_generations, failed_closes, excused, decisions, faults.to_string());
+                     resizes, old_generations, failed_closes, excused, decisions, faults.to_string());
 }
 
 StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
@@ -49,9 +49,11 @@ StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
       faults_(throw_faults(dice_)),
       crash_percent_(dice_.coin() ? 80 : 30),
       store_mode_(dice_.percent(15)),
+      resizes_(read_ahead == ReadAhead::maybe),
       options_(throw_options(dice_)),
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
-      model_(throw_format(Dice(seed + 1)).disk_bytes) {
+      model_(throw_format(Dice(seed + 1)).disk_bytes),
+      disk_bytes_(model_.size()) {
   if (read_ahead == ReadAhead::maybe) throw_read_ahead(options_, Dice(seed + 3));
   if (seed % 4 != 3) return;
   // Long ways from one checkpoint to the next, so that commits repeat much.
@@ -233,6 +235,10 @@ void StackRun::check_state(Mount& mount) {
     ADD_FAILURE() << "reading everything after open: " << image.error().message();
     return;
   }
+  EXPECT_TRUE(image->size() == disk_bytes_ || image->size() == resized_to_) << image->size();
+  disk_bytes_ = image->size();
+  resized_to_.reset();
+  image->resize(model_.size());
   const auto number = model_.find(*image, model_.flushed());
   if (!number) {
     const auto any = model_.find(*image, model_.stored());

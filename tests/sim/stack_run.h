@@ -13,7 +13,7 @@ namespace s3crate::sim {
 struct StackTotals {
   std::uint64_t seeds = 0, operations = 0, lives = 0, failed_opens = 0, replays = 0, lost_states = 0, writes_lost = 0;
   std::uint64_t flushes = 0, syncs = 0, excused = 0, old_generations = 0, generations = 0, checkpoints = 0, decisions = 0;
-  std::uint64_t left_out = 0, failed_closes = 0, refused_opens = 0;
+  std::uint64_t left_out = 0, failed_closes = 0, refused_opens = 0, resizes = 0;
   FaultCounts faults;
   void add(const StackTotals& other);
   [[nodiscard]] std::string to_string() const;
@@ -63,6 +63,7 @@ class StackRun {
   void zero(Mount& mount);
   void flush(Mount& mount);
   void sync(Mount& mount);
+  void resize(Mount& mount);
   void seek(Mount& mount);
   void trouble(Mount& mount);
   void read_old_generation(Mount& mount);
@@ -79,9 +80,12 @@ class StackRun {
   const Faults faults_;
   const std::uint32_t crash_percent_;
   const bool store_mode_;
+  const bool resizes_;  // as read-ahead: not in seeds that were named before
   device::DiskOptions options_;
   StackWorld world_;
-  StackModel model_;
+  StackModel model_;  // of the largest that the disk may be: what it is less reads as zeros
+  std::uint64_t disk_bytes_;
+  std::optional<std::uint64_t> resized_to_;  // or this: nobody has heard
   StackTotals totals_;
 
   std::uint32_t state_number_ = 0;
