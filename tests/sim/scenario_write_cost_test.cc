@@ -119,6 +119,32 @@ TEST(WriteCost, OfSequentialWrites) {
   });
 }
 
+// A generation of many segments has the next one's put while its commit is awaited.
+TEST(WriteCost, CommitsKeepNoPutWaiting) {
+  StackWorld w(6, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
+  w.run([&] {
+    const device::DiskOptions options = scaled_options();
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    std::int64_t segments = 0, commits = 0;
+    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb != store::Verb::put) return {};
+      (is_segment(name) ? segments : commits)++;
+      w.sleep(100ms);
+      return {};
+    };
+    const Bytes data = pattern(1 << 20, 6);
+    const MonotonicTime start = w.world.executor().monotonic_now();
+    for (std::uint64_t at = 0; at < 48 << 20; at += data.size()) ASSERT_OK(mount.disk().write(at, data));
+    ASSERT_OK(mount.disk().sync());
+    const auto took = (w.world.executor().monotonic_now() - start) / 100ms;
+    EXPECT_GE(segments, 80);
+    EXPECT_LE(commits, 10);
+    EXPECT_LE(took, segments / options.upload_threads * 5 / 4);
+    ASSERT_OK(mount.close());
+  });
+}
+
 // A checkpoint over a map that is not in the cache takes the time of few requests, and of the cache
 // no more than there is.
 TEST(CheckpointCost, PagesAreReadSideBySide) {
