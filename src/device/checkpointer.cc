@@ -17,9 +17,10 @@ constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
 // Changes that one checkpoint hands on to the next, over pages that cannot be read. Its commit names its own objects as well, and
 // takes 65,536 of all together.
 constexpr std::size_t kCarriedMax = 50'000;
-// Of subtrees that were dropped unread, so many pages are walked each time; and so many notes of them fit in a commit.
+// Of subtrees that were dropped unread, so many pages are walked each time; and so many notes of them, some 90 bytes each, fit in a
+// commit beside the rest that is left to be noted.
 constexpr std::size_t kWalkedPagesMax = 512;
-constexpr std::size_t kDroppedNotesMax = 48;
+constexpr std::size_t kDroppedNotesMax = 400;
 
 // Moves those objects that `rows` are of out of `objects`.
 std::vector<ObjectInfo> take_rows(std::vector<ObjectInfo>& objects, const std::vector<TreeChange>& rows) {

@@ -154,10 +154,18 @@ Result<> Ledger::walk(PageLoader& loader, std::size_t pages_max, std::size_t dro
 }
 
 Bytes Ledger::encode(std::size_t bytes_max) const {
-  constexpr std::size_t kNetBytes = 24, kDroppedBytes = kPageRefSizeMin + 2 * kPageKeyMax + 32;
+  constexpr std::size_t kNetBytes = 24;
   std::size_t room = bytes_max - std::min<std::size_t>(bytes_max, 16);
-  const std::size_t dropped = std::min({dropped_.size(), kDroppedMax, room / kDroppedBytes});
-  room -= dropped * kDroppedBytes;
+  Bytes notes;
+  std::size_t dropped = 0;
+  for (; dropped < std::min(dropped_.size(), kDroppedMax); ++dropped) {
+    Bytes note;
+    ByteWriter note_writer(note);
+    put_dropped(note_writer, dropped_[dropped]);
+    if (notes.size() + note.size() > room) break;
+    append(notes, note);
+  }
+  room -= notes.size();
   std::size_t net = std::min({net_.size(), kNetMax, room / kNetBytes});
   Bytes out;
   ByteWriter writer(out);
@@ -167,7 +175,7 @@ Bytes Ledger::encode(std::size_t bytes_max) const {
     writer.varint(zigzag(it->second));
   }
   writer.varint(dropped);
-  for (std::size_t i = 0; i < dropped; ++i) put_dropped(writer, dropped_[i]);
+  writer.raw(notes);
   return out;
 }
 

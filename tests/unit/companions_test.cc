@@ -385,5 +385,24 @@ TEST(CompanionsTest, LedgerSurvivesItsCodec) {
   EXPECT_EQ(Ledger::decode(ledger.encode(10))->net().size(), 0u);
 }
 
+// As many as a checkpoint leaves to the next one, at places far apart.
+TEST(CompanionsTest, NotesOfFourHundredPlacesFitBesideCounts) {
+  Ledger ledger;
+  MapRun run = data_run(0, 1);
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    run.extent.object.id = volume::ObjectId::of(1 << 20, (std::uint64_t{1} << 39) + i);
+    ledger.forget(run);
+  }
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    const volume::BlockKey from = volume::block_key(BlockIndex(2 * i << 40)), to = volume::block_key(BlockIndex((2 * i + 1) << 40));
+    const volume::PageRef page{.object = run.extent.object, .nonce = {1}, .offset = 8 << 20, .length = 65536, .hash = {2}};
+    ledger.drop({.level = 2, .page = page, .from = {from.begin(), from.end()}, .to = {to.begin(), to.end()}});
+  }
+  const auto again = Ledger::decode(ledger.encode(segment::kExtensionBytesMax));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->net(), ledger.net());
+  EXPECT_EQ(again->dropped(), ledger.dropped());
+}
+
 }  // namespace
 }  // namespace s3crate::test
