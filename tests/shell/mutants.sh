@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The patches of scripts/mutants fit the code as it is; whether tests notice them, that script says.
+. "${0%/*}/lib.sh"
+requires patch
+
+cd "$abs_top_srcdir" || exit 1
+for patch in tests/mutants/*.patch; do
+  patch --dry-run --fuzz=0 -sp1 <"$patch" || fail "$patch does not apply: make it anew"
+  [ "$(sed -n '1s/.*\.$/said/p; 2s/^$/blank/p' "$patch" | tr '\n' ' ')" = "said blank " ] || fail "$patch does not say first what it takes away"
+done
