@@ -20,6 +20,14 @@ nothing_made() {
   [ ! -e "$state" ] || [ -z "$(find "$state" -name journal)" ] || fail "there is a journal"
 }
 
+# In the background; what the mount before it said is gone before anybody looks.
+start_mount() {
+  : >"$T/mount.err"
+  "${try_mount[@]}" >"$T/mount.out" 2>"$T/mount.err" &
+  mount=$!
+  track $mount
+}
+
 say "every command gives up after a while, and says before why it waits"
 stop_serving
 mkdir -p "$m"
@@ -85,9 +93,7 @@ expect_message "waiting for $url: .*giving up in [12] s; Ctrl-C ends"
 nothing_made
 
 say "a mount waits until the store is there"
-"${try_mount[@]}" >"$T/mount.out" 2>"$T/mount.err" &
-mount=$!
-track $mount
+start_mount
 wait_until 8 grep -q "waiting for $url: .*; giving up in 10 min; Ctrl-C ends" "$T/mount.err" || fail "it says: $(cat "$T/mount.err")"
 start_serving
 wait $mount || fail "mount: $(cat "$T/mount.err")"
@@ -106,9 +112,7 @@ wait $umount || fail "umount: $(cat "$T/umount.err")"
 
 say "a server that says nothing"
 kill -STOP "$STRICT_S3_PID"
-"${try_mount[@]}" >"$T/mount.out" 2>"$T/mount.err" &
-mount=$!
-track $mount
+start_mount
 wait_until 12 grep -q "waiting for $url: no answer yet; Ctrl-C ends" "$T/mount.err" || fail "it says: $(cat "$T/mount.err")"
 kill -CONT "$STRICT_S3_PID"
 wait $mount || fail "mount: $(cat "$T/mount.err")"
