@@ -145,36 +145,52 @@ TEST(WriteCost, CommitsKeepNoPutWaiting) {
   });
 }
 
+// Reads of pages of the map, each of which takes 30 ms from now on.
+struct MapReads {
+  int all = 0, now = 0, most = 0;
+  void slow_down(StackWorld& w, Mount& mount) {
+    mount.hooks.before = [this, &w](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
+      ++all;
+      most = std::max(most, ++now);
+      w.sleep(30ms);
+      --now;
+      return {};
+    };
+  }
+};
+
+// Some 160 leaves of 4 KiB are between them all.
+constexpr std::uint64_t kScattered = 1700;
+std::uint64_t scattered(std::uint64_t i) { return (test::LongHistory::kBlocks + i * 150) * kBlock; }
+
+device::DiskOptions small_page_options() {
+  device::DiskOptions options = scaled_options();
+  options.page_bytes = 4096;
+  return options;
+}
+
 // A checkpoint over a map that is not in the cache takes the time of few requests, and of the cache
 // no more than there is.
 TEST(CheckpointCost, PagesAreReadSideBySide) {
   StackWorld w(4, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
   w.run([&] {
     ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
-    device::DiskOptions options = scaled_options();
-    options.page_bytes = 4096;
+    const device::DiskOptions options = small_page_options();
+    MapReads reads;
     Mount mount(w, w.world.disk(), options);
     ASSERT_OK(mount.open());
-    int reads = 0, now = 0, most = 0;
-    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
-      if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
-      ++reads;
-      most = std::max(most, ++now);
-      w.sleep(30ms);
-      --now;
-      return {};
-    };
+    reads.slow_down(w, mount);
     const Bytes data = pattern(kBlock, 4);
-    const auto place = [](std::uint64_t i) { return (test::LongHistory::kBlocks + i * 150) * kBlock; };
-    for (std::uint64_t i = 0; i < 1700; ++i) ASSERT_OK(mount.disk().write(place(i), data));
+    for (std::uint64_t i = 0; i < kScattered; ++i) ASSERT_OK(mount.disk().write(scattered(i), data));
     ASSERT_OK(mount.disk().sync());
     const MonotonicTime start = w.world.executor().monotonic_now();
     wait_until(w, [&] { return mount.disk().stats().checkpoints == 1; });
-    EXPECT_GT(reads, 100);
-    EXPECT_LT((w.world.executor().monotonic_now() - start) / 30ms, reads / 8);
-    EXPECT_LE(most, 32);
+    EXPECT_GT(reads.all, 100);
+    EXPECT_LT((w.world.executor().monotonic_now() - start) / 30ms, reads.all / 8);
+    EXPECT_LE(reads.most, 32);
     EXPECT_LE(mount.disk().stats().map_cache_bytes, options.map_cache_bytes);
-    for (std::uint64_t i = 0; i < 1700; i += 100) EXPECT_EQ(*mount.read(place(i), kBlock), data);
+    for (std::uint64_t i = 0; i < kScattered; i += 100) EXPECT_EQ(*mount.read(scattered(i), kBlock), data);
     ASSERT_OK(mount.close());
   });
 }
@@ -184,23 +200,16 @@ TEST(CheckpointCost, ClosingWaitsForNoCheckpoint) {
   StackWorld w(3, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
   w.run([&] {
     ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
-    device::DiskOptions options = scaled_options();
-    options.page_bytes = 4096;
+    const device::DiskOptions options = small_page_options();
     const Bytes data = pattern(kBlock, 3);
-    const auto place = [](std::uint64_t i) { return (test::LongHistory::kBlocks + i * 150) * kBlock; };
     {
+      MapReads reads;
       Mount mount(w, w.world.disk(), options);
       ASSERT_OK(mount.open());
-      bool begun = false;
-      mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
-        if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
-        begun = true;
-        w.sleep(30ms);
-        return {};
-      };
-      for (std::uint64_t i = 0; i < 1700; ++i) ASSERT_OK(mount.disk().write(place(i), data));
+      reads.slow_down(w, mount);
+      for (std::uint64_t i = 0; i < kScattered; ++i) ASSERT_OK(mount.disk().write(scattered(i), data));
       ASSERT_OK(mount.disk().sync());
-      wait_until(w, [&] { return begun; });
+      wait_until(w, [&] { return reads.all > 0; });
       EXPECT_EQ(mount.disk().stats().checkpoints, 0u);
       const MonotonicTime start = w.world.executor().monotonic_now();
       ASSERT_OK(mount.close());
@@ -208,7 +217,7 @@ TEST(CheckpointCost, ClosingWaitsForNoCheckpoint) {
     }
     Mount again(w, w.world.disk(), options);
     ASSERT_OK(again.open());
-    for (std::uint64_t i = 0; i < 1700; i += 100) EXPECT_EQ(*again.read(place(i), kBlock), data);
+    for (std::uint64_t i = 0; i < kScattered; i += 100) EXPECT_EQ(*again.read(scattered(i), kBlock), data);
     wait_until(w, [&] { return again.disk().stats().checkpoints > 0; });
     ASSERT_OK(again.close());
   });
@@ -219,22 +228,16 @@ TEST(CheckpointCost, ClosingWaitsForNoWalk) {
   StackWorld w(5, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
   w.run([&] {
     ASSERT_NO_FATAL_FAILURE(prefill(w, 4096));
-    device::DiskOptions options = scaled_options();
+    device::DiskOptions options = small_page_options();
     options.map_cache_bytes = 16 << 10;  // one after the other
-    options.page_bytes = 4096;
     options.checkpoint_commits = 1;
+    MapReads reads;
     Mount mount(w, w.world.disk(), options);
     ASSERT_OK(mount.open());
-    int reads = 0;
-    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
-      if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
-      ++reads;
-      w.sleep(30ms);
-      return {};
-    };
+    reads.slow_down(w, mount);
     ASSERT_OK(mount.disk().discard(0, kDisk));
     ASSERT_OK(mount.disk().sync());
-    wait_until(w, [&] { return reads > 20; });
+    wait_until(w, [&] { return reads.all > 20; });
     EXPECT_EQ(mount.disk().stats().checkpoints, 0u);
     const MonotonicTime start = w.world.executor().monotonic_now();
     ASSERT_OK(mount.close());
