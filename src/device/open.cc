@@ -7,7 +7,7 @@
 //   3. the store shows that it refuses to overwrite; the map is opened; the journal notes, durably, the epoch that is about to be
 //      claimed;
 //   4. `open` is won: from here on no other writer commits. It carries the journal's id, so a crash after it finds it ours again.
-//      If others committed in between, the map is opened again;
+//      What was found is noted as seen. If others committed in between, the map is opened again;
 //   5. the committed batch is read from the chain *below* the open that was won, and the journal is replayed from there:
 //      its extents are put again under fresh names, what was uploaded but not committed is never adopted;
 //   6. a new incarnation of the journal begins, and writers are let in.
@@ -48,8 +48,7 @@ class Opener {
                   "to write, a newer version of it is needed", options_.url, unknown);
     TRY(make_state_directory());
     auto seen = TRY(Seen::open(files_, state_dir_ + "/seen", volume_.vid()));
-    // A writer beside us, by whom we are about to be refused, may have noted more.
-    if (seen->newest() == known) TRY(seen->note({head.header.generation, head.hash}, io::Sync::yes));
+    seen_ = seen.get();
     disk_->keep_seen(std::move(seen));
     auto done = open_writer(std::move(head));
     if (!done) return fail(done.error());
@@ -99,6 +98,7 @@ class Opener {
   const DiskOptions& options_;
   const std::string state_dir_;
   std::unique_ptr<DiskImpl> disk_;
+  Seen* seen_ = nullptr;  // the disk's
 };
 
 // A process that died at this very point may have made some of the directories and not synced their names: the journal would
@@ -198,6 +198,8 @@ Result<> Opener::open_writer(Commit head) {
   volume::DeltaLevels levels;
   volume::View view = TRY(volume_.load_view(head, &levels));
   Commit below = TRY(win(*chain, head, journal.get(), use));
+  // Not before: what a directory shows of a process that was killed may go with the next power cut, until `open` is beside it.
+  TRY(seen_->note({below.header.generation, below.hash}, io::Sync::yes));
   if (below.hash != head.hash) view = TRY(volume_.load_view(below, &levels));
   chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;

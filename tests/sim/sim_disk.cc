@@ -38,12 +38,41 @@ void put_all(Node& file, const Node::Unsynced& write) {
   if (file.durable.size() < write.size_after) file.durable.resize(write.size_after);
 }
 
+// Nodes may have several names: each is copied once.
+class Copy {
+ public:
+  std::shared_ptr<Node> of(const std::shared_ptr<const Node>& node) {
+    if (node == nullptr) return nullptr;
+    std::shared_ptr<Node>& copy = copies_[node.get()];
+    if (copy != nullptr) return copy;
+    copy = std::make_shared<Node>(*node);
+    const std::shared_ptr<Node> made = copy;  // the map may grow below
+    made->lock_owner = nullptr;
+    made->lock_file = nullptr;
+    for (auto& [name, entry] : made->entries) entry = of(entry);
+    for (auto& [name, entry] : made->durable_entries) entry = of(entry);
+    for (Node::UnsyncedName& change : made->unsynced_names) change.node = of(change.node);
+    return made;
+  }
+
+ private:
+  std::map<const Node*, std::shared_ptr<Node>> copies_;
+};
+
 }  // namespace
 
 SimDisk::SimDisk(std::uint64_t device, Dice dice, FaultCounts& counts)
     : device_(device), dice_(dice), counts_(counts), root_(std::make_shared<Node>()) {
   root_->inode = 1;
   root_->is_directory = true;
+}
+
+SimDisk::Image SimDisk::image() const { return {Copy().of(root_), next_inode_}; }
+
+void SimDisk::restore(const Image& image) {
+  root_ = Copy().of(image.root);
+  next_inode_ = image.next_inode;
+  ++changes_;
 }
 
 Result<std::shared_ptr<Node>> SimDisk::find(const std::string& path) const {
@@ -83,6 +112,7 @@ std::shared_ptr<Node> SimDisk::make(const Place& place, bool is_directory) {
 
 void SimDisk::set_name(const Place& place, std::shared_ptr<Node> node) {
   Node& directory = *place.directory;
+  ++changes_;
   directory.unsynced_names.push_back({place.name, node});
   if (node == nullptr) {
     directory.entries.erase(place.name);
@@ -101,6 +131,7 @@ bool SimDisk::has_room(const Node& file, std::uint64_t size) const {
 bool SimDisk::grow(Node& file, std::uint64_t size) {
   if (size <= file.cached.size()) return true;
   if (!has_room(file, size)) return false;
+  ++changes_;
   file.cached.resize(size);
   file.unsynced.push_back({file.next_write++, 0, {}, size});
   return true;
@@ -113,6 +144,7 @@ bool SimDisk::write(Node& file, std::uint64_t offset, ByteView data) {
     if (!has_room(file, end)) return false;
     file.cached.resize(end);
   }
+  ++changes_;
   std::copy(data.begin(), data.end(), file.cached.begin() + static_cast<std::ptrdiff_t>(offset));
   std::uint64_t first = sector_floor(offset);
   std::uint64_t last = std::min<std::uint64_t>(sector_ceil(end), file.cached.size());
@@ -124,6 +156,7 @@ bool SimDisk::write(Node& file, std::uint64_t offset, ByteView data) {
 }
 
 void SimDisk::sync(Node& file, std::uint64_t end) {
+  changes_ += !file.unsynced.empty();
   while (!file.unsynced.empty() && file.unsynced.front().number < end) {
     put_all(file, file.unsynced.front());
     file.unsynced.pop_front();
@@ -132,6 +165,7 @@ void SimDisk::sync(Node& file, std::uint64_t end) {
 
 void SimDisk::fail_sync(Node& file, std::uint64_t end) {
   Fate fate = throw_fate();
+  ++changes_;
   while (!file.unsynced.empty() && file.unsynced.front().number < end) {
     settle(file, file.unsynced.front(), fate, Fault::kDiskCleanPageLost);
     file.unsynced.pop_front();
@@ -140,6 +174,7 @@ void SimDisk::fail_sync(Node& file, std::uint64_t end) {
 }
 
 void SimDisk::sync_names(Node& directory) {
+  changes_ += !directory.unsynced_names.empty();
   directory.durable_entries = directory.entries;
   directory.unsynced_names.clear();
 }
@@ -172,6 +207,7 @@ void SimDisk::settle(Node& file, const Node::Unsynced& write, Fate fate, Fault l
 
 void SimDisk::power_cut() {
   ++power_cuts_;
+  ++changes_;
   power_cut(*root_, throw_fate());
 }
 

@@ -87,6 +87,16 @@ class SimDisk {
   // The processes on it must have ended before.
   void power_cut();
 
+  // All that is in the page cache and on the disk, for another one to begin with. Nobody holds a lock there.
+  struct Image {
+    std::shared_ptr<const Node> root;
+    std::uint64_t next_inode = 0;
+  };
+  [[nodiscard]] Image image() const;
+  void restore(const Image& image);
+  // Grows with every change of an image.
+  [[nodiscard]] std::uint64_t changes() const { return changes_; }
+
   // The rest is for SimFileIo.
   [[nodiscard]] Result<std::shared_ptr<Node>> find(const std::string& path) const;
   struct Place {
@@ -103,7 +113,7 @@ class SimDisk {
   // Writes numbered below `end` reach the disk, or some of their sectors do.
   void sync(Node& file, std::uint64_t end);
   void fail_sync(Node& file, std::uint64_t end);
-  static void sync_names(Node& directory);
+  void sync_names(Node& directory);
 
   [[nodiscard]] std::uint64_t used_bytes() const;
   [[nodiscard]] std::uint64_t device() const { return device_; }
@@ -126,6 +136,7 @@ class SimDisk {
   FaultCounts& counts_;
   std::uint64_t next_inode_ = 2;
   std::uint64_t power_cuts_ = 0;
+  std::uint64_t changes_ = 0;
   std::shared_ptr<Node> root_;
 };
 

@@ -199,7 +199,7 @@ Result<> SimFileIo::make_directories(const std::string& path) {
       SimDisk::Place place = TRY(disk_.place(above));
       node = disk_.make(place, true);
       TRY(step('M', above));
-      SimDisk::sync_names(*place.directory);
+      disk_.sync_names(*place.directory);
       TRY(step('M', above));
     }
     if (!node) return fail(node.error());
@@ -215,7 +215,7 @@ Result<> SimFileIo::sync_directory(const std::string& path) {
     disk_.counts().add(Fault::kDiskDirectorySyncError);
     return fail(Code::kIo, "{}: fsync: injected error", path);
   }
-  SimDisk::sync_names(*node);
+  disk_.sync_names(*node);
   return step('D', path);
 }
 

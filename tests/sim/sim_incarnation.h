@@ -22,9 +22,12 @@ class Steps {
   // Calls `crash` instead of step number `step` (or the next one, if that is past).
   void at(std::uint64_t step, std::function<void()> crash) { armed_.emplace(step, std::move(crash)); }
   void disarm() { armed_.clear(); }
+  // Called before every step, while it is set.
+  std::function<void()> observer;
 
   void tick() {
     ++count_;
+    if (observer) observer();
     while (!armed_.empty() && armed_.begin()->first <= count_) {
       std::function<void()> crash = std::move(armed_.begin()->second);
       armed_.erase(armed_.begin());

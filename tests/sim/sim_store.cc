@@ -34,6 +34,20 @@ std::vector<std::string> SimBucket::names() const {
   return names;
 }
 
+SimBucket::Image SimBucket::image() const {
+  Image out;
+  for (const auto& [name, object] : objects_) {
+    if (object.data != nullptr) out.emplace(name, object.data);
+  }
+  return out;
+}
+
+void SimBucket::restore(const Image& image) {
+  objects_.clear();
+  stored_bytes_ = 0;
+  for (const auto& [name, data] : image) set(name, data);
+}
+
 void SimBucket::lose(const std::string& name) {
   counts_.add(Fault::kStoreObjectLost);
   set(name, nullptr);
@@ -75,6 +89,7 @@ bool SimBucket::apply(const std::string& name, Data data) {
 }
 
 void SimBucket::set(const std::string& name, Data data) {
+  ++changes_;
   Object& object = objects_[name];
   if (object.data != nullptr) stored_bytes_ -= object.data->size();
   if (data != nullptr) stored_bytes_ += data->size();

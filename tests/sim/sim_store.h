@@ -59,6 +59,11 @@ class SimBucket {
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] std::uint64_t overwrites() const { return overwrites_; }
   [[nodiscard]] std::uint64_t removals() const { return removals_; }
+  // All objects, for another bucket to begin with.
+  using Image = std::map<std::string, Data>;
+  [[nodiscard]] Image image() const;
+  void restore(const Image& image);
+  [[nodiscard]] std::uint64_t changes() const { return changes_; }  // grows with every change of an image
   void lose(const std::string& name);
   void replace(const std::string& name, Bytes data);
   void outage_until(MonotonicTime until) { outage_until_ = until; }
@@ -106,6 +111,7 @@ class SimBucket {
   MonotonicTime outage_until_{};
   std::uint64_t overwrites_ = 0;
   std::uint64_t removals_ = 0;
+  std::uint64_t changes_ = 0;
 };
 
 class SimStore final : public store::ObjectStore {

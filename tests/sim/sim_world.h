@@ -6,7 +6,9 @@
 // (its edges are inert now), then the Process, and start the next. All of it inside World::run().
 #pragma once
 
-#include "store/object_store.h"
+#include <optional>
+
+#include "store/dir_store.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_file_io.h"
 #include "tests/sim/sim_store.h"
@@ -23,7 +25,12 @@ class Process {
 
   [[nodiscard]] Env env();
   [[nodiscard]] io::FileIo& file_io() { return file_io_; }
-  [[nodiscard]] store::ObjectStore& store() { return store_; }
+  [[nodiscard]] store::ObjectStore& store() {
+    if (directory_) return *directory_;
+    return store_;
+  }
+  // Instead of in the bucket.
+  void keep_objects_in(const std::string& directory) { directory_.emplace(file_io_, random_, directory); }
   [[nodiscard]] bool alive() const { return incarnation_->alive(); }
 
   // kill -9: what it wrote stays in the page cache, its locks are gone, its requests in flight may still land.
@@ -41,6 +48,7 @@ class Process {
   SimRandom random_;
   SimFileIo file_io_;
   SimStore store_;
+  std::optional<store::DirStore> directory_;
 };
 
 class World {

@@ -84,7 +84,7 @@ struct Mount::Life {
 };
 
 Mount::Mount(StackWorld& world, SimDisk& disk, device::DiskOptions options)
-    : world_(world), machine_(disk), options_(std::move(options)), process_(world.world.start(disk)) {
+    : world_(world), machine_(disk), options_(std::move(options)), process_(world.start(disk)) {
   options_.boot.fill(world.boot);
   hooked_ = std::make_unique<HookedStore>(process_->store(), hooks);
   metered_ = std::make_unique<store::MeteredStore>(env().clock, *hooked_);
@@ -163,10 +163,28 @@ StackWorld::StackWorld(std::uint64_t seed, const StackFormat& format, const Exec
   CHECK(crypto::initialise());
 }
 
+StackWorld::StackWorld(std::uint64_t seed, const StackFormat& format, const StackImage& image)
+    : world(seed), vid(image.vid), boot(image.boot), format_(format), begin_(image.time), formatted_(true) {
+  CHECK(crypto::initialise());
+  world.disk().restore(image.disk);
+  bucket().restore(image.bucket);
+}
+
+StackImage StackWorld::image() {
+  return {world.disk().image(), bucket().image(), vid, boot, world.executor().monotonic_now()};
+}
+
+std::unique_ptr<Process> StackWorld::start(SimDisk& disk) {
+  auto process = world.start(disk);
+  if (format_.directory) process->keep_objects_in("/store");
+  return process;
+}
+
 void StackWorld::run(const std::function<void()>& main) {
   world.run([&] {
+    if (world.executor().monotonic_now() < begin_) world.executor().sleep_until(begin_);
     if (!formatted_) {
-      auto process = world.start();
+      auto process = start(world.disk());
       volume::CreateOptions create;
       create.disk_bytes = format_.disk_bytes;
       create.extent_bytes = format_.extent_bytes;

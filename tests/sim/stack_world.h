@@ -19,6 +19,7 @@ struct StackFormat {
   std::uint64_t disk_bytes = 512 << 10;
   std::uint32_t extent_bytes = 16 << 10;
   bool single_writer = false;
+  bool directory = false;  // the store is a directory of the machine's disk, not the bucket
 };
 
 // Small everything; home and URL of the first place.
@@ -80,14 +81,28 @@ class Mount {
   std::unique_ptr<Task> waker_;
 };
 
+// What a crash leaves of a world: one machine's disk, the bucket, and the time.
+struct StackImage {
+  SimDisk::Image disk;
+  SimBucket::Image bucket;
+  segment::Vid vid{};
+  std::uint8_t boot = 0;
+  MonotonicTime time;
+};
+
 class StackWorld {
  public:
   explicit StackWorld(std::uint64_t seed, const StackFormat& format = {}, const ExecutorOptions& executor = {});
+  // Begins where another one was.
+  StackWorld(std::uint64_t seed, const StackFormat& format, const StackImage& image);
 
+  [[nodiscard]] StackImage image();
+  [[nodiscard]] std::uint64_t changes() { return world.disk().changes() + bucket().changes(); }
   [[nodiscard]] SimBucket& bucket() { return world.bucket(); }
   [[nodiscard]] Dice& dice() { return world.dice(); }
   // Runs `main` in a fiber of the world. The volume is there by then.
   void run(const std::function<void()>& main);
+  [[nodiscard]] std::unique_ptr<Process> start(SimDisk& disk);
   void sleep(Duration duration) { world.executor().sleep_for(duration); }
   // Power comes back: another boot.
   void power_cut(SimDisk& disk);
@@ -105,6 +120,7 @@ class StackWorld {
 
  private:
   const StackFormat format_;
+  const MonotonicTime begin_{};
   bool formatted_ = false;
 };
 
