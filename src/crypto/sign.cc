@@ -3,6 +3,8 @@
 // or one commit.
 #include <sodium.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/wire.h"
 #include "crypto/crypto.h"
@@ -14,18 +16,9 @@ static_assert(kSecretSize == crypto_sign_SEEDBYTES);
 static_assert(sizeof(VerifyKey) == crypto_sign_PUBLICKEYBYTES);
 static_assert(sizeof(Signature) == crypto_sign_BYTES);
 
-// libsodium's form of the secret key, which is the seed and what is derived from it.
-struct ExpandedKey {
-  ExpandedKey(const Secret& seed, VerifyKey& verify_key) {
-    CHECK(!seed.empty());
-    CHECK(crypto_sign_seed_keypair(verify_key.data(), bytes.data(), seed.view().data()) == 0);
-  }
-  ~ExpandedKey() { wipe(bytes); }
-  ExpandedKey(const ExpandedKey&) = delete;
-  ExpandedKey& operator=(const ExpandedKey&) = delete;
-
-  std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> bytes;
-};
+// libsodium's form of the secret key: the seed, then the public key.
+using ExpandedKey = std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES>;
+static_assert(sizeof(ExpandedKey) == kSecretSize + sizeof(VerifyKey));
 
 Bytes signed_message(std::string_view type, std::span<const ByteView> parts) {
   static constexpr std::string_view kDomain = "s3crate-blk/1 sign ";
@@ -43,16 +36,23 @@ Bytes signed_message(std::string_view type, std::span<const ByteView> parts) {
 
 }  // namespace
 
-Signer::Signer(Secret seed) : seed_(std::move(seed)) { ExpandedKey key(seed_, public_); }
+Signer::Signer(Secret seed) : seed_(std::move(seed)) {
+  CHECK(!seed_.empty());
+  ExpandedKey key;
+  CHECK(crypto_sign_seed_keypair(public_.data(), key.data(), seed_.view().data()) == 0);
+  wipe(key);
+}
 
 Signature Signer::sign(std::string_view type, std::span<const ByteView> parts) const {
+  CHECK(!seed_.empty());
   const Bytes message = signed_message(type, parts);
-  VerifyKey verify_key;
-  const ExpandedKey key(seed_, verify_key);
-  CHECK(verify_key == public_);
+  // Made anew from the seed it would cost as much as the signature.
+  ExpandedKey key;
+  std::copy(public_.begin(), public_.end(), std::copy_n(seed_.view().begin(), kSecretSize, key.begin()));
   Signature signature;
-  CHECK(crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
-                             key.bytes.data()) == 0);
+  const int failed = crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), key.data());
+  wipe(key);
+  CHECK(failed == 0);
   return signature;
 }
 
