@@ -2,7 +2,8 @@
 // Anonymous boxes, byte for byte those of libsodium's crypto_box_seal:
 //   ephemeral public key[32] | crypto_box_easy(plaintext, nonce = BLAKE2b-192(ephemeral |
 //   recipient)).
-// Not crypto_box_seal itself, because that takes its ephemeral key from libsodium's own randomness.
+// Not crypto_box_seal itself, because that takes its ephemeral key from libsodium's own randomness. Here it depends on the
+// plaintext as well, so that two copies of a machine, which may draw the same, never seal two plaintexts under one of them.
 #include <sodium.h>
 
 #include <algorithm>
@@ -41,18 +42,19 @@ bool is_box_key(const PublicKey& key) {
 }
 
 Bytes box_seal(Random& random, const PublicKey& to, ByteView plaintext) {
-  const BoxKeyPair ephemeral = box_key_pair(random);
+  const Secret secret = derive(Secret(random), "box", {to, plaintext});
+  const PublicKey ephemeral = box_public_key(secret);
   std::uint8_t nonce[crypto_box_NONCEBYTES];
   crypto_generichash_state state;
   crypto_generichash_init(&state, nullptr, 0, sizeof nonce);
-  crypto_generichash_update(&state, ephemeral.public_key.data(), ephemeral.public_key.size());
+  crypto_generichash_update(&state, ephemeral.data(), ephemeral.size());
   crypto_generichash_update(&state, to.data(), to.size());
   crypto_generichash_final(&state, nonce, sizeof nonce);
 
   Bytes sealed(kBoxOverhead + plaintext.size());
-  std::copy(ephemeral.public_key.begin(), ephemeral.public_key.end(), sealed.begin());
+  std::copy(ephemeral.begin(), ephemeral.end(), sealed.begin());
   CHECK(crypto_box_easy(sealed.data() + sizeof(PublicKey), plaintext.data(), plaintext.size(),
-                        nonce, to.data(), ephemeral.secret.view().data()) == 0);
+                        nonce, to.data(), secret.view().data()) == 0);
   return sealed;
 }
 

@@ -66,8 +66,8 @@ class OpeningKey {
   Secret key_;
 };
 
-// Can seal as well. Made from fresh or derived key material that this process alone seals with; every seal takes a
-// fresh random nonce, never a counter: a cloned machine would repeat it.
+// Can seal as well. Made from fresh or derived key material that this process alone seals with. No two contents are ever sealed
+// under one nonce, not even by the copies of a cloned machine that draw the same randomness: see aead.cc.
 class SealingKey {
  public:
   explicit SealingKey(Secret key) : key_(std::move(key)) {}

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "crypto/arena.h"
 #include "crypto/chacha.h"
+#include "crypto/crypto.h"
 
 namespace s3crate::crypto {
 
@@ -24,8 +25,11 @@ Result<> initialise() {
 
 std::string memory_notice() { return internal::Arena::instance().notice(); }
 
-Secret::Secret(Random& random) : data_(internal::Arena::instance().take()) {
-  random.fill(mutable_view());
+// Not as it was drawn: of a machine that was resumed twice the other copy may draw the same for something that all may see.
+Secret::Secret(Random& random) {
+  Secret drawn = uninitialised();
+  random.fill(drawn.mutable_view());
+  *this = derive(drawn, "fresh secret", {});
 }
 
 Secret Secret::copy_of(ByteView bytes) {

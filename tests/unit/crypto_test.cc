@@ -39,21 +39,6 @@ class SeededRandom final : public Random {
   std::mt19937_64 engine_;
 };
 
-// Answers given bytes, once.
-class FixedRandom final : public Random {
- public:
-  explicit FixedRandom(Bytes bytes) : bytes_(std::move(bytes)) {}
-  void fill(MutableByteView out) override {
-    ASSERT_LE(out.size(), bytes_.size() - used_);
-    std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(used_), out.size(), out.begin());
-    used_ += out.size();
-  }
-
- private:
-  Bytes bytes_;
-  std::size_t used_ = 0;
-};
-
 Bytes random_bytes(Random& random, std::size_t size) {
   Bytes out(size);
   random.fill(out);
@@ -182,18 +167,14 @@ TEST_F(AeadTest, ChaCha20Poly1305MatchesRfc8439) {
 // draft-irtf-cfrg-xchacha-03, A.3.1.
 TEST_F(AeadTest, XChaCha20Poly1305MatchesTheDraft) {
   const std::string nonce = "404142434445464748494a4b4c4d4e4f5051525354555657";
-  const SealingKey key(Secret::copy_of(hex(kVectorKey)));
-  FixedRandom nonces(hex(nonce));
-  Bytes sealed;
-  key.seal(nonces, as_bytes(kSunscreen), hex(kVectorAdditional), sealed);
-  EXPECT_EQ(
-      to_hex(sealed),
+  const OpeningKey key(Secret::copy_of(hex(kVectorKey)));
+  const Bytes sealed = hex(
       nonce +
           "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f"
           "4eda7e39ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f"
           "76b2383565d3fff921f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49");
   Bytes opened;
-  ASSERT_TRUE(key.opening_key().open(sealed, hex(kVectorAdditional), opened));
+  ASSERT_TRUE(key.open(sealed, hex(kVectorAdditional), opened));
   EXPECT_EQ(opened, text(kSunscreen));
 }
 
@@ -242,15 +223,38 @@ TEST_F(AeadTest, PartsSealLikeTheWhole) {
       parts.push_back(rest.first(n));
       rest = rest.subspan(n);
     }
-    const Bytes nonce = random_bytes(random_, kNonceSize);
-    FixedRandom first(nonce);
-    FixedRandom second(nonce);
+    SeededRandom first(1);
+    SeededRandom second(1);
     Bytes one;
     Bytes many;
     key.seal(first, whole, as_bytes("x"), one);
     key.seal(second, parts, as_bytes("x"), many);
     ASSERT_EQ(one, many) << "round " << round;
   }
+}
+
+// Two copies of a machine go on with one state of the kernel's generator, if nothing tells the kernel.
+TEST_F(AeadTest, ClonedGeneratorGivesOtherContentAnotherNonce) {
+  const SealingKey key{Secret(random_)};
+  const auto nonce = [&](std::string_view plaintext, std::string_view additional) {
+    SeededRandom clone(1);
+    Bytes sealed;
+    key.seal(clone, as_bytes(plaintext), as_bytes(additional), sealed);
+    sealed.resize(kNonceSize);
+    return sealed;
+  };
+  EXPECT_EQ(nonce("content", "place"), nonce("content", "place"));
+  EXPECT_NE(nonce("content", "place"), nonce("Content", "place"));
+  EXPECT_NE(nonce("content", "place"), nonce("content", "plac"));
+  EXPECT_NE(nonce("content", "place"), nonce("econtent", "plac")) << "the same bytes, otherwise divided";
+  EXPECT_NE(nonce("", "place"), nonce("place", ""));
+}
+
+// What one copy shows to all (the name of an object) may be what the other one draws for a key.
+TEST_F(AeadTest, SecretIsNotWhatTheGeneratorAnswered) {
+  SeededRandom one(1), clone(1);
+  const Secret secret(one);
+  EXPECT_FALSE(equal(secret.view(), random_bytes(clone, kSecretSize)));
 }
 
 TEST_F(AeadTest, EverySealTakesAFreshNonce) {
@@ -351,6 +355,9 @@ TEST_F(BoxTest, TheSameRandomnessGivesTheSameBox) {
   EXPECT_EQ(box, box_seal(second, to, as_bytes("secret")));
   EXPECT_NE(box, box_seal(third, to, as_bytes("secret")));
   EXPECT_NE(box, box_seal(first, to, as_bytes("secret")));
+  SeededRandom clone(1);
+  Bytes other = box_seal(clone, to, as_bytes("Secret"));
+  EXPECT_FALSE(equal(ByteView(other).first(32), ByteView(box).first(32))) << "two plaintexts under one ephemeral key";
 }
 
 TEST_F(BoxTest, AnyChangedByteOrOtherKeyIsRefusedAndTheOutputUntouched) {
