@@ -57,9 +57,9 @@ Bytes StackRun::throw_data(std::uint64_t length) {
   Bytes data(length);
   if (dice_.percent(5)) return data;
   const bool noise = dice_.percent(30);
-  std::uint64_t stamp = dice_.u64();
+  std::uint64_t stamp = dice_.u64() ^ copy_;
   for (std::size_t at = 0; at < length; at += 8) {
-    if (noise) stamp = dice_.u64();
+    if (noise) stamp = dice_.u64() ^ copy_;
     std::memcpy(data.data() + at, &stamp, std::min<std::size_t>(8, length - at));
   }
   return data;

@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr std::uint64_t kOperationsOfCopy = 20;
+
 StackFormat throw_format(Dice dice) {
   StackFormat format;
   format.disk_bytes = kStackBlock * dice.between(64, dice.percent(80) ? 128 : 512);
@@ -136,13 +138,25 @@ void StackRun::log(const std::string& line) {
   if (wanted) fmt::print("{:>6} {:>12} {}\n", world_.world.steps().count(), model_.now(), line);
 }
 
-void StackRun::run() {
+void StackRun::clone_at(std::uint64_t step, std::uint64_t copy) {
+  world_.world.steps().at(step, [this, copy] {
+    copy_ = copy;
+    if (copy % 2 != 0) dice_ = Dice(seed_ ^ copy);
+    operations_max_ = std::min(operations_max_, operations_ + kOperationsOfCopy);
+    life_operations_ = std::min(life_operations_, kOperationsOfCopy);
+  });
+}
+
+void StackRun::run(SealLog& seals) {
   SCOPED_TRACE(fmt::format("seed {}", seed_));
+  SealLog::Listener listener(seals);
   world_.run([&] {
-    while (operations_ < kOperations && !testing::Test::HasFailure()) life();
-    if (!testing::Test::HasFailure()) finish();
+    while (operations_ < operations_max_ && !testing::Test::HasFailure()) life();
+    if (!testing::Test::HasFailure() && copy_ == 0) finish();
+    steps_ = world_.world.steps().count();
   });
   EXPECT_TRUE(world_.was_written_once());
+  EXPECT_EQ(seals.reused(), 0u) << "a key and a nonce sealed two contents";
   totals_.seeds = 1;
   totals_.operations = operations_;
   totals_.decisions = world_.world.executor().decisions();

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "tests/sim/seal_log.h"
 #include "tests/sim/stack_model.h"
 #include "tests/sim/stack_world.h"
 
@@ -26,8 +27,16 @@ class StackRun {
   enum class ReadAhead { no, maybe };
 
   explicit StackRun(std::uint64_t seed, ReadAhead read_ahead = ReadAhead::maybe);
-  // Failures are those of the current test.
-  void run();
+  // From that I/O step on this is copy number `copy` of a machine that was cloned there, with everything in it, its generator of
+  // random bytes too: the clients of each copy write other data, and those of odd ones do other things as well. It ends soon.
+  void clone_at(std::uint64_t step, std::uint64_t copy);
+  // Failures are those of the current test. `seals`: of all copies.
+  void run(SealLog& seals);
+  void run() {
+    SealLog seals;
+    run(seals);
+  }
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
   [[nodiscard]] const StackTotals& totals() const { return totals_; }
   [[nodiscard]] std::uint64_t trace_hash() const { return world_.world.trace_hash(); }
 
@@ -87,6 +96,9 @@ class StackRun {
   std::uint64_t disk_bytes_;
   std::optional<std::uint64_t> resized_to_;  // or this: nobody has heard
   StackTotals totals_;
+  std::uint64_t steps_ = 0;
+  std::uint64_t copy_ = 0;  // of a cloned machine
+  std::uint64_t operations_max_ = kOperations;
 
   std::uint32_t state_number_ = 0;
   bool may_refuse_ = false;   // the volume may be open, or pending, without a journal here that says by whom

@@ -10,10 +10,12 @@ namespace {
 
 constexpr std::uint64_t kCases = 20;
 
-std::uint64_t seeds_per_case() {
-  const char* given = std::getenv("S3CRATE_STACK_SEEDS");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : 100;
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* given = std::getenv(name);
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
 }
+
+std::uint64_t seeds_per_case() { return from_environment("S3CRATE_STACK_SEEDS", 100); }
 
 class Stack : public testing::TestWithParam<std::uint64_t> {
  protected:
@@ -58,6 +60,28 @@ TEST(StackSeed, RecordOfAFailedAppendIsWholeByItself) {
 TEST(StackSeed, PartialWriteOutlivesAStaleMiss) {
   StackRun run(1462807276, StackRun::ReadAhead::no);
   run.run();
+}
+
+// A virtual machine that is resumed twice: both copies go on with the same memory, local disk, and state of the random generator.
+// Runs of one seed are the same up to the step at which they were cloned, so each copy is a run of its own from there on.
+TEST(StackSeed, ClonesNeverSealTwoContentsUnderOneKeyAndNonce) {
+  SEEDED_TEST(base);
+  const std::uint64_t seeds = from_environment("S3CRATE_CLONE_SEEDS", 20), clones = from_environment("S3CRATE_CLONES", 8);
+  std::uint64_t sealed = 0, repeated = 0;
+  for (std::uint64_t seed = base; seed < base + seeds && !HasFailure(); ++seed) {
+    SealLog seals;
+    StackRun original(seed);
+    original.run(seals);
+    const std::uint64_t stride = std::max<std::uint64_t>(1, original.steps() / clones);
+    for (std::uint64_t step = stride / 2 + 1, copy = 1; step < original.steps() && !HasFailure(); step += stride, ++copy) {
+      StackRun clone(seed);
+      clone.clone_at(step, copy);
+      clone.run(seals);
+    }
+    sealed += seals.seals(), repeated += seals.repeated();
+  }
+  EXPECT_GT(repeated, 0u) << "no copy was one";
+  fmt::print("{} seals, {} of them again by a copy\n", sealed, repeated);
 }
 
 TEST(StackSeed, GivesTheSameRunTwice) {
