@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 at random moments, with unsent bytes and an fsync in flight: the next mount plays the
-# journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, on btrfs,
-# ext4 and xfs, and no transaction that SQLite committed (on ext4). With the state directory lost as
-# well, the disk is an exact prefix of the writes.
-# make check runs it in parts, side by side: kill_raw.sh, kill_btrfs.sh, kill_ext4.sh, kill_xfs.sh.
+# journal back without asking, and nothing that fsync acknowledged is lost, on the raw disk, of files and
+# of names on btrfs, ext4 and xfs, and no transaction that SQLite or PostgreSQL committed. With the state
+# directory lost as well, the disk is an exact prefix of the writes.
+# make check runs it in parts, side by side: kill_*.sh, and s3_kill.sh on Ceph.
 #
-#   S3CRATE_KILLS   how many kills in all (60)
+#   S3CRATE_LOADS   what is killed how often, as LOAD=KILLS: raw, lost (raw, with the state directory gone), and
+#                   WRITER:FILESYSTEM, a writer of tests/support (file, rename, sqlite, postgres) on btrfs, ext4 or xfs
 #   S3CRATE_TEST_SEED    repeats a run as far as a kill at a random moment can be repeated
-#   S3CRATE_LOADS   which of: raw btrfs ext4 xfs sqlite lost
 . "${0%/*}/lib.sh"
 requires_root
 requires_fuse
@@ -20,11 +20,14 @@ tmpdir
 cache_file_size=16M
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support
-kills=${S3CRATE_KILLS:-60}
 seed=${S3CRATE_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((seed % 32768))
-say "seed $seed, $kills kills"
-loads=${S3CRATE_LOADS:-raw btrfs ext4 xfs sqlite lost}
+loads=${S3CRATE_LOADS:-raw=12 lost=4 file:btrfs=8 file:ext4=8 file:xfs=8 rename:ext4=8 sqlite:ext4=8 postgres:ext4=4}
+say "seed $seed: $loads"
+case $loads in *postgres*)
+  requires /usr/lib/postgresql/*/bin/pg_amcheck
+  chmod 711 "$T" ;;  # its server is another user
+esac
 writer=
 fs=$T/fs
 mkdir "$fs"
@@ -59,7 +62,7 @@ fsyncs_in() { awk -v p="$2" '/^round/ { n = 0 } $0 ~ p { n++ } END { exit !n }' 
 # moment.
 kill_during() {
   local pattern=$1 log=$2
-  wait_until 20 fsyncs_in "$log" "$pattern" || fail "the writer does not get on: $(tail -n 3 "$log")"
+  wait_until 60 fsyncs_in "$log" "$pattern" || fail "the writer does not get on: $(tail -n 3 "$log")"
   pause_ms $((RANDOM % 300))
   kill -KILL "$daemon" || fail "the daemon ended by itself: $(tail -n 3 "$T/daemon.log")"
 }
@@ -127,9 +130,9 @@ check_fs() {
   esac || fail "$1 is damaged: $(tail -n 20 "$T/fsck")"
 }
 
-# files TYPE KILLS [WRITER]
+# files WRITER TYPE KILLS
 files() {
-  local type=$1 n=$2 writes=${3:-file-writer} i
+  local writes=$1 type=$2 n=$3 i
   new_volume 512M
   rm -f "$T/files.log"
   : >"$T/counts"
@@ -194,14 +197,13 @@ lost() {
   [ "$n" -lt 4 ] || [ $less -gt 0 ] || fail "no kill lost anything: the load is too light to show a prefix"
 }
 
-raw_kills=$((kills * 2 / 5)) fs_kills=$((kills * 3 / 10))
 for load in $loads; do
   case $load in
-    raw) raw $raw_kills ;;
-    btrfs | ext4) files "$load" $fs_kills ;;
-    xfs) files xfs $((fs_kills / 2)) ;;
-    sqlite) files ext4 $((fs_kills / 2)) sqlite-writer ;;
-    lost) lost $(((kills + 9) / 10)) ;;
+    raw=*) raw "${load#*=}" ;;
+    lost=*) lost "${load#*=}" ;;
+    *:*=*)
+      writer_fs=${load%=*}
+      files "${writer_fs%:*}-writer" "${writer_fs#*:}" "${load#*=}" ;;
     *) fail "no load $load" ;;
   esac
 done
