@@ -58,7 +58,8 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes) {
   header.ring = w.ring;
   header.writer = w.writer;
   header.flags = w.flags;
-  if (w.reserved != 0 || !is_valid(header.id) || header.keys_generation.value > kNumberMax)
+  if (w.reserved != 0 || !is_valid(header.id) || header.keys_generation == Generation(0) ||
+      header.keys_generation.value > kNumberMax)
     return fail(Code::kCorrupt, "a segment's header is malformed");
   return header;
 }

@@ -63,7 +63,7 @@ SegmentHeader random_header(Gen& gen) {
   return {.vid = gen.array<32>(),
           .id = gen.object_id(),
           .ring = gen.u32(),
-          .keys_generation = Generation(gen.number()),
+          .keys_generation = Generation(gen.number() | 1),
           .writer = gen.u32(),
           .flags = 0};
 }
@@ -99,6 +99,14 @@ TEST(SegmentFormat, NewerVersionOfAHeaderIsUnsupported) {
   bytes[8] = 1;
   bytes[12] = 1;
   EXPECT_TRUE(is(decode_segment_header(bytes), Code::kUnsupported));
+}
+
+// Whoever looks for the keys that a header names must find the number of a commit, signed or not.
+TEST(SegmentFormat, HeaderThatStandsOnNoKeysIsRefused) {
+  Gen gen(1);
+  Bytes bytes = encode_segment_header(random_header(gen));
+  std::fill_n(bytes.begin() + 56, 8, 0);
+  EXPECT_TRUE(is(decode_segment_header(bytes), Code::kCorrupt));
 }
 
 TEST(SegmentFormat, IndexSurvivesARoundTrip) {
