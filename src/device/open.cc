@@ -16,6 +16,7 @@
 #include "base/time_text.h"
 #include "device/disk_impl.h"
 #include "device/term.h"
+#include "volume/history.h"
 
 namespace s3crate::device {
 
@@ -115,7 +116,13 @@ Result<> Opener::make_state_directory() {
 // All that is read next, in one round trip.
 Result<> Opener::get_ahead(const Commit& head, const std::optional<CommitRef>& seen) {
   std::vector<Generation> also;
-  if (seen && !options_.accept_rollback && seen->generation < head.header.generation) also.push_back(seen->generation);
+  if (seen && !options_.accept_rollback && seen->generation < head.header.generation) {
+    // What volume::hash_below() begins with.
+    const volume::CheckpointRef& checkpoint = head.body.checkpoint;
+    Generation g = seen->generation <= checkpoint.as_of ? checkpoint.commit : Generation(head.header.generation.value - 1);
+    const Generation end = seen->generation <= checkpoint.as_of ? Generation(g.value - 1) : seen->generation;
+    for (; g > end && also.size() < volume::kGetTogetherMax; g = Generation(g.value - 1)) also.push_back(g);
+  }
   if (!options_.read_only && head.body.term < head.header.generation) also.push_back(head.body.term);
   return volume_.get_ahead_of_view(head, also);
 }
@@ -131,11 +138,16 @@ Result<> Opener::check_seen(const Commit& head, const std::optional<CommitRef>& 
     if (known.generation == head.header.generation && known.hash != head.hash)
       return refuse("another history stands in the store");
     if (known.generation < head.header.generation) {
-      auto again = volume_.load_commit(known.generation);
-      if (again && again->hash != known.hash) return refuse("another history stands in the store");
-      // Damage to a commit of the past proves no other history, and nothing else needs it.
-      if (is(again, Code::kCorrupt)) log(again.error().message());
-      else if (!again && !is(again, Code::kNotFound)) return fail(again.error());
+      const auto below = volume::hash_below(volume_, head, known.generation);
+      if (below && *below != known.hash) return refuse("another history stands in the store");
+      // Damage to the past proves no other history, and nothing else needs it.
+      if (is(below, Code::kCorrupt) || is(below, Code::kNotFound)) {
+        const auto there = volume_.load_commit(known.generation);
+        if (there && there->hash != known.hash) return refuse("another history stands in the store");
+        log(fmt::format("whether the store shows the history that this machine has seen cannot be told: {}", below.error().message()));
+      } else if (!below) {
+        return fail(below.error());
+      }
     }
   }
   return {};

@@ -8,7 +8,51 @@ bool is_damage(Code code) {
   return code == Code::kCorrupt || code == Code::kNotFound || code == Code::kUnsupported;
 }
 
+// A few round trips, as there are no more than some thousand commits above a checkpoint.
+Result<> get_parents_ahead(Volume& volume, const Commit& head, Generation from,
+                           Generation down_to) {
+  std::vector<Generation> parents;
+  for (Generation g = from; g > down_to && parents.size() < kGetTogetherMax;
+       g = Generation(g.value - 1))
+    parents.push_back(g);
+  return volume.get_ahead_of_view(head, parents);
+}
+
+Result<Hash> hash_by_parents(Volume& volume, const Commit& head, Generation generation) {
+  CommitRef next{Generation(head.header.generation.value - 1), head.header.parent};
+  for (std::size_t n = 0; next.generation > generation; ++n) {
+    if (n % kGetTogetherMax == 0) TRY(get_parents_ahead(volume, head, next.generation, generation));
+    auto commit = volume.load_commit(next);
+    if (is(commit, Code::kCorrupt)) {
+      const auto other = volume.load_commit(next.generation);
+      if (other && other->hash != next.hash) return Hash{};
+    }
+    next = {Generation(next.generation.value - 1), TRY(std::move(commit)).header.parent};
+  }
+  return next.hash;
+}
+
+Result<Hash> hash_by_catalogue(Volume& volume, const Commit& head, Generation generation) {
+  const CheckpointRef& checkpoint = head.body.checkpoint;
+  const bool own = checkpoint.commit == head.header.generation;
+  const Commit stored = own ? head : TRY(volume.load_commit(checkpoint.commit));
+  if (crypto::blake2b(encode_roots(stored.body.roots)) != checkpoint.roots_hash)
+    return fail(Code::kCorrupt, "the checkpoint in commit {} is not the one that commit {} names",
+                checkpoint.commit, head.header.generation);
+  CatalogueEntry wanted;
+  wanted.generation = generation;
+  Bytes key = encode_catalogue(wanted).key;
+  auto row = TRY(tree_find(volume.pages(), companions_of(stored.body).catalogue, key));
+  if (!row) return fail(Code::kNotFound, "the catalogue has no generation {}", generation);
+  return TRY(decode_catalogue({std::move(key), std::move(*row)})).hash;
+}
+
 }  // namespace
+
+Result<Hash> hash_below(Volume& volume, const Commit& head, Generation generation) {
+  return generation > head.body.checkpoint.as_of ? hash_by_parents(volume, head, generation)
+                                                 : hash_by_catalogue(volume, head, generation);
+}
 
 Result<History> History::open(Volume& volume, std::optional<Generation> start) {
   History history(volume);

@@ -25,6 +25,12 @@ struct HistoryEntry {
   std::vector<std::string> tags;  // that name it now; ascending
 };
 
+// The hash of a generation below `head`, as the history of `head` has it: from parent to parent
+// down to it, or, at or below the checkpoint, by the catalogue. What stands under its number proves
+// nothing: a store may show commits of one history among those of another. Zeros: it shows signed
+// commits that do not follow each other. kCorrupt, kNotFound: it cannot be told, for damage.
+[[nodiscard]] Result<Hash> hash_below(Volume& volume, const Commit& head, Generation generation);
+
 class History {
  public:
   // Begins at the newest generation, or at `start`.
