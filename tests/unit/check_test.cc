@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A check against what a disk can in fact read: every object damaged in every way, and the damage
-// named to the block.
+// How a check goes about it. What it finds, of each byte of each object, is in tamper_test.cc.
 #include "volume/check.h"
 
 #include <gmock/gmock.h>
@@ -32,42 +31,8 @@ std::vector<std::string> objects(const CheckReport& report) {
   return out;
 }
 
-std::string kind_of(const std::string& name) { return name.substr(0, name.find('/') + 1); }
-
 class VolumeCheckTest : public testing::Test {
  protected:
-  // A check and a disk must agree about what can be read, and damage must have been found.
-  void expect_found_exactly() {
-    const auto reads = world_.read_blocks();
-    EXPECT_FALSE(reads.wrong) << "wrong bytes were read";
-    auto report = world_.full_check();
-    if (!report) {  // not even the keys are there
-      EXPECT_FALSE(is_retried(report.error())) << report.error().message();
-      EXPECT_FALSE(reads.opened);
-      return;
-    }
-    EXPECT_FALSE(report->clean());
-    EXPECT_TRUE(report->complete);
-    EXPECT_EQ(report->disk_lost, !reads.opened);
-    if (report->disk_lost && report->disk_bytes == 0) return;
-    EXPECT_EQ(report->damaged_ranges(), reads.failed) << text(*report);
-    std::uint64_t bytes = 0;
-    for (const ByteRange& range : reads.failed) bytes += range.length;
-    EXPECT_EQ(report->damaged_bytes, bytes);
-    // Without the data: nothing is called damaged that can be read.
-    auto structure = world_.check({.seen = world_.seen()});
-    ASSERT_TRUE(structure);
-    for (const ByteRange& range : structure->damaged_ranges()) {
-      EXPECT_TRUE(std::ranges::any_of(reads.failed, [&](const ByteRange& failed) {
-        return failed.offset <= range.offset &&
-               range.offset + range.length <= failed.offset + failed.length;
-      }));
-    }
-  }
-  static bool is_retried(const Error& error) {
-    return error.code() == Code::kTransient || error.code() == Code::kCancelled;
-  }
-
   const std::uint64_t seed_ = test::test_seed();
   testing::ScopedTrace trace_{__FILE__, __LINE__, fmt::format("S3CRATE_TEST_SEED={}", seed_)};
   DamageWorld world_{seed_};
@@ -94,112 +59,6 @@ TEST_F(VolumeCheckTest, SoundVolumeIsClean) {
   EXPECT_TRUE(reads.opened);
   EXPECT_FALSE(reads.wrong);
   EXPECT_THAT(reads.failed, IsEmpty());
-}
-
-TEST_F(VolumeCheckTest, FindsEachObjectThatIsMissing) {
-  for (const std::string& name : world_.names()) {
-    SCOPED_TRACE(name);
-    world_.faults.lose(name);
-    expect_found_exactly();
-    world_.faults.restore(name);
-  }
-}
-
-TEST_F(VolumeCheckTest, FindsEachObjectThatIsTruncated) {
-  for (const std::string& name : world_.names()) {
-    const Bytes whole = world_.stored(name);
-    for (const std::size_t length : {std::size_t{0}, whole.size() / 2, whole.size() - 1}) {
-      SCOPED_TRACE(fmt::format("{} of {} bytes of {}", length, whole.size(), name));
-      world_.faults.replace(
-          name, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
-      expect_found_exactly();
-    }
-    world_.faults.restore(name);
-  }
-}
-
-TEST_F(VolumeCheckTest, FindsEachObjectThatIsTooLong) {
-  for (const std::string& name : world_.names()) {
-    SCOPED_TRACE(name);
-    Bytes longer = world_.stored(name);
-    longer.resize(longer.size() + 100, 1);
-    world_.faults.replace(name, std::move(longer));
-    expect_found_exactly();
-    world_.faults.restore(name);
-  }
-}
-
-TEST_F(VolumeCheckTest, FindsOneWrongBitAnywhere) {
-  std::mt19937_64 random(seed_);
-  for (const std::string& name : world_.names()) {
-    const Bytes whole = world_.stored(name);
-    const std::size_t size = whole.size();
-    for (const std::size_t at : {std::size_t{0}, std::size_t{9}, std::size_t{60}, size / 2,
-                                 random() % size, size - 20, size - 1}) {
-      SCOPED_TRACE(fmt::format("byte {} of {} of {}", at, size, name));
-      Bytes flipped = whole;
-      flipped.at(at) ^= static_cast<std::uint8_t>(1u << random() % 8);
-      world_.faults.replace(name, std::move(flipped));
-      expect_found_exactly();
-    }
-    world_.faults.restore(name);
-  }
-}
-
-TEST_F(VolumeCheckTest, FindsObjectsThatChangedPlaces) {
-  const auto names = world_.names();
-  for (std::size_t i = 0; i + 1 < names.size(); ++i) {
-    if (kind_of(names[i]) != kind_of(names[i + 1])) continue;
-    SCOPED_TRACE(fmt::format("{} and {}", names[i], names[i + 1]));
-    world_.faults.replace(names[i], world_.stored(names[i + 1]));
-    world_.faults.replace(names[i + 1], world_.stored(names[i]));
-    expect_found_exactly();
-    world_.faults.restore(names[i]);
-    world_.faults.restore(names[i + 1]);
-  }
-}
-
-TEST_F(VolumeCheckTest, FindsObjectsOfAnotherVolume) {
-  DamageWorld other(seed_ + 1);
-  for (const std::string& name : world_.names()) {
-    const auto others = other.names(kind_of(name).empty() ? name : kind_of(name));
-    const auto same = std::ranges::find(others, name);
-    SCOPED_TRACE(name);
-    world_.faults.replace(name, other.stored(same != others.end() ? name : others.front()));
-    expect_found_exactly();
-    world_.faults.restore(name);
-  }
-}
-
-TEST_F(VolumeCheckTest, ManyDamagesAtOnceAreNamedExactly) {
-  std::mt19937_64 random(seed_);
-  const auto names = world_.names();
-  for (int round = 0; round < 60; ++round) {
-    std::vector<std::string> hit;
-    for (std::size_t n = 2 + random() % 5; n > 0; --n) {
-      const std::string& name = names[random() % names.size()];
-      if (!name.starts_with("segments/") && !name.starts_with("map/") && random() % 8 != 0)
-        continue;
-      hit.push_back(name);
-      Bytes bytes = world_.stored(name);
-      switch (random() % 3) {
-        case 0:
-          world_.faults.lose(name);
-          break;
-        case 1:
-          bytes.resize(random() % bytes.size());
-          world_.faults.replace(name, bytes);
-          break;
-        default:
-          for (int i = 0; i < 3; ++i) bytes[random() % bytes.size()] ^= 0x10;
-          world_.faults.replace(name, bytes);
-      }
-    }
-    if (hit.empty()) continue;
-    SCOPED_TRACE(fmt::format("round {}: {}", round, fmt::join(hit, ", ")));
-    expect_found_exactly();
-    for (const std::string& name : hit) world_.faults.restore(name);
-  }
 }
 
 // What nobody needs to read the newest generation is damage all the same.
@@ -332,43 +191,6 @@ TEST_F(VolumeCheckTest, ReadsDataInLargeRanges) {
   ASSERT_TRUE(report);
   ASSERT_GT(report->extents, 2 * report->segments);
   EXPECT_LE(gets, structure_gets + report->segments);  // one more a segment
-}
-
-// A writer may be let in or refused, but it neither hangs nor falls, and gives no wrong bytes.
-TEST_F(VolumeCheckTest, DamagedVolumeCanBeMountedForWritingOrIsRefused) {
-  std::size_t mounted = 0;
-  for (const std::string& name : world_.names()) {
-    SCOPED_TRACE(name);
-    Bytes bytes = world_.stored(name);
-    bytes.at(bytes.size() / 2) ^= 4;
-    world_.faults.replace(name, std::move(bytes));
-    store::MemoryStore copy;
-    world_.copy_to(copy);
-    world_.faults.restore(name);
-    auto volume = Volume::open(system_env(), copy, world_.world().keys(), {});
-    if (!volume) continue;
-    device::DiskOptions options = world_.world().options;
-    test::TempDir state;
-    options.state_dir = state / "state";
-    auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options);
-    if (!disk) {
-      EXPECT_FALSE(is_retried(disk.error())) << disk.error().message();
-      continue;
-    }
-    mounted++;
-    const Bytes fresh(4096, 7);
-    EXPECT_TRUE((*disk)->write(8192, fresh));
-    EXPECT_TRUE((*disk)->sync());
-    Bytes block(4096);
-    for (std::uint64_t at = 0; at < DamageWorld::kDiskBytes; at += block.size()) {
-      if (!(*disk)->read(at, block)) continue;
-      EXPECT_TRUE(equal(
-          block, at == 8192 ? ByteView(fresh) : ByteView(world_.model).subspan(at, block.size())))
-          << at;
-    }
-    EXPECT_TRUE((*disk)->close(std::chrono::minutes(1)));
-  }
-  EXPECT_GT(mounted, world_.names("segments/").size());
 }
 
 TEST_F(VolumeCheckTest, WhatOtherProgramsLeaveBesideTheCommitsDoesNotHideThem) {
