@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "tests/sim/sim_fiber.h"
 
 namespace s3crate::sim {
 namespace {
@@ -19,6 +20,7 @@ SealLog::Listener::Listener(SealLog& log) {
 SealLog::Listener::~Listener() { listening = nullptr; }
 
 void SealLog::note(ByteView key, ByteView nonce, ByteView tag) {
+  const Watch watch(Watch::Of::harness);
   Pair pair{};
   std::memcpy(pair.data(), key.data(), std::min<std::size_t>(key.size(), 16));
   std::memcpy(&pair[2], nonce.last(std::min<std::size_t>(nonce.size(), 16)).data(), std::min<std::size_t>(nonce.size(), 16));

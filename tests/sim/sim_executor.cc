@@ -70,9 +70,11 @@ class SimCondVar final : public CondVar {
     mutex.lock();
   }
   void notify_all() override {
+    const Watch watch(Watch::Of::harness);
     while (!waiters_.empty()) wake(waiters_.size() - 1);
   }
   void notify_one() override {
+    const Watch watch(Watch::Of::harness);
     if (!waiters_.empty()) wake(executor_.dice_.below(waiters_.size()));
   }
 
@@ -111,14 +113,19 @@ SimExecutor::SimExecutor(std::uint64_t seed, FaultCounts& faults, ExecutorOption
 
 SimExecutor::~SimExecutor() { CHECK(live_.empty()); }
 
-std::unique_ptr<CondVar> SimExecutor::cond_var() { return std::make_unique<SimCondVar>(*this); }
+std::unique_ptr<CondVar> SimExecutor::cond_var() {
+  const Watch watch(Watch::Of::harness);
+  return std::make_unique<SimCondVar>(*this);
+}
 
-std::shared_ptr<Fiber> SimExecutor::make_fiber(std::string name, std::function<void()> body) {
+std::shared_ptr<Fiber> SimExecutor::make_fiber(std::string name, std::function<void()> body, bool watched) {
   auto fiber = std::make_shared<Fiber>();
   fiber->executor = this;
   fiber->id = next_fiber_id_++;
   fiber->name = std::move(name);
   fiber->body = std::move(body);
+  fiber->watched = watched;
+  leave(fiber.get());
   fiber->context = FiberContext::acquire(&SimExecutor::fiber_entry, fiber.get());
   live_.push_back(fiber);
   runnable_.push_back(fiber.get());
@@ -127,17 +134,20 @@ std::shared_ptr<Fiber> SimExecutor::make_fiber(std::string name, std::function<v
 
 std::unique_ptr<Task> SimExecutor::spawn(std::string name, std::function<void()> body) {
   CHECK(name.size() <= 15);
-  return std::make_unique<SimTask>(make_fiber(std::move(name), std::move(body)));
+  const bool watched = Watch::is_on();
+  const Watch watch(Watch::Of::harness);
+  return std::make_unique<SimTask>(make_fiber(std::move(name), std::move(body), watched));
 }
 
 void SimExecutor::run(std::function<void()> main) {
   CHECK(current_ == nullptr);
   SimExecutor* outer = std::exchange(executor_of_thread, this);
   bool outer_rule = std::exchange(Mutex::contention_is_a_bug, true);
-  std::shared_ptr<Fiber> fiber = make_fiber("main", std::move(main));
+  std::shared_ptr<Fiber> fiber = make_fiber("main", std::move(main), false);
   main_ = fiber.get();
   current_ = pick();
   switch_to(thread_context_, *current_->context);
+  arrive(fiber.get());
   CHECK(current_ == nullptr);
   if (!live_.empty()) die("main returned before these tasks were joined");
   Mutex::contention_is_a_bug = outer_rule;
@@ -147,8 +157,13 @@ void SimExecutor::run(std::function<void()> main) {
 void SimExecutor::fiber_entry(void* argument) {
   auto* fiber = static_cast<Fiber*>(argument);
   fiber->started = true;
-  fiber->body();
-  fiber->body = nullptr;
+  arrive(fiber);
+  {
+    const Watch watch(fiber->watched);
+    fiber->body();
+    fiber->body = nullptr;
+  }
+  leave(fiber);
   fiber->executor->finish(fiber);
   // A new life may have begun, for another fiber and another executor: touch nothing.
 }
@@ -217,6 +232,7 @@ void SimExecutor::switch_to(FiberContext& from, FiberContext& to) {
 }
 
 void SimExecutor::yield() {
+  const Watch watch(Watch::Of::harness);
   if (current_ == nullptr) return;
   if (options_.stay_percent != 0 && dice_.percent(options_.stay_percent)) return;
   current_->state = Fiber::State::runnable;
@@ -225,6 +241,7 @@ void SimExecutor::yield() {
 }
 
 void SimExecutor::sleep_until(MonotonicTime deadline) {
+  const Watch watch(Watch::Of::harness);
   CHECK(current_ != nullptr);
   if (deadline <= now_) return yield();
   current_->deadline = deadline;
@@ -238,6 +255,7 @@ void SimExecutor::suspend(Duration duration) {
 }
 
 void SimExecutor::wait_on(SimCondVar& cond_var, MonotonicTime deadline) {
+  const Watch watch(Watch::Of::harness);
   CHECK(current_ != nullptr);
   bool spurious = dice_.per_million(options_.spurious_wakeups_per_million);
   if (spurious) faults_.add(Fault::kSpuriousWakeup);
@@ -253,11 +271,14 @@ void SimExecutor::wait_on(SimCondVar& cond_var, MonotonicTime deadline) {
 }
 
 void SimExecutor::join(Fiber* fiber) {
-  if (fiber->state == Fiber::State::done) return;
-  CHECK(current_ != nullptr && current_ != fiber && fiber->joiner == nullptr);
-  fiber->joiner = current_;
-  current_->state = Fiber::State::joining;
-  reschedule();
+  const Watch watch(Watch::Of::harness);
+  if (fiber->state != Fiber::State::done) {
+    CHECK(current_ != nullptr && current_ != fiber && fiber->joiner == nullptr);
+    fiber->joiner = current_;
+    current_->state = Fiber::State::joining;
+    reschedule();
+  }
+  arrive(fiber);
 }
 
 void SimExecutor::describe(const Fiber& fiber) const {

@@ -34,6 +34,7 @@ struct Fiber {
   std::unique_ptr<FiberContext> context;
   State state = State::runnable;
   bool started = false;
+  bool watched = false;  // by ThreadSanitizer, as the spawner was
   SimCondVar* waits_on = nullptr;
   MonotonicTime deadline = MonotonicTime::max();
   Fiber* joiner = nullptr;
@@ -55,9 +56,9 @@ class SimExecutor final : public Executor, public Clock {
   [[nodiscard]] std::unique_ptr<Task> spawn(std::string name, std::function<void()> body) override;
   [[nodiscard]] std::unique_ptr<CondVar> cond_var() override;
 
-  MonotonicTime monotonic_now() override { return now_; }
-  BootTime boottime_now() override { return BootTime(now_.time_since_epoch() + suspended_); }
-  WallTime wall_now() override { return WallTime(now_.time_since_epoch() + wall_offset_); }
+  MonotonicTime monotonic_now() override { return unwatched(now_); }
+  BootTime boottime_now() override { return BootTime(unwatched(now_).time_since_epoch() + unwatched(suspended_)); }
+  WallTime wall_now() override { return WallTime(unwatched(now_).time_since_epoch() + unwatched(wall_offset_)); }
 
   // Runs `main` as a fiber until it returns; by then every task must have been joined. May be called again.
   void run(std::function<void()> main);
@@ -86,7 +87,13 @@ class SimExecutor final : public Executor, public Clock {
   friend class SimCondVar;
   friend class SimTask;
 
-  std::shared_ptr<Fiber> make_fiber(std::string name, std::function<void()> body);
+  template <typename T>
+  static T unwatched(const T& value) {
+    const Watch watch(Watch::Of::harness);
+    return value;
+  }
+
+  std::shared_ptr<Fiber> make_fiber(std::string name, std::function<void()> body, bool watched);
   static void fiber_entry(void* fiber);
   void finish(Fiber* fiber);
   void make_runnable(Fiber* fiber);

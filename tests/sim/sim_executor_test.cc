@@ -273,5 +273,34 @@ TEST(SimExecutorDeathTest, MainMayNotReturnBeforeItsTasks) {
   EXPECT_DEATH(leave_a_task(), "before these tasks were joined(.|\n)*\"left\"");
 }
 
+#if defined(S3CRATE_SIM_TSAN)
+// Two fibers that count, one after the other on their only thread.
+void count(bool with_lock, Watch::Of whose) NO_THREAD_SAFETY_ANALYSIS {
+  FaultCounts faults;
+  SimExecutor executor(7, faults);
+  Mutex mutex;
+  std::uint64_t counted = 0;
+  executor.run([&] {
+    auto body = [&]() NO_THREAD_SAFETY_ANALYSIS {
+      const Watch watch(whose);
+      if (with_lock) mutex.lock();
+      counted = counted + 1;
+      if (with_lock) mutex.unlock();
+      executor.yield();
+    };
+    auto a = executor.spawn("a", body);
+    auto b = executor.spawn("b", body);
+  });
+  CHECK(counted == 2);
+  std::exit(0);  // ThreadSanitizer makes it 66 if it has reported anything
+}
+
+TEST(SimExecutorDeathTest, RaceOfTheProductIsReportedThoughThereIsOneThread) {
+  EXPECT_EXIT(count(false, Watch::Of::product), testing::ExitedWithCode(66), "data race");
+  EXPECT_EXIT(count(true, Watch::Of::product), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(count(false, Watch::Of::harness), testing::ExitedWithCode(0), "");
+}
+#endif
+
 }  // namespace
 }  // namespace s3crate::sim

@@ -12,15 +12,9 @@
 #if __has_feature(address_sanitizer)
 #define S3CRATE_SIM_ASAN 1
 #endif
-#if __has_feature(thread_sanitizer)
-#define S3CRATE_SIM_TSAN 1
-#endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #define S3CRATE_SIM_ASAN 1
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define S3CRATE_SIM_TSAN 1
 #endif
 
 #if defined(S3CRATE_SIM_ASAN)
@@ -28,6 +22,16 @@
 #endif
 #if defined(S3CRATE_SIM_TSAN)
 #include <sanitizer/tsan_interface.h>
+#include <sys/single_threaded.h>
+// Of the runtime, but in none of its headers.
+extern "C" {
+void __tsan_ignore_thread_begin();
+void __tsan_ignore_thread_end();
+void AnnotateIgnoreSyncBegin(const char* file, int line);
+void AnnotateIgnoreSyncEnd(const char* file, int line);
+// What the product keeps for each thread all fibers share here: the contexts of the libraries that it calls.
+const char* __tsan_default_suppressions() { return "called_from_lib:libcrypto.so\ncalled_from_lib:libzstd.so\n"; }
+}
 #endif
 
 #if !defined(S3CRATE_SIM_UCONTEXT)
@@ -63,6 +67,13 @@ extern "C" void s3crate_sim_switch_stack(void** save, void* load);
 namespace s3crate::sim {
 namespace {
 
+// What all fibers of the thread do to its own variables is not what is looked for.
+#if defined(S3CRATE_SIM_TSAN)
+#define UNWATCHED __attribute__((no_sanitize("thread")))
+#else
+#define UNWATCHED
+#endif
+
 // Untouched pages cost nothing, and instrumented code has large frames.
 #if defined(S3CRATE_SIM_ASAN) || defined(S3CRATE_SIM_TSAN)
 constexpr std::size_t kStackSize = 4 << 20;
@@ -72,11 +83,15 @@ constexpr std::size_t kStackSize = 1 << 20;
 
 thread_local FiberContext* previous_context = nullptr;
 thread_local FiberContext* running_context = nullptr;
+// Of the fiber that runs; to the runtime everybody is watched at first.
+thread_local bool is_watched = true;
 
 }  // namespace
 
 FiberContext::FiberContext() {
 #if defined(S3CRATE_SIM_TSAN)
+  // Or shared pointers would count without atomics, as long as there is only one thread.
+  __libc_single_threaded = 0;
   tsan_fiber_ = __tsan_get_current_fiber();
 #endif
 }
@@ -111,10 +126,8 @@ FiberContext::FiberContext(WithStack) {
 }
 
 FiberContext::~FiberContext() {
+  // ThreadSanitizer keeps its fiber: it takes the end of one that is not watched for a mistake.
   if (mapping_ == nullptr) return;
-#if defined(S3CRATE_SIM_TSAN)
-  __tsan_destroy_fiber(tsan_fiber_);
-#endif
   munmap(mapping_, mapping_size_);
 }
 
@@ -140,10 +153,16 @@ void FiberContext::release(std::unique_ptr<FiberContext> context) {
   pool().push_back(std::move(context));
 }
 
-void FiberContext::first_entry() {
+UNWATCHED void FiberContext::first_entry() {
   FiberContext* self = running_context;
   self->arrived();
-  for (;;) self->entry_(self->argument_);
+  self->live();
+}
+
+UNWATCHED void FiberContext::live() {
+  is_watched = true;
+  const Watch unwatched(false);
+  for (;;) entry_(argument_);
 }
 
 void FiberContext::arrived() {
@@ -154,21 +173,50 @@ void FiberContext::arrived() {
 #endif
 }
 
-void FiberContext::switch_to(FiberContext& from, FiberContext& to) {
+UNWATCHED void FiberContext::switch_to(FiberContext& from, FiberContext& to) {
   previous_context = &from;
   running_context = &to;
 #if defined(S3CRATE_SIM_ASAN)
   __sanitizer_start_switch_fiber(&from.fake_stack_, to.stack_bottom_, to.stack_size_);
 #endif
+  const bool was_watched = is_watched;
 #if defined(S3CRATE_SIM_TSAN)
-  __tsan_switch_to_fiber(to.tsan_fiber_, 0);
+  __tsan_switch_to_fiber(to.tsan_fiber_, __tsan_switch_to_fiber_no_sync);
 #endif
 #if defined(S3CRATE_SIM_UCONTEXT)
   CHECK(swapcontext(&from.ucontext_, &to.ucontext_) == 0);
 #else
   s3crate_sim_switch_stack(&from.stack_pointer_, to.stack_pointer_);
 #endif
+  is_watched = was_watched;
   from.arrived();
 }
+
+#if defined(S3CRATE_SIM_TSAN)
+UNWATCHED bool Watch::is_on() { return is_watched; }
+UNWATCHED void Watch::set(bool on) {
+  if (on == is_watched) return;
+  is_watched = on;
+  if (on) {
+    AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
+    __tsan_ignore_thread_end();
+  } else {
+    __tsan_ignore_thread_begin();
+    AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
+  }
+}
+
+void leave(void* place) {
+  const Watch watched(true);
+  __tsan_release(place);
+}
+void arrive(void* place) {
+  const Watch watched(true);
+  __tsan_acquire(place);
+}
+#else
+void leave(void*) {}
+void arrive(void*) {}
+#endif
 
 }  // namespace s3crate::sim

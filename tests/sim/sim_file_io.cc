@@ -22,10 +22,12 @@ class SimFile final : public io::File {
         failed_syncs_heard_(node_->failed_syncs) {}
 
   ~SimFile() override {
+    const Watch watch(Watch::Of::harness);
     if (node_->lock_file == this) node_->lock_file = nullptr, node_->lock_owner = nullptr;
   }
 
   Result<> read_at(std::uint64_t offset, MutableByteView out) override {
+    const Watch watch(Watch::Of::harness);
     TRY(step('r', offset ^ out.size()));
     if (disk_.dice().per_million(disk_.faults.read_error_per_million)) {
       disk_.counts().add(Fault::kDiskReadError);
@@ -40,6 +42,7 @@ class SimFile final : public io::File {
   }
 
   Result<> write(std::span<const WriteOp> ops, Sync sync) override {
+    const Watch watch(Watch::Of::harness);
     std::vector<std::size_t> order(ops.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[disk_.dice().below(i)]);
@@ -49,6 +52,7 @@ class SimFile final : public io::File {
   }
 
   Result<> datasync() override {
+    const Watch watch(Watch::Of::harness);
     std::uint64_t end = node_->next_write;
     TRY(step('s', end));
     if (disk_.faults.sync_latency_max > Duration{}) {
@@ -70,11 +74,13 @@ class SimFile final : public io::File {
   }
 
   Result<std::uint64_t> size() override {
+    const Watch watch(Watch::Of::harness);
     TRY(step('z', 0));
     return node_->cached.size();
   }
 
   Result<> allocate(std::uint64_t size) override {
+    const Watch watch(Watch::Of::harness);
     TRY(step('a', size));
     TRY(check_writable(size));
     if (full_for_a_moment() || !disk_.grow(*node_, size)) return no_space();
@@ -82,11 +88,13 @@ class SimFile final : public io::File {
   }
 
   Result<io::FileIdentity> identity() override {
+    const Watch watch(Watch::Of::harness);
     TRY(step('i', 0));
     return io::FileIdentity{disk_.device(), node_->inode};
   }
 
   Result<> lock() override {
+    const Watch watch(Watch::Of::harness);
     TRY(step('l', 0));
     bool held = node_->lock_file != nullptr && node_->lock_owner->alive();
     if (held && node_->lock_file != this) return fail(Code::kExists, "{}: locked by another", path_);
@@ -159,6 +167,7 @@ Result<std::shared_ptr<Node>> SimFileIo::find_directory(const std::string& path)
 }
 
 Result<std::unique_ptr<io::File>> SimFileIo::open(const std::string& path, io::OpenMode mode) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('O', path));
   bool may_make = mode == io::OpenMode::create_new || mode == io::OpenMode::create_or_open;
   Result<std::shared_ptr<Node>> node = disk_.find(path);
@@ -173,6 +182,7 @@ Result<std::unique_ptr<io::File>> SimFileIo::open(const std::string& path, io::O
 }
 
 Result<> SimFileIo::link(const std::string& from, const std::string& to) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('L', to));
   std::shared_ptr<Node> node = TRY(disk_.find(from));
   if (node->is_directory) return fail(Code::kDenied, "{}: is a directory", from);
@@ -183,6 +193,7 @@ Result<> SimFileIo::link(const std::string& from, const std::string& to) {
 }
 
 Result<> SimFileIo::remove(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('R', path));
   std::shared_ptr<Node> node = TRY(disk_.find(path));
   if (!node->entries.empty()) return fail(Code::kBadArgument, "{}: directory not empty", path);
@@ -191,6 +202,7 @@ Result<> SimFileIo::remove(const std::string& path) {
 }
 
 Result<> SimFileIo::make_directories(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     std::string above = path.substr(0, end);
     TRY(step('M', above));
@@ -209,6 +221,7 @@ Result<> SimFileIo::make_directories(const std::string& path) {
 }
 
 Result<> SimFileIo::sync_directory(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('D', path));
   std::shared_ptr<Node> node = TRY(find_directory(path));
   if (disk_.dice().per_million(disk_.faults.directory_sync_error_per_million)) {
@@ -220,6 +233,7 @@ Result<> SimFileIo::sync_directory(const std::string& path) {
 }
 
 Result<std::vector<io::DirectoryEntry>> SimFileIo::list(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('T', path));
   std::shared_ptr<Node> node = TRY(find_directory(path));
   std::vector<io::DirectoryEntry> entries;
@@ -228,12 +242,14 @@ Result<std::vector<io::DirectoryEntry>> SimFileIo::list(const std::string& path)
 }
 
 Result<io::FileIdentity> SimFileIo::identity(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('I', path));
   std::shared_ptr<Node> node = TRY(disk_.find(path));
   return io::FileIdentity{disk_.device(), node->inode};
 }
 
 Result<std::uint64_t> SimFileIo::free_bytes(const std::string& path) {
+  const Watch watch(Watch::Of::harness);
   TRY(step('F', path));
   TRY(disk_.find(path));
   return disk_.faults.capacity - std::min(disk_.faults.capacity, disk_.used_bytes());

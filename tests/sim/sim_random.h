@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/random.h"
+#include "tests/sim/sim_fiber.h"
 
 namespace s3crate::sim {
 
@@ -60,6 +61,7 @@ class SimRandom final : public Random {
  public:
   explicit SimRandom(Dice dice) : dice_(dice) {}
   void fill(MutableByteView out) override {
+    const Watch watch(Watch::Of::harness);
     while (!out.empty()) {
       std::uint64_t v = dice_.u64();
       std::size_t n = std::min(out.size(), sizeof v);

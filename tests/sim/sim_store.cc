@@ -203,6 +203,7 @@ Result<bool> SimStore::change(char kind, const std::string& name, SimBucket::Dat
 }
 
 Result<> SimStore::put(const std::string& name, std::span<const ByteView> parts) {
+  const Watch watch(Watch::Of::harness);
   TRY(store::check_name(name));
   Bytes data;
   for (ByteView part : parts) append(data, part);
@@ -225,6 +226,7 @@ Result<SimBucket::Data> SimStore::find(char kind, const std::string& name) {
 }
 
 Result<Bytes> SimStore::get(const std::string& name, std::uint64_t max_size) {
+  const Watch watch(Watch::Of::harness);
   SimBucket::Data data = TRY(find('G', name));
   if (data->size() > max_size) return store::too_long(name, data->size(), max_size);
   Bytes answer = *data;
@@ -242,6 +244,7 @@ Result<Bytes> SimStore::get(const std::string& name, std::uint64_t max_size) {
 }
 
 Result<> SimStore::get_range(const std::string& name, std::uint64_t offset, MutableByteView out) {
+  const Watch watch(Watch::Of::harness);
   SimBucket::Data data = TRY(find('g', name));
   if (!store::covers(data->size(), offset, out.size())) {
     return store::too_short(name, data->size(), offset, out.size());
@@ -257,12 +260,14 @@ Result<> SimStore::get_range(const std::string& name, std::uint64_t offset, Muta
 }
 
 Result<store::ObjectInfo> SimStore::head(const std::string& name) {
+  const Watch watch(Watch::Of::harness);
   SimBucket::Data data = TRY(find('H', name));
   return store::ObjectInfo{name, data->size()};
 }
 
 Result<store::ListPage> SimStore::list(const std::string& prefix, const std::string& start_after,
                                        std::size_t max_keys) {
+  const Watch watch(Watch::Of::harness);
   TRY(store::check_max_keys(max_keys));
   TRY(request('S', prefix));
   store::ListPage page = bucket_.list(prefix, start_after, max_keys);
@@ -271,17 +276,20 @@ Result<store::ListPage> SimStore::list(const std::string& prefix, const std::str
 }
 
 Result<> SimStore::remove(const std::string& name) {
+  const Watch watch(Watch::Of::harness);
   TRY(store::check_name(name));
   TRY(change('X', name, nullptr));
   return {};
 }
 
 std::optional<WallTime> SimStore::store_time() {
+  const Watch watch(Watch::Of::harness);
   if (!bucket_.faults.tells_time) return std::nullopt;
   return bucket_.executor().wall_now();
 }
 
 store::StoreCaps SimStore::caps() const {
+  const Watch watch(Watch::Of::harness);
   return {.put_if_absent = bucket_.faults.put_if_absent,
           .verifies_puts = bucket_.faults.verifies_puts,
           .local = false};

@@ -2,6 +2,7 @@
 #include "tests/sim/stack_world.h"
 
 #include "device/head.h"
+#include "tests/sim/watched_disk.h"
 
 namespace s3crate::sim {
 namespace {
@@ -35,6 +36,7 @@ class HookedStore final : public store::ObjectStore {
  private:
   template <typename Call>
   auto around(store::Verb verb, const std::string& name, Call call) -> decltype(call()) {
+    const Watch watch(Watch::Of::harness);
     if (hooks_.before) TRY(hooks_.before(verb, name));
     auto answer = call();
     if (hooks_.after) TRY(hooks_.after(verb, name));
@@ -90,6 +92,12 @@ Mount::Mount(StackWorld& world, SimDisk& disk, device::DiskOptions options)
   metered_ = std::make_unique<store::MeteredStore>(env().clock, *hooked_);
   retry_ = std::make_unique<store::RetryStore>(env(), *metered_, store::RetryOptions{});
   options_.cancel_store = [retry = retry_.get()] { retry->cancel(); };
+  if (options_.log) {
+    options_.log = [log = options_.log](const std::string& line) {
+      const Watch watch(Watch::Of::harness);
+      log(line);
+    };
+  }
   life_ = std::make_shared<Life>(world.world.executor());
   life_->mount = this;
   waker_ = env().executor.spawn("waker", [this] {
@@ -123,7 +131,10 @@ void Mount::end() {
 
 Result<> Mount::open() {
   volume_ = TRY(world_.open_volume(env(), *retry_, options_.map_cache_bytes));
-  disk_ = TRY(device::Disk::open(env(), process_->file_io(), *volume_, options_));
+  disk_ = std::make_unique<WatchedDisk>(TRY([&] {
+    const Watch watch(Watch::Of::product);
+    return device::Disk::open(env(), process_->file_io(), *volume_, options_);
+  }()));
   wake();
   return {};
 }
@@ -207,6 +218,7 @@ void StackWorld::power_cut(SimDisk& disk) {
 
 Result<std::unique_ptr<volume::Volume>> StackWorld::open_volume(Env env, store::ObjectStore& store,
                                                                 std::uint64_t page_cache_bytes) const {
+  const Watch watch(Watch::Of::product);
   volume::KeySource keys;
   keys.key_file = key_file();
   return volume::Volume::open(env, store, keys, {.expected = vid, .page_cache_bytes = page_cache_bytes});
