@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace cache;
 
@@ -42,4 +43,7 @@ void run(ByteView input) {
   check_decoder(sector, decode_chunk_header, encode_chunk_header);
 }
 
+const Target target("cache_file", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace cli;
 
@@ -35,4 +36,7 @@ void run(ByteView input) {
   if (const auto print = parse_fingerprint(text)) CHECK(parse_fingerprint(*print) == *print);
 }
 
+const Target target("cli_value", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

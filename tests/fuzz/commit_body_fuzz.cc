@@ -2,8 +2,10 @@
 // The sealed bodies of commits.
 #include "tests/fuzz/fuzz.h"
 #include "volume/commit.h"
+#include "volume/companions.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -38,9 +40,20 @@ void run(ByteView input) {
       CHECK(base > Generation(0) && base < above);
       above = base;
     }
+    // What a checkpoint's body says of the companions, into the body of another.
+    const Companions companions = companions_of(*body);
+    CommitBody next = *body;
+    next.roots.clear();
+    next.extensions.clear();
+    put_companions(companions, next);
+    const auto again = decode_body(encode_body(next), segment::kBlockSizeMax);
+    CHECK(again && companions_of(*again).tags == companions.tags && companions_of(*again).late.net() == companions.late.net());
   }
   check_decoder(
       input, [](ByteView b) { return decode_body(b, segment::kBlockSizeMin); }, encode_body);
 }
 
+const Target target("commit_body", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -5,6 +5,7 @@
 #include "volume/wire_format.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -39,4 +40,7 @@ void run(ByteView input) {
   CHECK(!commit->keys || equal(encode_keys_part(*commit->keys), plain));
 }
 
+const Target target("commit", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

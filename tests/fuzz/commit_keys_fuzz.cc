@@ -4,6 +4,7 @@
 #include "volume/commit.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -27,4 +28,7 @@ std::vector<Bytes> seeds() {
 
 void run(ByteView input) { check_decoder(input, decode_keys_part, encode_keys_part); }
 
+const Target target("commit_keys", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -7,6 +7,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace cli;
 
@@ -27,4 +28,7 @@ void run(ByteView input) {
   else if (arguments.has("upload-threads")) CHECK(arguments.count("upload-threads") <= 64);
 }
 
+const Target target("config_file", seeds, run, Pace::slow);
+
+}  // namespace
 }  // namespace s3crate::fuzz

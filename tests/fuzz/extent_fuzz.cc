@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace segment;
 
@@ -33,4 +34,7 @@ void run(ByteView input) {
   }
 }
 
+const Target target("extent", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

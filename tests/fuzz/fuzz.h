@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the fuzzers share. Each is one file that defines seeds() and run(); libFuzzer does the rest:
+// What the fuzz targets share. Each is one file that defines seeds() and run() and a Target of them. All are in two
+// programs, which tests/support/run-fuzzers calls:
 //
-//   configure CXX=clang++-14 --enable-fuzzers --enable-sanitizers=address,undefined && make
-//   tests/fuzz/page_fuzz -max_total_time=60 [CORPUS-DIRECTORY]
+//   fuzz        libFuzzer (configure CXX=clang++-14 --enable-fuzzers --enable-sanitizers=address,undefined):
+//               tests/fuzz/fuzz --target=page -max_total_time=60 NEW-INPUTS tests/fuzz/corpus/page
+//   run_corpus  every input that is kept, once, with any compiler: make check
+//
+// tests/fuzz/corpus/TARGET holds what reaches most of its code with fewest bytes, and each input that ever failed, under
+// a name that says what it did.
 //
 // Encodings are canonical, so every decoder owes the same: to refuse, or to accept what encodes to
 // the very same bytes. What is sealed, signed or hashed is sealed, signed and hashed here, so that
@@ -10,6 +15,8 @@
 #pragma once
 
 #include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "crypto/crypto.h"
@@ -17,9 +24,30 @@
 
 namespace s3crate::fuzz {
 
-// Valid inputs, which mutation starts from.
-std::vector<Bytes> seeds();
-void run(ByteView input);
+// Of how many runs, beyond the corpus, a change is worth: about as many as are done in a second.
+enum class Pace { fast = 20'000, slow = 1'500 };
+
+class Target {
+ public:
+  // `seeds` makes valid inputs, which mutation starts from.
+  Target(std::string_view name, std::vector<Bytes> (*seeds)(), void (*run)(ByteView), Pace pace = Pace::fast)
+      : name(name), seeds(seeds), run(run), pace(pace) {
+    all().push_back(this);
+  }
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+
+  // In no particular order.
+  static std::vector<const Target*>& all() {
+    static std::vector<const Target*> targets;
+    return targets;
+  }
+
+  const std::string_view name;
+  std::vector<Bytes> (*const seeds)();
+  void (*const run)(ByteView);
+  const Pace pace;
+};
 
 inline test::SeededRandom& random() {
   static test::SeededRandom random(1);
@@ -63,38 +91,3 @@ inline const crypto::Signer& signer() {
 }
 
 }  // namespace s3crate::fuzz
-
-extern "C" {
-
-std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
-
-int LLVMFuzzerInitialize(int* argc, char*** argv) {
-  CHECK(s3crate::crypto::initialise());
-  // Seeds are of full length from the beginning.
-  static char len_control[] = "-len_control=0";
-  static std::vector<char*> arguments(*argv, *argv + *argc);
-  arguments.insert(arguments.begin() + 1, len_control);
-  *argc = static_cast<int>(arguments.size());
-  arguments.push_back(nullptr);
-  *argv = arguments.data();
-  return 0;
-}
-
-std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
-                                    unsigned seed) {
-  static const std::vector<s3crate::Bytes> starts = s3crate::fuzz::seeds();
-  constexpr unsigned kFreshStartOneIn = 100;
-  const s3crate::Bytes& start = starts[seed / kFreshStartOneIn % starts.size()];
-  if ((size <= 1 || seed % kFreshStartOneIn == 0) && start.size() <= max_size) {
-    std::ranges::copy(start, data);
-    size = start.size();
-  }
-  return LLVMFuzzerMutate(data, size, max_size);
-}
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  s3crate::fuzz::run({data, size});
-  return 0;
-}
-
-}  // extern "C"

@@ -5,6 +5,7 @@
 #include "volume/wire_format.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -28,4 +29,7 @@ void run(ByteView input) {
   CHECK(equal(again, input));
 }
 
+const Target target("grant", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

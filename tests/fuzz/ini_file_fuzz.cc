@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace s3;
 
@@ -39,4 +40,7 @@ void run(ByteView input) {
   }
 }
 
+const Target target("ini_file", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace journal;
 
@@ -34,4 +35,7 @@ void run(ByteView input) {
       bytes, [](ByteView b) { return decode_record_body(b, kExtents, kBlock); }, encode_record_body);
 }
 
+const Target target("journal_record", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

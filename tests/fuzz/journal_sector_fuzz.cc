@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace journal;
 
@@ -37,4 +38,7 @@ void run(ByteView input) {
   check_decoder(sector, decode_slot_header, encode_slot_header);
 }
 
+const Target target("journal_sector", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace segment;
 
@@ -25,4 +26,7 @@ void run(ByteView input) {
   if (const auto o = parse_object_name(name)) CHECK(object_name(o->kind, o->id, o->nonce) == name);
 }
 
+const Target target("object_names", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

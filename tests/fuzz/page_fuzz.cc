@@ -4,6 +4,7 @@
 #include "volume/page.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -29,4 +30,7 @@ std::vector<Bytes> seeds() {
 
 void run(ByteView input) { check_decoder(input, decode_page, encode_page); }
 
+const Target target("page", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -4,6 +4,7 @@
 #include "volume/page.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -32,4 +33,7 @@ void run(ByteView input) {
   else CHECK(is_refusal(page.error()));
 }
 
+const Target target("page_sealed", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 std::vector<Bytes> seeds() {
   std::vector<Bytes> out;
@@ -54,4 +55,7 @@ void run(ByteView input) {
   for (const auto& rule : *rules) CHECK(rule.concerns(rule.prefix) && rule.id.size() <= 300);
 }
 
+const Target target("s3_xml", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

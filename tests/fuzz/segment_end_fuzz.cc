@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace segment;
 
@@ -35,4 +36,7 @@ void run(ByteView input) {
     CHECK(e.offset >= head.size() && std::uint64_t{e.offset} + e.length <= footer.index_offset);
 }
 
+const Target target("segment_end", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

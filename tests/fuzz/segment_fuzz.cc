@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace segment;
 
@@ -27,4 +28,7 @@ void run(ByteView input) {
   }
 }
 
+const Target target("segment", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace segment;
 
@@ -28,4 +29,7 @@ void run(ByteView input) {
       input, [](ByteView b) { return decode_segment_index(b, kBlockSizeMin); }, encode_segment_index);
 }
 
+const Target target("segment_index", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

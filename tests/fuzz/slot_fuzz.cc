@@ -5,6 +5,7 @@
 #include "volume/wire_format.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -37,4 +38,7 @@ void run(ByteView input) {
   CHECK(slot ? slot->identity.id() == head.identity : is_refusal(slot.error()));
 }
 
+const Target target("slot", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz

@@ -5,6 +5,7 @@
 #include "volume/wire_format.h"
 
 namespace s3crate::fuzz {
+namespace {
 
 using namespace volume;
 
@@ -27,4 +28,7 @@ void run(ByteView input) {
   check_decoder(object, decode_volume, [](const auto& v) { return encode_volume(v, signer()); });
 }
 
+const Target target("volume_object", seeds, run);
+
+}  // namespace
 }  // namespace s3crate::fuzz
