@@ -203,6 +203,7 @@ TEST_F(ReadAheadTest, BeginsAfterAsManyReadsAsTheTriggerSays) {
 TEST_F(ReadAheadTest, WhatTheStoreDoesNotHaveIsNotAskedForThere) {
   w_.run([&] {
     options_.upload_delay = 1000h;
+    options_.segment_bytes = 64 * kMi;  // a full one would be sent at once
     Mount mount(w_, w_.world.disk(), options_);
     ASSERT_OK(mount.open());
     for (std::size_t at = 0; at < 8 * kMi; at += kMi)
