@@ -176,6 +176,8 @@ Result<> Encoder::wait_for_room(const Error& why, std::uint64_t used, StopFlag s
   const MonotonicTime enough = env_.clock.monotonic_now() + kRoomPause;
   for (;;) {
     if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
+    // What a fenced writer has in its journal stays there.
+    if (head_.failure_locked()) return fail(*head_.failure_locked());
     if (is_set(stop)) return fail(Code::kCancelled, "stopped waiting for room in the journal");
     const MonotonicTime now = env_.clock.monotonic_now();
     if (now >= deadline) return fail(Code::kCancelled, "the journal is full and the store is away: what was never fsynced is lost");

@@ -221,7 +221,8 @@ Result<> Opener::open_writer(Commit head) {
   disk_->attach_writer(std::move(journal), std::move(chain), below.body.epoch, journal_writes);
   if (use == JournalUse::replay) TRY(replay(*j, committed));
   disk_->start_uploading();
-  if (journal_writes) TRY(begin_incarnation(*j));
+  // In store mode too: what replay did not find must stay unfound, once other batches have the numbers of what it did not reach.
+  if (journal_writes || use == JournalUse::replay) TRY(begin_incarnation(*j));
   disk_->start_encoding();
   disk_->wait_for_cache_file();
   return {};

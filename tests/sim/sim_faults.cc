@@ -4,6 +4,37 @@
 #include <fmt/format.h>
 
 namespace s3crate::sim {
+namespace {
+
+// As the edges name their steps.
+std::string_view operation_name(char operation) {
+  switch (operation) {
+    case 'P': return "put";
+    case 'G': return "get";
+    case 'g': return "get_range";
+    case 'H': return "head";
+    case 'S': return "list objects";
+    case 'X': return "remove object";
+    case 'r': return "read";
+    case 'w': return "write";
+    case 's': return "datasync";
+    case 'z': return "size";
+    case 'a': return "allocate";
+    case 'i': return "identity of open";
+    case 'l': return "lock";
+    case 'O': return "open";
+    case 'L': return "link";
+    case 'R': return "remove";
+    case 'M': return "make directory";
+    case 'D': return "sync directory";
+    case 'T': return "list directory";
+    case 'I': return "identity";
+    case 'F': return "free bytes";
+    default: return "unknown";
+  }
+}
+
+}  // namespace
 
 std::string_view fault_name(Fault fault) {
   switch (fault) {
@@ -47,6 +78,60 @@ std::string FaultCounts::to_string() const {
     out += fmt::format("  {:<30} {:>10}\n", fault_name(static_cast<Fault>(i)), counts_[i]);
   }
   return out;
+}
+
+void Failpoints::add(const Failpoints& other) {
+  for (const auto& [operation, targets] : other.points_) {
+    for (const auto& [target, counts] : targets) {
+      Counts& mine = at(operation, target);
+      mine.reached += counts.reached, mine.hit += counts.hit;
+    }
+  }
+}
+
+Failpoints::Counts& Failpoints::at(char operation, std::string_view target) {
+  Targets& targets = points_[operation];
+  auto found = targets.find(target);
+  if (found == targets.end()) found = targets.emplace(target, Counts{}).first;
+  return found->second;
+}
+
+std::size_t Failpoints::known() const {
+  std::size_t n = 0;
+  for (const auto& [operation, targets] : points_) n += targets.size();
+  return n;
+}
+
+std::size_t Failpoints::hit() const {
+  std::size_t n = 0;
+  for (const auto& [operation, targets] : points_)
+    for (const auto& [target, counts] : targets) n += counts.hit > 0;
+  return n;
+}
+
+std::string Failpoints::to_string() const {
+  std::string out = fmt::format("  {} of {} failpoints hit", hit(), known());
+  std::string_view before = "; not: ";
+  for (const auto& [operation, targets] : points_) {
+    for (const auto& [target, counts] : targets) {
+      if (counts.hit > 0) continue;
+      out += fmt::format("{}{} {} ({} times reached)", before, operation_name(operation), target, counts.reached);
+      before = ", ";
+    }
+  }
+  return out + "\n";
+}
+
+std::string_view object_target(std::string_view name) {
+  if (name.starts_with("keys/c")) return "keys/c";
+  return name.substr(0, name.find('/'));
+}
+
+// Directories of volumes have names of 64 digits.
+std::string_view file_target(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  if (name.size() >= 64) return "volume's directory";
+  return name.substr(0, name.find_first_of("-0123456789"));
 }
 
 }  // namespace s3crate::sim

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -55,5 +56,30 @@ class FaultCounts {
  private:
   std::array<std::uint64_t, kFaultCount> counts_{};
 };
+
+// Where something can go wrong: a kind of request or file operation, and the kind of object or file that it is for. Known is what
+// was reached; hit, where a process ended, or an error was injected.
+class Failpoints {
+ public:
+  void reached(char operation, std::string_view target) { ++at(operation, target).reached; }
+  void hit(char operation, std::string_view target) { ++at(operation, target).hit; }
+  void add(const Failpoints& other);
+  [[nodiscard]] std::size_t known() const;
+  [[nodiscard]] std::size_t hit() const;
+  // How many there are, and which of them were not hit.
+  [[nodiscard]] std::string to_string() const;
+
+ private:
+  struct Counts {
+    std::uint64_t reached = 0, hit = 0;
+  };
+  using Targets = std::map<std::string, Counts, std::less<>>;
+  Counts& at(char operation, std::string_view target);
+  std::map<char, Targets> points_;
+};
+
+// What an object, or a file, is to a failpoint: what its name begins with, or ends with.
+[[nodiscard]] std::string_view object_target(std::string_view name);
+[[nodiscard]] std::string_view file_target(std::string_view path);
 
 }  // namespace s3crate::sim

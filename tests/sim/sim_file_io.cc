@@ -31,6 +31,7 @@ class SimFile final : public io::File {
     TRY(step('r', offset ^ out.size()));
     if (disk_.dice().per_million(disk_.faults.read_error_per_million)) {
       disk_.counts().add(Fault::kDiskReadError);
+      incarnation_->failed('r', target());
       return fail(Code::kIo, "{}: read: injected error", path_);
     }
     const Bytes& data = node_->cached;
@@ -62,6 +63,7 @@ class SimFile final : public io::File {
     }
     if (disk_.dice().per_million(disk_.faults.sync_error_per_million)) {
       disk_.counts().add(Fault::kDiskSyncError);
+      incarnation_->failed('s', target());
       disk_.fail_sync(*node_, end);
     } else {
       disk_.sync(*node_, end);
@@ -83,7 +85,7 @@ class SimFile final : public io::File {
     const Watch watch(Watch::Of::harness);
     TRY(step('a', size));
     TRY(check_writable(size));
-    if (full_for_a_moment() || !disk_.grow(*node_, size)) return no_space();
+    if (full_for_a_moment() || !disk_.grow(*node_, size)) return no_space('a');
     return step('a', 0);
   }
 
@@ -105,8 +107,9 @@ class SimFile final : public io::File {
 
  private:
   Result<> step(char kind, std::uint64_t number) {
-    return incarnation_->step(step_id(kind, number ^ node_->inode << 40));
+    return incarnation_->step(step_id(kind, number ^ node_->inode << 40), target());
   }
+  [[nodiscard]] std::string_view target() const { return file_target(path_); }
   Result<> check_writable(std::uint64_t end) const {
     if (!writable_) return fail(Code::kIo, "{}: not open for writing", path_);
     if (disk_.faults.read_only) return fail(Code::kDenied, "{}: read-only file system", path_);
@@ -114,8 +117,9 @@ class SimFile final : public io::File {
     return {};
   }
   bool full_for_a_moment() { return disk_.dice().per_million(disk_.faults.full_per_million); }
-  Result<> no_space() {
+  Result<> no_space(char kind) {
     disk_.counts().add(Fault::kDiskFull);
+    incarnation_->failed(kind, target());
     return fail(Code::kNoSpace, "{}: no space left on device", path_);
   }
 
@@ -138,11 +142,12 @@ class SimFile final : public io::File {
     TRY(step('w', offset * 31 ^ hash_of_end(data)));
     if (disk_.dice().per_million(disk_.faults.write_error_per_million)) {
       disk_.counts().add(Fault::kDiskWriteError);
+      incarnation_->failed('w', target());
       // What fits before the error is written.
       [[maybe_unused]] bool some = disk_.write(*node_, offset, data.first(disk_.dice().below(data.size() + 1)));
       return fail(Code::kIo, "{}: write: injected error", path_);
     }
-    if (full_for_a_moment() || !disk_.write(*node_, offset, data)) return no_space();
+    if (full_for_a_moment() || !disk_.write(*node_, offset, data)) return no_space('w');
     return {};
   }
 
@@ -157,7 +162,7 @@ class SimFile final : public io::File {
 }  // namespace
 
 Result<> SimFileIo::step(char kind, const std::string& path) {
-  return incarnation_->step(step_id(kind, hash_of(as_bytes(path))));
+  return incarnation_->step(step_id(kind, hash_of(as_bytes(path))), file_target(path));
 }
 
 Result<std::shared_ptr<Node>> SimFileIo::find_directory(const std::string& path) const {
@@ -226,6 +231,7 @@ Result<> SimFileIo::sync_directory(const std::string& path) {
   std::shared_ptr<Node> node = TRY(find_directory(path));
   if (disk_.dice().per_million(disk_.faults.directory_sync_error_per_million)) {
     disk_.counts().add(Fault::kDiskDirectorySyncError);
+    incarnation_->failed('D', file_target(path));
     return fail(Code::kIo, "{}: fsync: injected error", path);
   }
   disk_.sync_names(*node);

@@ -22,6 +22,7 @@ class Steps {
   // Calls `crash` instead of step number `step` (or the next one, if that is past).
   void at(std::uint64_t step, std::function<void()> crash) { armed_.emplace(step, std::move(crash)); }
   void disarm() { armed_.clear(); }
+  Failpoints failpoints;
   // Called before every step, while it is set.
   std::function<void()> observer;
 
@@ -52,17 +53,21 @@ class Incarnation {
   // Its I/O stands still until then, as if the process had been stopped.
   void pause_until(MonotonicTime until) { paused_until_ = until; }
 
-  // The boundary between two steps. `what` tells them apart in the trace.
-  [[nodiscard]] Result<> step(std::uint64_t what) {
+  // The boundary between two steps. `what` tells them apart in the trace; its kind and the target are those of the failpoint.
+  [[nodiscard]] Result<> step(std::uint64_t what, std::string_view target) {
     executor_.yield();
     while (alive_ && executor_.monotonic_now() < paused_until_) executor_.sleep_until(paused_until_);
     if (alive_) {
       executor_.trace(what);
+      steps_.failpoints.reached(static_cast<char>(what), target);
       steps_.tick();
+      if (!alive_) failed(static_cast<char>(what), target);
     }
     if (!alive_) return fail(Code::kCancelled, "the simulated process is dead");
     return {};
   }
+  // The step fails, or ends in a crash.
+  void failed(char kind, std::string_view target) { steps_.failpoints.hit(kind, target); }
 
  private:
   SimExecutor& executor_;

@@ -13,10 +13,6 @@ std::uint64_t hash_of(const std::string& name, const SimBucket::Data& data) {
   return sim::hash_of(as_bytes(name)) * 31 ^ (data == nullptr ? 0 : hash_of_end(*data));
 }
 
-auto transient(const std::string& name, std::string_view why) {
-  return fail(Code::kTransient, "object {}: {}", name, why);
-}
-
 }  // namespace
 
 // ---- SimBucket ------------------------------------------------------------------------------------
@@ -58,6 +54,12 @@ void SimBucket::replace(const std::string& name, Bytes data) {
   counts_.add(Fault::kStoreObjectReplaced);
   set(name, std::make_shared<const Bytes>(std::move(data)));
   objects_[name].before = objects_[name].data;
+}
+
+bool SimBucket::prune(const std::string& name) {
+  if (peek(name) == nullptr) return false;
+  set(name, nullptr);
+  return true;
 }
 
 Duration SimBucket::up_to(Duration max) {
@@ -150,20 +152,25 @@ bool SimBucket::happens(Fault fault, std::uint32_t per_million) {
 
 // ---- SimStore -------------------------------------------------------------------------------------
 
-Result<> SimStore::travel(std::uint64_t what) {
+tl::unexpected<Error> SimStore::transient(char kind, const std::string& name, std::string_view why) {
+  incarnation_->failed(kind, object_target(name));
+  return fail(Code::kTransient, "object {}: {}", name, why);
+}
+
+Result<> SimStore::travel(std::uint64_t what, std::string_view target) {
   Duration latency = bucket_.latency();
   if (incarnation_->alive() && latency > Duration{}) bucket_.executor().sleep_for(latency);
-  return incarnation_->step(what);
+  return incarnation_->step(what, target);
 }
 
 Result<> SimStore::request(char kind, const std::string& name) {
   std::uint64_t what = step_id(kind, sim::hash_of(as_bytes(name)));
-  TRY(incarnation_->step(what));
-  TRY(travel(what));
+  TRY(incarnation_->step(what, object_target(name)));
+  TRY(travel(what, object_target(name)));
   bucket_.settle();
-  if (bucket_.is_away()) return transient(name, "the store is away");
+  if (bucket_.is_away()) return transient(kind, name, "the store is away");
   if (bucket_.happens(Fault::kStoreTransientBefore, bucket_.faults.transient_before_per_million)) {
-    return transient(name, "injected error");
+    return transient(kind, name, "injected error");
   }
   return {};
 }
@@ -172,8 +179,8 @@ Result<> SimStore::request(char kind, const std::string& name) {
 Result<bool> SimStore::change(char kind, const std::string& name, SimBucket::Data data) {
   const StoreFaults& faults = bucket_.faults;
   std::uint64_t what = step_id(kind, hash_of(name, data));
-  TRY(incarnation_->step(what));
-  if (Result<> sent = travel(what); !sent) {
+  TRY(incarnation_->step(what, object_target(name)));
+  if (Result<> sent = travel(what, object_target(name)); !sent) {
     if (bucket_.dice().coin()) {
       bucket_.counts().add(Fault::kStoreLateAfterCrash);
       bucket_.apply_later(name, data);
@@ -181,23 +188,23 @@ Result<bool> SimStore::change(char kind, const std::string& name, SimBucket::Dat
     return fail(sent.error());
   }
   bucket_.settle();
-  if (bucket_.is_away()) return transient(name, "the store is away");
+  if (bucket_.is_away()) return transient(kind, name, "the store is away");
   if (bucket_.happens(Fault::kStoreTransientBefore, faults.transient_before_per_million)) {
-    return transient(name, "injected error");
+    return transient(kind, name, "injected error");
   }
   if (data != nullptr && bucket_.is_full(data->size())) {
     bucket_.counts().add(Fault::kStoreFull);
-    return transient(name, "the store is full");
+    return transient(kind, name, "the store is full");
   }
   if (bucket_.happens(Fault::kStoreLate, faults.late_per_million)) {
     bucket_.apply_later(name, data);
-    return transient(name, "injected timeout");
+    return transient(kind, name, "injected timeout");
   }
   bool done = bucket_.apply(name, data);
   if (bucket_.happens(Fault::kStoreTwice, faults.twice_per_million)) bucket_.apply_later(name, data);
-  TRY(travel(what));
+  TRY(travel(what, object_target(name)));
   if (bucket_.happens(Fault::kStoreReplyLost, faults.reply_lost_per_million)) {
-    return transient(name, "injected loss of the reply");
+    return transient(kind, name, "injected loss of the reply");
   }
   return done;
 }
@@ -220,7 +227,7 @@ Result<SimBucket::Data> SimStore::find(char kind, const std::string& name) {
   TRY(store::check_name(name));
   TRY(request(kind, name));
   SimBucket::Data data = bucket_.read(name);
-  TRY(travel(step_id(kind, 0)));
+  TRY(travel(step_id(kind, 0), object_target(name)));
   if (data == nullptr) return store::not_found(name);
   return data;
 }
@@ -271,7 +278,7 @@ Result<store::ListPage> SimStore::list(const std::string& prefix, const std::str
   TRY(store::check_max_keys(max_keys));
   TRY(request('S', prefix));
   store::ListPage page = bucket_.list(prefix, start_after, max_keys);
-  TRY(travel(step_id('S', page.objects.size())));
+  TRY(travel(step_id('S', page.objects.size()), object_target(prefix)));
   return page;
 }
 

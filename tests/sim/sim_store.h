@@ -66,6 +66,8 @@ class SimBucket {
   [[nodiscard]] std::uint64_t changes() const { return changes_; }  // grows with every change of an image
   void lose(const std::string& name);
   void replace(const std::string& name, Bytes data);
+  // On purpose, as what nobody needs. False if it is not there.
+  bool prune(const std::string& name);
   void outage_until(MonotonicTime until) { outage_until_ = until; }
   void settle_all() { settle(MonotonicTime::max()); }
   [[nodiscard]] std::size_t waiting_effects() const { return later_.size(); }
@@ -132,7 +134,8 @@ class SimStore final : public store::ObjectStore {
   std::string describe() const override { return "sim://bucket"; }
 
  private:
-  Result<> travel(std::uint64_t what);
+  tl::unexpected<Error> transient(char kind, const std::string& name, std::string_view why);
+  Result<> travel(std::uint64_t what, std::string_view target);
   Result<> request(char kind, const std::string& name);
   Result<bool> change(char kind, const std::string& name, SimBucket::Data data);
   Result<SimBucket::Data> find(char kind, const std::string& name);

@@ -14,6 +14,7 @@ constexpr std::size_t kGenerationsKept = 5;
 
 void StackRun::operation(Mount& mount) {
   const std::uint64_t what = dice_.below(1000);
+  if (only_trouble_ && dice_.coin()) return trouble(mount);
   if (what < 250) return read(mount);
   if (what < 620) return write(mount);
   if (what < 740) return zero(mount);
@@ -24,8 +25,16 @@ void StackRun::operation(Mount& mount) {
   if (what < 900) return trouble(mount);
   if (what < 910) return mount.disk().upload_now();
   if (what < 916 && resizes_ && life_clients_ == 1) return resize(mount);
+  if (what < 928 && resizes_) return others(mount, what - 916);
   const std::uint64_t us = std::uint64_t{1} << dice_.below(21);
   world_.sleep(std::chrono::microseconds(us));
+}
+
+void StackRun::others(Mount& mount, std::uint64_t which) {
+  if (which < 5) return follow();
+  if (which < 10) return prune();
+  if (which < 11) return damage();
+  take_over(mount);
 }
 
 void StackRun::excuse(Mount& mount, const Error& error, bool may_be_wrong, bool may_be_local, std::string_view what) {
@@ -33,6 +42,8 @@ void StackRun::excuse(Mount& mount, const Error& error, bool may_be_wrong, bool 
   const Code code = error.code();
   bool excused = poisoned_;
   if (may_be_wrong) excused |= faults_.lies;
+  excused |= taken_over_ && (code == Code::kFenced || code == Code::kTransient);  // or does not reach the store
+  excused |= only_trouble_ && code == Code::kTransient;  // one outage after the other, longer than anybody waits
   if (may_be_local) excused |= code == Code::kIo && faults_.any_disk;
   EXPECT_TRUE(excused) << what << " failed for no reason: " << code_name(code) << ": " << error.message();
   ++totals_.excused;
@@ -70,9 +81,11 @@ void StackRun::read(Mount& mount) {
   const std::uint64_t since = model_.now();
   log(fmt::format("read {}+{}", range.offset, range.length));
   auto data = mount.read(range.offset, range.length);
+  if (!data && may_be_damaged(range.offset, range.length) && (is(data, Code::kCorrupt) || is(data, Code::kNotFound))) return;
   if (!data) return excuse(mount, data.error(), true, true, "read");
   // Of a process that died meanwhile nobody hears anything.
   if (!mount.alive()) return;
+  if (may_be_stale(range.offset, range.length)) return;
   EXPECT_TRUE(model_.could_read(range.offset, *data, since)) << "a read of " << range.length << " bytes at " << range.offset
                                                              << " shows what never was, or is no more";
 }
@@ -91,7 +104,7 @@ void StackRun::write(Mount& mount) {
       model_.write(range.offset + at, ByteView(data).subspan(at, std::min(batch, range.length - at)));
   }
   if (written) return;
-  poisoned_ |= faults_.lies;
+  poisoned_ |= faults_.lies || taken_over_;
   excuse(mount, written.error(), true, false, "write");
 }
 
@@ -132,7 +145,7 @@ void StackRun::sync(Mount& mount) {
   ++totals_.syncs;
   log(fmt::format("synced {}: generation {}", through, synced->value));
   model_.stored(through);
-  if (model_.now() != through) return;
+  if (model_.now() != through || pruning_ || taken_over_ || any_damaged()) return;
   generations_[synced->value] = std::make_shared<const Bytes>(model_.newest());
   if (generations_.size() <= kGenerationsKept) return;
   generations_.erase(std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(kGenerationsKept))));
@@ -195,7 +208,9 @@ void StackRun::read_old_generation(Mount& mount) {
   auto it = std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(generations_.size())));
   const auto [number, image] = *it;
   generations_.erase(it);
+  const auto reading = reading_.insert(number);
   auto data = world_.read_generation(mount.env(), mount.store(), Generation(number));
+  reading_.erase(reading);
   if (!data) return excuse(mount, data.error(), faults_on_, false, "reading an old generation");
   data->resize(image->size());
   EXPECT_TRUE(*data == *image) << "generation " << number << " is not what it was";

@@ -12,17 +12,20 @@ namespace s3crate::sim {
 namespace {
 
 constexpr std::uint64_t kPiece = 512;
+constexpr std::uint64_t kBlock = 4096;
 
 // Which pieces of two images differ, and how many.
 class Differences {
  public:
-  Differences(const Bytes& a, ByteView b) : a_(a), b_(b), differ_((b.size() + kPiece - 1) / kPiece) {
+  Differences(const Bytes& a, ByteView b, std::span<const char> lost)
+      : a_(a), b_(b), lost_(lost), differ_((b.size() + kPiece - 1) / kPiece) {
     CHECK(a.size() == b.size());
     look(0, b.size());
   }
   void look(std::uint64_t offset, std::uint64_t length) {
     if (length == 0) return;
     for (std::uint64_t i = offset / kPiece; i <= (offset + length - 1) / kPiece; ++i) {
+      if (const std::uint64_t block = i * kPiece / kBlock; block < lost_.size() && lost_[block] != 0) continue;
       const std::uint64_t n = std::min(kPiece, b_.size() - i * kPiece);
       const bool now = std::memcmp(a_.data() + i * kPiece, b_.data() + i * kPiece, n) != 0;
       count_ += static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(differ_[i] != 0);
@@ -34,6 +37,7 @@ class Differences {
  private:
   const Bytes& a_;
   ByteView b_;
+  std::span<const char> lost_;
   std::vector<char> differ_;
   std::uint64_t count_ = 0;
 };
@@ -65,12 +69,13 @@ void StackModel::zero(std::uint64_t offset, std::uint64_t length) {
   if (length > 0) add({offset, length, {}});
 }
 
-std::optional<std::uint64_t> StackModel::find(ByteView image, std::uint64_t at_least) const {
+std::optional<std::uint64_t> StackModel::find(ByteView image, std::uint64_t at_least,
+                                              std::span<const char> lost) const {
   CHECK(at_least >= base_ && at_least <= now());
   Bytes at = base_image_;
   std::uint64_t number = base_;
   while (number < at_least) ops_[number++ - base_].apply(at);
-  Differences differences(at, image);
+  Differences differences(at, image, lost);
   while (!differences.none()) {
     if (number == now()) return std::nullopt;
     const Op& op = ops_[number++ - base_];

@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <optional>
+#include <span>
 
 #include "base/bytes.h"
 
@@ -32,8 +33,9 @@ class StackModel {
   [[nodiscard]] std::uint64_t flushed() const { return flushed_; }
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
 
-  // The number >= at_least as of which the disk held exactly `image`.
-  [[nodiscard]] std::optional<std::uint64_t> find(ByteView image, std::uint64_t at_least) const;
+  // The number >= at_least as of which the disk held exactly `image`; but for the blocks marked in `lost`, which could not be read.
+  [[nodiscard]] std::optional<std::uint64_t> find(ByteView image, std::uint64_t at_least, std::span<const char> lost = {}) const;
+  [[nodiscard]] std::uint64_t base() const { return base_; }
   // A crash took the disk back to there: what came after never was.
   void went_back_to(std::uint64_t number);
   // The local state is gone: only what is stored counts.

@@ -33,16 +33,20 @@ void StackTotals::add(const StackTotals& o) {
   lost_states += o.lost_states, writes_lost += o.writes_lost, flushes += o.flushes, syncs += o.syncs, excused += o.excused;
   old_generations += o.old_generations, generations += o.generations, checkpoints += o.checkpoints, decisions += o.decisions;
   left_out += o.left_out, failed_closes += o.failed_closes, refused_opens += o.refused_opens, resizes += o.resizes;
+  readers += o.readers, take_overs += o.take_overs, pruned += o.pruned;
   faults.add(o.faults);
+  failpoints.add(o.failpoints);
 }
 
 std::string StackTotals::to_string() const {
   return fmt::format("{} seeds: {} operations, {} lives, {} crashes, {} failed opens, {} refused, {} replays, {} states lost,\n"
                      "  {} unflushed writes lost, {} flushes, {} syncs, {} generations, {} checkpoints, {} extents left out,\n"
-                     "  {} resizes, {} old generations read back, {} closes failed, {} errors excused by a fault, {} decisions\n{}",
-                     seeds, operations, lives, faults[Fault::kProcessKilled] + faults[Fault::kPowerCut], failed_opens,
+                     "  {} resizes, {} old generations read back, {} closes failed, {} errors excused by a fault, {} decisions,\n"
+                     "  {} readers of the newest, {} take-overs, {} objects pruned\n{}{}",
+                     seeds, operations, lives, crashes(), failed_opens,
                      refused_opens, replays, lost_states, writes_lost, flushes, syncs, generations, checkpoints, left_out,
-                     resizes, old_generations, failed_closes, excused, decisions, faults.to_string());
+                     resizes, old_generations, failed_closes, excused, decisions, readers, take_overs, pruned, faults.to_string(),
+                     failpoints.to_string());
 }
 
 StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
@@ -55,7 +59,9 @@ StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
       options_(throw_options(dice_)),
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
       model_(throw_format(Dice(seed + 1)).disk_bytes),
-      disk_bytes_(model_.size()) {
+      disk_bytes_(model_.size()),
+      damaged_(model_.size() / kStackBlock),
+      stale_(damaged_) {
   if (read_ahead == ReadAhead::maybe) throw_read_ahead(options_, Dice(seed + 3));
   if (seed % 4 != 3) return;
   // Long ways from one checkpoint to the next, so that commits repeat much.
@@ -88,6 +94,7 @@ StackRun::Faults StackRun::throw_faults(Dice& dice) {
     out.lies = out.store.bit_flip_per_million + out.store.truncated_per_million > 0 || out.store.stale_max > 0s;
   }
   out.any_disk = dice.percent(50);
+  out.any_store |= !out.any_disk;  // if only by outages and a full store
   if (out.any_disk) {
     out.disk.sync_error_per_million = some(60, 100'000);
     out.disk.write_error_per_million = some(30, 5'000);
@@ -152,6 +159,8 @@ void StackRun::run(SealLog& seals) {
   SealLog::Listener listener(seals);
   world_.run([&] {
     while (operations_ < operations_max_ && !testing::Test::HasFailure()) life();
+    only_trouble_ = true;
+    while (copy_ == 0 && !had_faults() && !testing::Test::HasFailure()) life();
     if (!testing::Test::HasFailure() && copy_ == 0) finish();
     steps_ = world_.world.steps().count();
   });
@@ -161,7 +170,20 @@ void StackRun::run(SealLog& seals) {
   totals_.operations = operations_;
   totals_.decisions = world_.world.executor().decisions();
   totals_.faults = world_.world.faults();
+  totals_.failpoints = world_.world.steps().failpoints;
   if (testing::Test::HasFailure()) fmt::print("failed: stack seed {}\n", seed_);
+}
+
+// At least one crash, and two kinds of fault besides.
+bool StackRun::had_faults() {
+  const FaultCounts& counts = world_.world.faults();
+  std::uint64_t kinds = 0;
+  for (std::size_t i = 0; i < kFaultCount; ++i) {
+    const auto fault = static_cast<Fault>(i);
+    if (fault == Fault::kProcessKilled || fault == Fault::kPowerCut || fault == Fault::kSpuriousWakeup) continue;
+    kinds += counts[fault] > 0;
+  }
+  return kinds >= 2 && counts[Fault::kProcessKilled] + counts[Fault::kPowerCut] > 0;
 }
 
 // --- a life ------------------------------------------------------------------------------------------------------------------
@@ -174,7 +196,7 @@ void StackRun::life() {
   options.state_dir = fmt::format("/state{}", state_number_);
   options.durability = store_mode_ != dice_.percent(10) ? device::Durability::store : device::Durability::local;
   options.take_over = may_refuse_ && dice_.percent(70);
-  options.log = [this](const std::string& line) { log("  log: " + line); };
+  options.log = [this](const std::string& line) { hear(line); };
   life_over_ = poisoned_ = false;
   Mount mount(world_, world_.world.disk(), options);
   mount.on_crash = [this] {
@@ -183,14 +205,14 @@ void StackRun::life() {
   };
   log(fmt::format("life {}: {}, {}{}", totals_.lives, options.state_dir,
                   options.durability == device::Durability::store ? "store" : "local", options.take_over ? ", take over" : ""));
-  if (dice_.percent(crash_percent_)) mount.crash_after(dice_.below(dice_.percent(25) ? 60 : 1500), dice_.coin());
+  if (dice_.percent(only_trouble_ ? 80 : crash_percent_)) mount.crash_after(dice_.below(dice_.percent(25) ? 60 : 1500), dice_.coin());
   if (!open(mount, options)) {
     may_refuse_ |= may_lack_journal(options);  // it may have won `open` before
     must_refuse_ &= !options.take_over;
     return;
   }
   clients(mount);
-  end_life(mount, options);
+  succeed(end_life(mount, options));
 }
 
 // Without one nothing says that the newest term was ours. (What stands there after a life without one may be an older one's.)
@@ -238,10 +260,11 @@ bool StackRun::check_open_error(const Error& error, const device::DiskOptions& o
 void StackRun::check_state(Mount& mount) {
   const bool faults = faults_on_;
   use_faults(false);
-  auto image = mount.read_all();
+  std::vector<char> lost;
+  auto image = read_image(mount, lost);
   for (int i = 0; i < 3 && !image && mount.alive() && faults_.store.stale_max > 0s; ++i) {
     world_.sleep(faults_.store.stale_max);
-    image = mount.read_all();
+    image = read_image(mount, lost);
   }
   if (faults) use_faults(true);
   if (!mount.alive()) return;
@@ -249,13 +272,13 @@ void StackRun::check_state(Mount& mount) {
     ADD_FAILURE() << "reading everything after open: " << image.error().message();
     return;
   }
-  EXPECT_TRUE(image->size() == disk_bytes_ || image->size() == resized_to_) << image->size();
-  disk_bytes_ = image->size();
+  const std::uint64_t size = mount.disk().size();
+  EXPECT_TRUE(size == disk_bytes_ || size == resized_to_) << size;
+  disk_bytes_ = size;
   resized_to_.reset();
-  image->resize(model_.size());
-  const auto number = model_.find(*image, model_.flushed());
+  const auto number = model_.find(*image, model_.flushed(), lost);
   if (!number) {
-    const auto any = model_.find(*image, model_.stored());
+    const auto any = model_.find(*image, model_.stored(), lost);
     ADD_FAILURE() << "the disk holds no prefix of the writes from " << model_.flushed() << " (flushed) to " << model_.now()
                   << (any ? fmt::format(", but it is number {}", *any) : std::string()) << "; stored " << model_.stored() << "\n"
                   << model_.difference(*image);
@@ -270,7 +293,7 @@ void StackRun::check_state(Mount& mount) {
 }
 
 void StackRun::clients(Mount& mount) {
-  life_operations_ = dice_.between(1, 120);
+  life_operations_ = only_trouble_ ? 20 : dice_.between(1, 120);
   life_clients_ = static_cast<std::uint32_t>(dice_.between(1, 3));
   std::vector<std::unique_ptr<Task>> tasks;
   for (std::uint32_t i = 0; i < life_clients_; ++i)
@@ -278,7 +301,7 @@ void StackRun::clients(Mount& mount) {
 }
 
 void StackRun::client(Mount& mount) {
-  while (!life_over_ && life_operations_ > 0 && operations_ < kOperations + 50) {
+  while (!life_over_ && life_operations_ > 0 && (only_trouble_ || operations_ < kOperations + 50)) {
     --life_operations_;
     ++operations_;
     operation(mount);
@@ -286,7 +309,7 @@ void StackRun::client(Mount& mount) {
   }
 }
 
-void StackRun::end_life(Mount& mount, const device::DiskOptions& options) {
+bool StackRun::end_life(Mount& mount, const device::DiskOptions& options) {
   if (mount.alive() && mount.is_open()) {
     totals_.checkpoints += mount.disk().stats().checkpoints;
     totals_.left_out += mount.disk().stats().extents_left_out;
@@ -306,10 +329,12 @@ void StackRun::end_life(Mount& mount, const device::DiskOptions& options) {
   const bool lost = dice_.percent(12);
   may_refuse_ |= !closed && (lost || may_lack_journal(options));
   must_refuse_ |= surely_open && (lost || !has_journal());
-  if (!lost) return;
-  ++totals_.lost_states;
-  ++state_number_;
-  model_.lost_local_state();
+  if (lost) {
+    ++totals_.lost_states;
+    ++state_number_;
+    model_.lost_local_state();
+  }
+  return closed;
 }
 
 void StackRun::finish() {

@@ -3,7 +3,9 @@
 // that may go wrong, beside a model of what must be there.
 #pragma once
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "tests/sim/seal_log.h"
 #include "tests/sim/stack_model.h"
@@ -14,9 +16,11 @@ namespace s3crate::sim {
 struct StackTotals {
   std::uint64_t seeds = 0, operations = 0, lives = 0, failed_opens = 0, replays = 0, lost_states = 0, writes_lost = 0;
   std::uint64_t flushes = 0, syncs = 0, excused = 0, old_generations = 0, generations = 0, checkpoints = 0, decisions = 0;
-  std::uint64_t left_out = 0, failed_closes = 0, refused_opens = 0, resizes = 0;
+  std::uint64_t left_out = 0, failed_closes = 0, refused_opens = 0, resizes = 0, readers = 0, take_overs = 0, pruned = 0;
   FaultCounts faults;
+  Failpoints failpoints;
   void add(const StackTotals& other);
+  [[nodiscard]] std::uint64_t crashes() const { return faults[Fault::kProcessKilled] + faults[Fault::kPowerCut]; }
   [[nodiscard]] std::string to_string() const;
 };
 
@@ -62,7 +66,8 @@ class StackRun {
   void clients(Mount& mount);
   void client(Mount& mount);
   void operation(Mount& mount);
-  void end_life(Mount& mount, const device::DiskOptions& options);
+  // Whether the disk was closed.
+  bool end_life(Mount& mount, const device::DiskOptions& options);
   [[nodiscard]] bool has_journal();
   [[nodiscard]] bool may_lack_journal(const device::DiskOptions& options);
   void finish();
@@ -76,6 +81,22 @@ class StackRun {
   void seek(Mount& mount);
   void trouble(Mount& mount);
   void read_old_generation(Mount& mount);
+  // stack_others.cc
+  device::DiskOptions options_of_another();
+  SimDisk& another_machine();
+  void others(Mount& mount, std::uint64_t which);
+  void follow();
+  void take_over(Mount& mount);
+  void write_beside(Mount& mount, Mount& rival, std::uint64_t number, ByteView image, std::span<const char> lost);
+  void succeed(bool closed);
+  void prune();
+  void damage();
+  [[nodiscard]] bool any_damaged() const { return std::ranges::find(damaged_, true) != damaged_.end(); }
+  [[nodiscard]] bool may_be_damaged(std::uint64_t offset, std::uint64_t length) const;
+  [[nodiscard]] bool may_be_stale(std::uint64_t offset, std::uint64_t length) const;
+  void hear(const std::string& line);
+  Result<Bytes> read_image(Mount& mount, std::vector<char>& lost);
+  [[nodiscard]] bool had_faults();
   struct Range {
     std::uint64_t offset, length;
   };
@@ -108,8 +129,27 @@ class StackRun {
   std::uint64_t life_operations_ = 0;  // left
   std::uint32_t life_clients_ = 1;
   bool life_over_ = false;
+  bool only_trouble_ = false;  // the seed has had its operations, but not its faults
   bool poisoned_ = false;  // the writer had an excused failure and may be of no use until the next mount
   std::map<std::uint64_t, std::shared_ptr<const Bytes>> generations_;
+
+  SimDisk* another_ = nullptr;  // machine
+  std::uint64_t others_ = 0;
+  std::uint32_t readers_ = 0;           // of the newest generation, under way
+  std::multiset<std::uint64_t> reading_;  // old generations, under way
+  bool another_writer_ = false;         // in this life
+  bool taken_over_ = false;             // this life's writer may find out that it is fenced
+  enum class Took { maybe, yes, and_closed };
+  struct Successor {
+    std::optional<StackModel> model;  // as it is from its point of view; none: it never got one
+    Took took;
+  };
+  std::optional<Successor> successor_;  // what stands in the store after another writer
+  bool pruning_ = false;
+  std::vector<std::string> condemned_;
+  std::uint64_t condemned_in_ = 0;  // that life
+  std::vector<bool> damaged_;       // blocks that may be unreadable
+  std::vector<bool> stale_;         // and those that may show what they held before
 };
 
 }  // namespace s3crate::sim

@@ -2,6 +2,7 @@
 #include "tests/sim/stack_world.h"
 
 #include "device/head.h"
+#include "segment/object_names.h"
 #include "tests/sim/watched_disk.h"
 
 namespace s3crate::sim {
@@ -206,6 +207,7 @@ void StackWorld::run(const std::function<void()>& main) {
       CHECK(made);
       vid = *made;
       formatted_ = true;
+      world.steps().failpoints = {};  // here nothing was to fail
     }
     main();
   });
@@ -239,6 +241,48 @@ Result<Bytes> StackWorld::read_generation(Env env, store::ObjectStore& store, Ge
   gather.add_runs(view.changes, {});
   TRY(gather.add_tree(volume->pages(), view.map));
   TRY(gather.finish(cache, source));
+  return out;
+}
+
+Result<std::vector<std::string>> StackWorld::unneeded(Env env, store::ObjectStore& store, std::span<const Generation> kept) const {
+  auto volume = TRY(open_volume(env, store));
+  std::vector<volume::Commit> commits{TRY(volume->load_head())};
+  const volume::View view = TRY(volume->load_view(commits.front()));
+  for (Generation generation : kept) commits.push_back(TRY(volume->load_commit(generation)));
+  std::vector<std::pair<segment::ObjectKey, Generation>> dead;
+  TRY(volume::tree_scan(volume->pages(), view.companions.liveness, {}, [&](const volume::PageEntry& entry) -> Result<bool> {
+    const auto [key, liveness] = TRY(volume::decode_liveness(entry));
+    if (liveness.died != Generation(0)) dead.emplace_back(key, liveness.died);
+    return true;
+  }));
+  volume::ObjectTable objects(env.executor, volume->keys(), volume->pages());
+  objects.rebase(view.companions.objects, {});
+  std::vector<std::string> names;
+  for (const auto& [key, when] : dead) {
+    const Generation died = when;
+    const segment::ObjectInfo info = TRY(objects.find(key));
+    const bool needed = std::ranges::any_of(commits, [&](const volume::Commit& commit) {
+      return volume::is_needed(info.born, died, commit.header.generation, commit.body.checkpoint);
+    });
+    if (!needed) names.push_back(segment::object_name(info.kind, key.id, info.nonce));
+  }
+  return names;
+}
+
+Result<std::map<std::string, std::vector<segment::Run>>> StackWorld::segments(Env env, store::ObjectStore& store) const {
+  auto volume = TRY(open_volume(env, store));
+  const volume::View view = TRY(volume->load_view(TRY(volume->load_head())));
+  volume::ObjectTable objects(env.executor, volume->keys(), volume->pages());
+  objects.rebase(view.companions.objects, {});
+  for (const segment::ObjectInfo& info : view.new_objects) objects.add(info);
+  device::Gather gather(BlockIndex(0), BlockIndex(view.disk_bytes / kStackBlock), kStackBlock);
+  gather.add_runs(view.changes, {});
+  TRY(gather.add_tree(volume->pages(), view.map));
+  std::map<std::string, std::vector<segment::Run>> out;
+  for (const segment::Run& run : gather.stored_runs()) {
+    const segment::ObjectInfo info = TRY(objects.find(run.extent.object));
+    out[segment::object_name(info.kind, info.key.id, info.nonce)].push_back(run);
+  }
   return out;
 }
 

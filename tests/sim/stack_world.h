@@ -110,6 +110,10 @@ class StackWorld {
                                                                     std::uint64_t page_cache_bytes = 16 << 10) const;
   // The whole disk as of a generation, by its commit, through whatever edges.
   [[nodiscard]] Result<Bytes> read_generation(Env env, store::ObjectStore& store, Generation generation) const;
+  // Objects that neither the newest generation needs, nor any later one, nor those kept.
+  [[nodiscard]] Result<std::vector<std::string>> unneeded(Env env, store::ObjectStore& store, std::span<const Generation> kept) const;
+  // The segments that the newest generation reads, and what it reads from them.
+  [[nodiscard]] Result<std::map<std::string, std::vector<segment::Run>>> segments(Env env, store::ObjectStore& store) const;
   [[nodiscard]] std::uint64_t objects(std::string_view prefix);
   // No object was ever replaced or removed.
   [[nodiscard]] bool was_written_once() { return bucket().overwrites() == 0 && bucket().removals() == 0; }
