@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Named scenarios of a disk that gets another size: crashes at every step, with somebody who writes meanwhile.
 #include "tests/sim/scenario.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::sim {
 namespace {
@@ -104,7 +105,7 @@ TEST(ScenarioResize, MayCrashAtEveryStep) {
     for (const bool power : {false, true}) {
       std::uint64_t step = 0, steps = 0, old_size = 0, new_size = 0;
       // Every step, but of the many of the writer in between some only.
-      for (bool finished = false; !finished && step < 3000 && !testing::Test::HasFailure(); step += step < 40 ? 1 : 3, ++steps) {
+      for (bool finished = false; !finished && step < 3000 && !testing::Test::HasFailure(); step += step < 40 ? 1 : test::kSanitized ? 11 : 3, ++steps) {
         const Crashed crashed = crash_while_resizing(step, power, shrinks);
         finished = crashed.finished;
         (crashed.size == (shrinks ? kLarge : kSmall) ? old_size : new_size)++;

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "crypto/crypto.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::crypto {
 namespace {
@@ -49,15 +50,7 @@ TEST_F(Argon2Test, BoundsAreThoseOfTheFormat) {
   }
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHADOW_MEMORY 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SHADOW_MEMORY 1
-#endif
-#endif
-
-#ifndef SHADOW_MEMORY  // which needs more address space than any limit
+#if !S3CRATE_SANITIZED  // which needs more address space than any limit
 std::size_t address_space_now() {
   std::size_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;

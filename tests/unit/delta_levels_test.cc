@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tests/support/commit_gen.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::volume {
 namespace {
@@ -172,7 +173,7 @@ class Model {
 
 TEST(DeltaLevels, EveryGenerationIsFoundByFifteenCommitsALevel) {
   SEEDED_TEST(seed);
-  for (std::uint64_t round = 0; round < 15; ++round) {
+  for (std::uint64_t round = 0; round < (test::kSanitized ? 5 : 15); ++round) {
     Gen gen(seed + round);
     Model model(gen, kUnbounded);
     const std::uint64_t checkpoints = gen.coin() ? 30 : 1;  // of 1000 steps

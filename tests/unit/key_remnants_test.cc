@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sodium.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "crypto/crypto.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::crypto {
 namespace {
@@ -80,11 +80,8 @@ class ProcessMemory {
   Bytes buffer_ = Bytes(1 << 16);
 };
 
-// The sanitizers map terabytes, and replace mlock by nothing.
-bool under_a_sanitizer() { return mlock(nullptr, 1) == 0; }
-
 TEST(KeyRemnantsTest, NoneOutsideLockedMemory) {
-  if (under_a_sanitizer()) GTEST_SKIP() << "a sanitizer maps too much memory to search";
+  if (test::kSanitized) GTEST_SKIP() << "a sanitizer maps too much memory to search";
   ASSERT_TRUE(initialise());
   ProcessMemory memory;
   std::vector<Needle> needles;
