@@ -69,20 +69,39 @@ void StackModel::zero(std::uint64_t offset, std::uint64_t length) {
   if (length > 0) add({offset, length, {}});
 }
 
-std::optional<std::uint64_t> StackModel::find(ByteView image, std::uint64_t at_least,
-                                              std::span<const char> lost) const {
+std::optional<std::uint64_t> StackModel::find(ByteView image, std::uint64_t at_least, std::span<const char> lost) const {
+  std::optional<std::uint64_t> found;
+  each_like(image, at_least, lost, [&](std::uint64_t number) {
+    found = number;
+    return false;
+  });
+  return found;
+}
+
+std::optional<std::uint64_t> StackModel::find_newest(ByteView image, std::uint64_t at_least, std::span<const char> lost) const {
+  std::optional<std::uint64_t> found;
+  each_like(image, at_least, lost, [&](std::uint64_t number) {
+    found = number;
+    return true;
+  });
+  return found;
+}
+
+// Calls `found`, which says whether to go on.
+void StackModel::each_like(ByteView image, std::uint64_t at_least, std::span<const char> lost,
+                           const std::function<bool(std::uint64_t)>& found) const {
   CHECK(at_least >= base_ && at_least <= now());
   Bytes at = base_image_;
   std::uint64_t number = base_;
   while (number < at_least) ops_[number++ - base_].apply(at);
   Differences differences(at, image, lost);
-  while (!differences.none()) {
-    if (number == now()) return std::nullopt;
+  for (;;) {
+    if (differences.none() && !found(number)) return;
+    if (number == now()) return;
     const Op& op = ops_[number++ - base_];
     op.apply(at);
     differences.look(op.offset, op.length);
   }
-  return number;
 }
 
 void StackModel::went_back_to(std::uint64_t number) {

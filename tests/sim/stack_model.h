@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -33,8 +34,10 @@ class StackModel {
   [[nodiscard]] std::uint64_t flushed() const { return flushed_; }
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
 
-  // The number >= at_least as of which the disk held exactly `image`; but for the blocks marked in `lost`, which could not be read.
+  // The first number >= at_least as of which the disk held exactly `image`; but for the blocks marked in `lost`, which could not be
+  // read. The newest is the one to go on from: what two states of the same content have between them may be in the store.
   [[nodiscard]] std::optional<std::uint64_t> find(ByteView image, std::uint64_t at_least, std::span<const char> lost = {}) const;
+  [[nodiscard]] std::optional<std::uint64_t> find_newest(ByteView image, std::uint64_t at_least, std::span<const char> lost) const;
   [[nodiscard]] std::uint64_t base() const { return base_; }
   // A crash took the disk back to there: what came after never was.
   void went_back_to(std::uint64_t number);
@@ -57,6 +60,8 @@ class StackModel {
     void apply(std::uint64_t at, Bytes& part) const;
   };
   void add(Op op);
+  void each_like(ByteView image, std::uint64_t at_least, std::span<const char> lost,
+                 const std::function<bool(std::uint64_t)>& found) const;
 
   std::uint64_t base_ = 0;
   Bytes base_image_;

@@ -73,7 +73,7 @@ void StackRun::take_over(Mount& mount) {
   auto image = open();
   if (image) {
     // Whatever the first one is told from now on is in vain.
-    const auto number = model_.find(*image, model_.stored(), lost);
+    const auto number = model_.find_newest(*image, model_.stored(), lost);
     EXPECT_TRUE(number) << "what was taken over is no prefix of the writes since " << model_.stored() << ", which were stored\n"
                         << model_.difference(*image);
     if (number) write_beside(mount, rival, *number, *image, lost);

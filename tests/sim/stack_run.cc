@@ -276,7 +276,7 @@ void StackRun::check_state(Mount& mount) {
   EXPECT_TRUE(size == disk_bytes_ || size == resized_to_) << size;
   disk_bytes_ = size;
   resized_to_.reset();
-  const auto number = model_.find(*image, model_.flushed(), lost);
+  const auto number = model_.find_newest(*image, model_.flushed(), lost);
   if (!number) {
     const auto any = model_.find(*image, model_.stored(), lost);
     ADD_FAILURE() << "the disk holds no prefix of the writes from " << model_.flushed() << " (flushed) to " << model_.now()
