@@ -2,13 +2,12 @@
 // check: what is sound, what is damaged, and which bytes of the disk that costs.
 #include "volume/check.h"
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
 #include "cli/command.h"
 #include "cli/mount_plan.h"
-#include "cli/progress.h"
+#include "cli/progress_line.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
 #include "device/seen.h"
@@ -17,67 +16,6 @@ namespace s3crate::cli {
 namespace {
 
 constexpr std::uint64_t kPageCache = 64 << 20;
-constexpr auto kInterval = std::chrono::seconds(1);
-
-class ProgressLine {
- public:
-  ProgressLine(Clock& clock, ProgressStyle style)
-      : clock_(clock), style_(style), next_(clock.monotonic_now() + kInterval) {}
-  ~ProgressLine() {
-    if (drawn_) std::fputs("\r\033[K", stderr);
-  }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  void show(const volume::CheckProgress& progress) {
-    const auto now = clock_.monotonic_now();
-    if (progress.phase != phase_) {
-      phase_ = progress.phase;
-      began_ = now;
-    }
-    if (style_ == ProgressStyle::kOff || now < next_) return;
-    next_ = now + kInterval;
-    const double rate = static_cast<double>(progress.bytes - bytes_) /
-                        std::chrono::duration<double>(now - at_).count();
-    const bool known = at_ != MonotonicTime{};
-    bytes_ = progress.bytes;
-    at_ = now;
-    if (style_ == ProgressStyle::kJson) {
-      const nlohmann::json line = {
-          {"phase", progress.phase},
-          {"done", progress.done},
-          {"total", progress.total},
-          {"bytes", progress.bytes},
-          {"bytes_per_second", known ? static_cast<std::uint64_t>(rate) : 0}};
-      std::fprintf(stderr, "%s\n", line.dump().c_str());
-      return;
-    }
-    const auto text = fmt::format(
-        "{}: {} of {}, {} read{}{}", progress.phase, progress.done, progress.total,
-        format_bytes(progress.bytes),
-        known ? fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(rate))) : "",
-        left(progress, now));
-    drawn_ = style_ == ProgressStyle::kLine;
-    std::fprintf(stderr, drawn_ ? "\r\033[K%s" : "%s\n", text.c_str());
-    std::fflush(stderr);
-  }
-
- private:
-  std::string left(const volume::CheckProgress& progress, MonotonicTime now) const {
-    if (progress.done == 0 || progress.done > progress.total) return "";
-    const double share =
-        static_cast<double>(progress.total - progress.done) / static_cast<double>(progress.done);
-    const auto time = std::chrono::duration<double>(now - began_) * share;
-    return fmt::format(", {} left", format_duration(std::chrono::duration_cast<Duration>(time)));
-  }
-
-  Clock& clock_;
-  const ProgressStyle style_;
-  bool drawn_ = false;
-  std::string phase_;
-  MonotonicTime began_{}, next_{}, at_{};
-  std::uint64_t bytes_ = 0;
-};
 
 // The newest generation that a mount on this machine has seen; nullopt: none, or it cannot be told.
 std::optional<volume::CommitRef> seen_here(const Arguments& arguments, const segment::Vid& vid) {
@@ -182,7 +120,7 @@ CommandResult run_check(Context& context) {
   if (options.read_data) options.percent = static_cast<double>(arguments.percent("read-data"));
   options.sample_seed = context.env.random.u64();
   options.seen = seen_here(arguments, volume->vid());
-  options.progress = [&](const volume::CheckProgress& progress) { line.show(progress); };
+  options.progress = [&](const volume::CheckProgress& p) { line.show({.phase = std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false}); };
   options.stop = &stop;
   auto report = volume::check(context.env, *volume, options);
   if (!report) return fail(report.error().within(url.text()));

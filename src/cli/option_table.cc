@@ -34,6 +34,13 @@ constexpr std::array kCommands = {
     CommandSpec{kCheck, "check", "URL", 1, 1,
                 "Prove that the store holds all that the volume needs, and say exactly what of the disk is damaged",
                 "check file:///srv/disk --read-data --key-file /root/disk.key"},
+    CommandSpec{kDiff, "diff", "URL[@POINT] URL[@POINT]", 2, 2, "Show which bytes of the disk have changed between two generations",
+                "diff file:///srv/disk@41 file:///srv/disk@57 --key-file /root/disk.key"},
+    CommandSpec{kExport, "export", "URL[@POINT] FILE", 2, 2,
+                "Write a generation of the disk to a sparse file, a block device or, with -, to standard output",
+                "export file:///srv/disk@41 /var/tmp/disk.img --key-file /root/disk.key"},
+    CommandSpec{kCompare, "compare", "FILE URL[@POINT]", 2, 2, "Hold an image against a generation of the disk, byte by byte",
+                "compare /var/tmp/disk.img file:///srv/disk@41 --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
@@ -49,7 +56,8 @@ constexpr std::array kCommands = {
     CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
 };
 
-constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck);
+constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
+constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
 constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize));
@@ -57,7 +65,7 @@ constexpr std::uint32_t kWriting = bit(kMount) | bit(kResize);
 constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
 constexpr std::uint32_t kFacts =
     bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kJournalList) | bit(kList) |
-    bit(kBucketCheck) | bit(kBucketPolicy);
+    bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring;
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
 
@@ -158,14 +166,14 @@ constexpr std::array kOptions = {
                "The least time between two changes to an object of one name", bit(kMount), true},
     OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", bit(kMount), true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", bit(kMount) | bit(kCheck), true},
+               "Receive at most this much in a second", bit(kMount) | bit(kCheck) | kTransferring, true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", bit(kUmount), false},
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
                "Wait no longer than this; the sending goes on", bit(kUmount), false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kResize) | bit(kCheck), false},
+               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring, false},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,
@@ -179,6 +187,9 @@ constexpr std::array kOptions = {
     // check
     OptionSpec{"read-data", 0, kPercent, "[=PERCENT]", "", "structure only", 0, 0,
                "Read the data too, or a random sample of so much of it", bit(kCheck), false},
+
+    // export
+    OptionSpec{"zero-damaged", 0, kFlag, "", "", "", 0, 0, "Write zeros where the disk cannot be read, and all the rest", bit(kExport), false},
 
     // bucket policy
     OptionSpec{"role", 0, kChoice, "reader|writer|pruner|public", "", "", 0, 0, "Who it is for; needed", bit(kBucketPolicy), false},

@@ -23,6 +23,9 @@ CommandResult run(Context& context) {
     case Command::kHistory: return run_history(context);
     case Command::kResize: return run_resize(context);
     case Command::kCheck: return run_check(context);
+    case Command::kDiff: return run_diff(context);
+    case Command::kExport: return run_export(context);
+    case Command::kCompare: return run_compare(context);
     case Command::kJournalList: return run_journal_list(context);
     case Command::kJournalDiscard: return run_journal_discard(context);
     case Command::kList: return run_list(context);
