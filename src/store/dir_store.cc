@@ -173,21 +173,26 @@ Result<std::unique_ptr<DirStore::TempFile>> DirStore::make_temp() {
   return temp;
 }
 
-// A directory that we find may have been made by a process that was killed before it could sync its
-// name; so the way down to it is synced once by every process.
+// A directory that we find, and what is in it, may have been put there by a process that was killed
+// before it could sync the name; so all on the way down to a new object is synced before it, once by
+// every process, and again after each list(): what was seen there must not vanish in a power cut that
+// leaves what stands on it.
 Result<> DirStore::make_parents_durable(const std::string& name) {
   std::string_view parent = parent_name(name);
   if (parent.empty()) return {};
+  std::uint64_t lists = 0;
   {
     MutexLock lock(mu_);
     if (durable_.contains(parent)) return {};
+    lists = lists_;
   }
   TRY(files_.make_directories(path_of(parent)));
+  TRY(files_.sync_directory(path_of(parent)));
   for (std::string_view dir = parent; !dir.empty(); dir = parent_name(dir)) {
     TRY(files_.sync_directory(path_of(parent_name(dir))));
   }
   MutexLock lock(mu_);
-  durable_.emplace(parent);
+  if (lists == lists_) durable_.emplace(parent);
   return {};
 }
 
@@ -258,6 +263,11 @@ Result<ListPage> DirStore::list(const std::string& prefix, const std::string& st
     Query query{prefix, after, max_keys + 1, {}};
     TRY(walk(base, query));
     if (query.names.empty()) TRY(check_not_away());
+    {
+      MutexLock lock(mu_);
+      durable_.clear();
+      ++lists_;
+    }
     ListPage page;
     page.more = query.names.size() > max_keys;
     if (page.more) query.names.pop_back();

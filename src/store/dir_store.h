@@ -68,8 +68,9 @@ class DirStore final : public ObjectStore {
 
   Mutex mu_;
   bool prepared_ GUARDED_BY(mu_) = false;
-  // Directories of objects whose own names are known to be durable.
+  // Directories of objects whose own names, and those of what we may have seen in them, are durable.
   std::set<std::string, std::less<>> durable_ GUARDED_BY(mu_);
+  std::uint64_t lists_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace s3crate::store
