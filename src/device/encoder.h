@@ -46,12 +46,15 @@ class SegmentSealer {
     PendingExtent extent;  // without its record
   };
   [[nodiscard]] Result<Sealed> seal(ByteView raw, Bytes& out);
+  // The same of one block that is lost.
+  [[nodiscard]] Result<Sealed> seal_lost(Bytes& out);
   [[nodiscard]] const std::shared_ptr<Open>& open() const { return open_; }
   // A segment of its own, to hold nothing but an index.
   [[nodiscard]] Result<PendingSegmentPtr> empty_segment();
 
  private:
   [[nodiscard]] Result<> open_segment();
+  [[nodiscard]] Result<Sealed> seal_with(std::uint64_t blocks, Bytes& out, const std::function<void(std::uint32_t)>& seal_as);
   Env env_;
   const volume::KeyRing& keys_;
   volume::Chain& chain_;

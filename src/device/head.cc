@@ -263,13 +263,6 @@ void Head::complete_patches(PendingGeneration& generation, EncodedBatch& complet
   publish(generation, completed);
 }
 
-void Head::drop_patch(PendingGeneration& generation, BlockIndex block) {
-  MutexLock lock(mu_);
-  if (generation.patches.erase(block) == 0) return;
-  generation.memory -= block_size_;
-  memory_bytes_ -= block_size_;
-}
-
 void Head::committed(const GenerationPtr& generation, s3crate::Generation number, std::span<const Run> runs,
                      std::span<const segment::ObjectInfo> objects) {
   MutexLock lock(mu_);

@@ -113,7 +113,6 @@ class Head {
   [[nodiscard]] volume::MaybeRoot gather_as_of(const PendingGeneration& generation, Gather& gather);
   // Replaces patches of a cut generation by the whole blocks made of them.
   void complete_patches(PendingGeneration& generation, EncodedBatch& completed);
-  void drop_patch(PendingGeneration& generation, BlockIndex block);
   // The oldest cut generation is committed: its runs, now with their offsets, join the committed changes.
   void committed(const GenerationPtr& generation, s3crate::Generation number, std::span<const volume::Run> runs,
                  std::span<const segment::ObjectInfo> objects);

@@ -19,23 +19,37 @@ Result<> SegmentSealer::open_segment() {
   return {};
 }
 
-Result<SegmentSealer::Sealed> SegmentSealer::seal(ByteView raw, Bytes& out) {
+// `seal_as` appends the stored form of the extent of that number.
+Result<SegmentSealer::Sealed> SegmentSealer::seal_with(std::uint64_t blocks, Bytes& out,
+                                                       const std::function<void(std::uint32_t)>& seal_as) {
   // With a little more than it should have, so that batches that are just too big for it do not each leave a tiny one.
   if (!open_ || open_->bytes >= options_.segment_bytes + options_.segment_bytes / 16) TRY(open_segment());
   std::size_t start = out.size();
   std::uint32_t number = open_->next_number++;
-  segment::seal_extent(open_->key, env_.random, number, raw, options_.block_size, options_.compression_level, out);
+  seal_as(number);
   PendingExtent extent;
   extent.offset = static_cast<std::uint32_t>(start);
   extent.length = static_cast<std::uint32_t>(out.size() - start);
   extent.number = number;
-  extent.blocks = static_cast<std::uint16_t>(raw.size() / options_.block_size);
+  extent.blocks = static_cast<std::uint16_t>(blocks);
   extent.digest = crypto::digest(ByteView(out).subspan(start));
   open_->bytes += extent.length;
   counters_.extents++;
-  counters_.bytes_before += raw.size();
+  counters_.bytes_before += blocks * options_.block_size;
   counters_.bytes_after += extent.length;
   return Sealed{open_->segment, std::move(extent)};
+}
+
+Result<SegmentSealer::Sealed> SegmentSealer::seal(ByteView raw, Bytes& out) {
+  return seal_with(raw.size() / options_.block_size, out, [&](std::uint32_t number) {
+    segment::seal_extent(open_->key, env_.random, number, raw, options_.block_size, options_.compression_level, out);
+  });
+}
+
+Result<SegmentSealer::Sealed> SegmentSealer::seal_lost(Bytes& out) {
+  return seal_with(1, out, [&](std::uint32_t number) {
+    segment::seal_lost_extent(open_->key, env_.random, number, 1, options_.block_size, out);
+  });
 }
 
 Result<PendingSegmentPtr> SegmentSealer::empty_segment() {

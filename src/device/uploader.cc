@@ -19,7 +19,7 @@ namespace {
 // but for those that had to be passed over.
 constexpr std::size_t kBasesMax = 1024;
 constexpr std::uint64_t kCompletionBlocks = 64;
-// A second apart: what is dropped then was acknowledged, and a store may show for a while what was before. Once a generation has
+// A second apart: what is lost then was acknowledged, and a store may show for a while what was before. Once a generation has
 // waited so long, each further block gets the few tries that a line that flips bits calls for, and in the end none: all other
 // uploads wait as well.
 constexpr int kDamagedTries = 60;
@@ -175,6 +175,47 @@ Result<> Uploader::commit_nothing() {
 
 // Partial blocks become whole: what is below them comes from older layers, which do not change any more in what they say. Parts
 // that make a whole block together need nothing from there.
+namespace {
+
+void add_extent(EncodedBatch& batch, BlockIndex block, std::uint64_t blocks, SegmentSealer::Sealed sealed,
+                std::shared_ptr<const Bytes> stored, Seq seq) {
+  batch.runs.push_back(run_of(block, blocks, sealed));
+  sealed.extent.memory = std::move(stored);
+  sealed.extent.seq = seq;
+  batch.extents.emplace_back(sealed.segment, std::move(sealed.extent));
+}
+
+}  // namespace
+
+Result<EncodedBatch> Uploader::whole_blocks(BlockIndex from, const BufferPtr& buffer, Seq seq) {
+  const std::uint32_t block_size = head_.block_size();
+  std::map<BlockIndex, BlockData> whole;
+  for (std::uint64_t i = 0; i < buffer->size / block_size; ++i)
+    whole.emplace(from + i, BlockData{buffer, static_cast<std::uint32_t>(i * block_size), true, {}});
+  EncodedBatch out;
+  Result<> failed;
+  auto data = [&](BlockIndex block, ByteView raw) {
+    auto stored = std::make_shared<Bytes>();
+    auto sealed = parts_.sealer.seal(raw, *stored);
+    if (sealed) add_extent(out, block, raw.size() / block_size, std::move(*sealed), std::move(stored), seq);
+    else failed = fail(sealed.error());
+  };
+  auto zeros = [&](BlockIndex block, std::uint64_t n) {
+    out.holes.push_back({.block = block, .count = n, .hole = true, .first = 0, .extent = {}});
+  };
+  for_each_extent(whole, block_size, parts_.volume.object().extent_bytes, data, zeros);
+  TRY(failed);
+  return out;
+}
+
+Result<EncodedBatch> Uploader::lost_block(BlockIndex block, Seq seq) {
+  EncodedBatch out;
+  auto stored = std::make_shared<Bytes>();
+  auto sealed = TRY(parts_.sealer.seal_lost(*stored));
+  add_extent(out, block, 1, std::move(sealed), std::move(stored), seq);
+  return out;
+}
+
 Result<> Uploader::complete_patches(PendingGeneration& generation) {
   std::vector<BlockIndex> patches;
   {
@@ -200,41 +241,20 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
       continue;
     }
     if (damaged && ++tries < tries_for(waited)) {
-      // What came damaged once may come sound the next time; and what is dropped was acknowledged.
+      // What came damaged once may come sound the next time; and what is lost was acknowledged.
       TRY(pause(read.error()));
       continue;
     }
     waited += std::exchange(tries, 0);
     if (damaged) {
-      // The rest of the block is lost, so the block is: it stays what it was, and reads of it fail.
-      parts_.trouble(read.error().within(fmt::format("block {} is damaged: a write to a part of it is dropped", from)));
-      head_.drop_patch(generation, from);
-      begin = end;
-      continue;
+      // The rest of the block is lost, so the block is. That must be stored: a sound copy of what it held before this write may
+      // turn up yet.
+      parts_.trouble(read.error().within(fmt::format(
+          "block {} is damaged and a part of it was written: it is lost, until it is written as a whole", from)));
+    } else {
+      TRY(read);
     }
-    TRY(read);
-    std::map<BlockIndex, BlockData> whole;
-    for (std::uint64_t i = 0; i < count; ++i)
-      whole.emplace(from + i, BlockData{buffer, static_cast<std::uint32_t>(i * block_size), true, {}});
-    EncodedBatch completed;
-    Result<> failed;
-    auto data = [&](BlockIndex block, ByteView raw) {
-      auto stored = std::make_shared<Bytes>();
-      auto sealed = parts_.sealer.seal(raw, *stored);
-      if (!sealed) {
-        failed = fail(sealed.error());
-        return;
-      }
-      completed.runs.push_back(run_of(block, raw.size() / block_size, *sealed));
-      sealed->extent.memory = std::move(stored);
-      sealed->extent.seq = generation.last;
-      completed.extents.emplace_back(sealed->segment, std::move(sealed->extent));
-    };
-    auto zeros = [&](BlockIndex block, std::uint64_t n) {
-      completed.holes.push_back({.block = block, .count = n, .hole = true, .first = 0, .extent = {}});
-    };
-    for_each_extent(whole, block_size, parts_.volume.object().extent_bytes, data, zeros);
-    TRY(failed);
+    EncodedBatch completed = TRY(damaged ? lost_block(from, generation.last) : whole_blocks(from, buffer, generation.last));
     head_.complete_patches(generation, completed);
     begin = end;
   }

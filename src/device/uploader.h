@@ -74,6 +74,8 @@ class Uploader {
   [[nodiscard]] bool wait_for_work();
   [[nodiscard]] Result<> start_generation(const GenerationPtr& generation);
   [[nodiscard]] Result<> complete_patches(PendingGeneration& generation);
+  [[nodiscard]] Result<EncodedBatch> whole_blocks(BlockIndex from, const BufferPtr& buffer, Seq seq);
+  [[nodiscard]] Result<EncodedBatch> lost_block(BlockIndex block, Seq seq);
   [[nodiscard]] Result<> commit(Active& active);
   [[nodiscard]] bool must_free_journal();
   [[nodiscard]] Result<> commit_nothing();

@@ -16,6 +16,15 @@ bool is_raw_length(std::size_t length, std::uint32_t block_size) {
   return length != 0 && length <= kExtentBytesMax && length % block_size == 0;
 }
 
+void seal_parts(const crypto::SealingKey& key, Random& random, std::uint32_t number, const wire::ExtentHead& head,
+                ByteView data, Bytes& out) {
+  const ByteView parts[] = {wire_bytes(head), data};
+  const Le32 additional(number);
+  const std::size_t start = out.size();
+  key.seal(random, parts, wire_bytes(additional), out);
+  CHECK(out.size() - start <= kSealedExtentMax);
+}
+
 }  // namespace
 
 crypto::SealingKey extent_sealing_key(const crypto::Secret& fresh_secret, const Vid& vid) {
@@ -35,18 +44,25 @@ void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t nu
   head.codec = static_cast<std::uint8_t>(codec);
   head.blocks = static_cast<std::uint16_t>(raw.size() / block_size);
   head.raw_length = static_cast<std::uint32_t>(raw.size());
-  const ByteView parts[] = {wire_bytes(head),
-                            codec == compress::Codec::none ? raw : ByteView(packed)};
-  const Le32 additional(number);
-  const std::size_t start = out.size();
-  key.seal(random, parts, wire_bytes(additional), out);
-  CHECK(out.size() - start <= kSealedExtentMax);
+  [[maybe_unused]] const std::size_t start = out.size();
+  seal_parts(key, random, number, head, codec == compress::Codec::none ? raw : ByteView(packed), out);
 #ifndef NDEBUG
   const ByteView stored = ByteView(out).subspan(start);
   const auto opened =
       open_extent(key.opening_key(), number, crypto::digest(stored), stored, block_size);
   CHECK(opened && equal(*opened, raw));
 #endif
+}
+
+void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, std::uint16_t blocks,
+                      std::uint32_t block_size, Bytes& out) {
+  CHECK(is_raw_length(std::size_t{blocks} * block_size, block_size));
+  wire::ExtentHead head;
+  head.codec = wire::kLostCodec;
+  head.blocks = blocks;
+  head.raw_length = blocks * block_size;
+  static constexpr std::uint8_t kNothing[1] = {};  // as no extent is shorter
+  seal_parts(key, random, number, head, kNothing, out);
 }
 
 Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
@@ -63,6 +79,8 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   if (!is_raw_length(head.raw_length, block_size) || head.reserved != 0 ||
       head.blocks != head.raw_length / block_size)
     return fail(Code::kCorrupt, "an extent with a malformed head");
+  if (head.codec == wire::kLostCodec)
+    return fail(Code::kCorrupt, "lost when a part of it was written, because the rest was damaged");
   Bytes raw;
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:

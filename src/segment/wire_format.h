@@ -38,6 +38,8 @@ static_assert(WireStruct<Footer> && sizeof(Footer) == 88);
 inline constexpr std::size_t kFooterSignedBytes = 16;
 static_assert(kFooterSignedBytes + sizeof(crypto::Signature) + sizeof(Magic) == sizeof(Footer));
 
+inline constexpr std::uint8_t kLostCodec = 2;  // beside compress::Codec: no data, its blocks are lost
+
 struct ExtentHead {
   std::uint8_t codec = 0;
   std::uint8_t reserved = 0;

@@ -151,13 +151,14 @@ Result<> ObjectCheck::extents(const ObjectInfo& info, const segment::SegmentInde
     if (in_sample(info.key.id, extent.number))
       refs.push_back({info.key, extent.number, extent.offset, extent.length, extent.digest});
   std::uint64_t bad = 0;
+  std::string first;
   TRY(read_extents(info, refs, [&](const ExtentRef& ref, const Error* error) {
     if (error == nullptr) return;
-    bad++;
+    if (bad++ == 0) first = error->message();
     findings_.add_bad_extent(ref.object, ref.number);
   }));
   if (bad == 0) return {};
-  return fail(Code::kCorrupt, "of {} extents, {} cannot be read", refs.size(), bad);
+  return fail(Code::kCorrupt, "of {} extents, {} cannot be read: {}", refs.size(), bad, first);
 }
 
 Result<> ObjectCheck::read_extents(

@@ -562,36 +562,6 @@ TEST(Scenario, BudgetAsSmallAsABatchWithReadersRacingPublication) {
   });
 }
 
-TEST(Scenario, BlocksOfALostSegmentFailAndNothingElse) {
-  StackWorld w(7);
-  w.run([&] {
-    device::DiskOptions options = lazy_options();
-    options.block_cache_bytes = 0;
-    options.cache_file_bytes = 0;  // which would have them
-    Mount mount(w, w.world.disk(), options);
-    ASSERT_OK(mount.open());
-    ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));
-    ASSERT_OK(mount.disk().sync());
-    const std::vector<std::string> before = w.bucket().names();
-    ASSERT_OK(mount.disk().write(40'960, pattern(8192, 2)));
-    ASSERT_OK(mount.disk().sync());
-    for (const std::string& name : before)
-      if (is_segment(name)) w.bucket().lose(name);
-    EXPECT_FALSE(mount.read(0, 4096));
-    EXPECT_EQ(*mount.read(40'960, 8192), pattern(8192, 2));
-    // A partial write over what is lost cannot be completed; it holds nothing else up.
-    ASSERT_OK(mount.disk().write(100, pattern(100, 3)));
-    ASSERT_OK(mount.disk().write(40'970, pattern(100, 4)));
-    ASSERT_OK(mount.disk().sync());
-    EXPECT_FALSE(mount.read(0, 4096));
-    EXPECT_EQ(*mount.read(40'970, 100), pattern(100, 4));
-    ASSERT_OK(mount.disk().write(0, pattern(8192, 5)));
-    ASSERT_OK(mount.disk().sync());
-    EXPECT_EQ(*mount.read(0, 8192), pattern(8192, 5));
-    ASSERT_OK(mount.close());
-  });
-}
-
 // Stack seed 333301: the second process found the directory there, and nobody ever synced its name.
 TEST(Scenario, StateDirectoryMadeByAProcessThatDiedOutlivesAPowerCut) {
   for (std::uint64_t step = 0; step < 40; ++step) {
@@ -620,60 +590,6 @@ TEST(Scenario, StateDirectoryMadeByAProcessThatDiedOutlivesAPowerCut) {
       if (HasFailure()) return;
     }
   }
-}
-
-// Stack seed 1008: the partial write was dropped for a bit that flipped on the way.
-TEST(Scenario, DamageOnTheWayDropsNoPartialWrite) {
-  StackWorld w(8);
-  w.run([&] {
-    Bytes model = pattern(4096, 1);
-    device::DiskOptions options = lazy_options();
-    options.block_cache_bytes = 0;
-    Mount mount(w, w.world.disk(), options);
-    ASSERT_OK(mount.open());
-    ASSERT_OK(mount.disk().write(0, model));
-    ASSERT_OK(mount.disk().sync());
-    int damaged = 0;
-    mount.hooks.before = [&](store::Verb verb, const std::string&) -> Result<> {
-      const bool flip = verb == store::Verb::get_range && damaged < 3;
-      damaged += flip;
-      w.bucket().faults.bit_flip_per_million = flip ? 1'000'000 : 0;
-      return {};
-    };
-    ASSERT_OK(mount.disk().write(1000, pattern(100, 2)));
-    std::ranges::copy(pattern(100, 2), model.begin() + 1000);
-    ASSERT_OK(mount.disk().sync());
-    EXPECT_EQ(damaged, 3);
-    EXPECT_EQ(*mount.read(0, 4096), model);
-    ASSERT_OK(mount.close());
-  });
-}
-
-// The generation is of an index only, and the newest when the process ends.
-TEST(Scenario, GenerationWhoseOnlyWriteWasDroppedMounts) {
-  StackWorld w(9);
-  w.run([&] {
-    SimDisk& machine = w.world.disk();
-    device::DiskOptions options = lazy_options();
-    options.block_cache_bytes = 0;
-    {
-      Mount mount(w, machine, options);
-      ASSERT_OK(mount.open());
-      ASSERT_OK(mount.disk().write(0, pattern(4096, 1)));
-      ASSERT_OK(mount.disk().sync());
-      for (const std::string& name : w.bucket().names())
-        if (is_segment(name)) w.bucket().lose(name);
-      ASSERT_OK(mount.disk().write(1000, pattern(100, 2)));
-      ASSERT_OK(mount.disk().sync());
-      mount.kill();
-    }
-    Mount mount(w, machine, options);
-    ASSERT_OK(mount.open());
-    ASSERT_OK(mount.disk().write(8192, pattern(4096, 3)));
-    ASSERT_OK(mount.disk().sync());
-    EXPECT_EQ(*mount.read(8192, 4096), pattern(4096, 3));
-    ASSERT_OK(mount.close());
-  });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <execinfo.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -106,9 +107,13 @@ SimExecutor::SimExecutor(std::uint64_t seed, FaultCounts& faults, ExecutorOption
       dice_(seed),
       now_(kStart),
       wall_offset_(kWallAtStart) {
-  static bool installed = false;
-  if (!installed) std::signal(SIGABRT, print_seed_on_abort);
-  installed = true;
+  static bool prepared = false;
+  if (prepared) return;
+  prepared = true;
+  std::signal(SIGABRT, print_seed_on_abort);
+  // Worlds come and go: the kernel is not to clear their memory anew for each. A seventh of all time.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
 }
 
 SimExecutor::~SimExecutor() { CHECK(live_.empty()); }

@@ -85,7 +85,6 @@ void StackRun::read(Mount& mount) {
   if (!data) return excuse(mount, data.error(), true, true, "read");
   // Of a process that died meanwhile nobody hears anything.
   if (!mount.alive()) return;
-  if (may_be_stale(range.offset, range.length)) return;
   EXPECT_TRUE(model_.could_read(range.offset, *data, since)) << "a read of " << range.length << " bytes at " << range.offset
                                                              << " shows what never was, or is no more";
 }

@@ -18,7 +18,7 @@ device::DiskOptions StackRun::options_of_another() {
   device::DiskOptions options = options_;
   options.state_dir = fmt::format("/state{}", 1'000'000 + ++others_);
   options.cache_file_bytes = 0;
-  options.log = [this](const std::string& line) { hear(line); };
+  options.log = [this](const std::string& line) { log("  log: " + line); };
   return options;
 }
 
@@ -189,20 +189,11 @@ bool any_in(const std::vector<bool>& blocks, std::uint64_t offset, std::uint64_t
 }  // namespace
 
 bool StackRun::may_be_damaged(std::uint64_t offset, std::uint64_t length) const { return any_in(damaged_, offset, length); }
-bool StackRun::may_be_stale(std::uint64_t offset, std::uint64_t length) const { return any_in(stale_, offset, length); }
-
-// A block whose partial write was dropped may show what it held before, if a sound copy of that is found in the cache file.
-void StackRun::hear(const std::string& line) {
-  log("  log: " + line);
-  std::uint64_t block = 0;
-  if (line.find("a write to a part of it is dropped") == std::string::npos) return;
-  if (std::sscanf(line.c_str(), "block %" SCNu64, &block) == 1 && block < stale_.size()) stale_[block] = damaged_[block];
-}
 
 // The whole disk, as long as the model's; in `lost` the blocks that cannot be read and are damaged.
 Result<Bytes> StackRun::read_image(Mount& mount, std::vector<char>& lost) {
   const std::uint64_t size = mount.disk().size();
-  lost.assign(stale_.begin(), stale_.end());
+  lost.assign(model_.size() / kStackBlock, 0);
   auto whole = mount.read_all();
   if (whole || !any_damaged()) {
     if (whole) whole->resize(model_.size());

@@ -60,8 +60,7 @@ StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
       model_(throw_format(Dice(seed + 1)).disk_bytes),
       disk_bytes_(model_.size()),
-      damaged_(model_.size() / kStackBlock),
-      stale_(damaged_) {
+      damaged_(model_.size() / kStackBlock) {
   if (read_ahead == ReadAhead::maybe) throw_read_ahead(options_, Dice(seed + 3));
   if (seed % 4 != 3) return;
   // Long ways from one checkpoint to the next, so that commits repeat much.
@@ -196,7 +195,7 @@ void StackRun::life() {
   options.state_dir = fmt::format("/state{}", state_number_);
   options.durability = store_mode_ != dice_.percent(10) ? device::Durability::store : device::Durability::local;
   options.take_over = may_refuse_ && dice_.percent(70);
-  options.log = [this](const std::string& line) { hear(line); };
+  options.log = [this](const std::string& line) { log("  log: " + line); };
   life_over_ = poisoned_ = false;
   Mount mount(world_, world_.world.disk(), options);
   mount.on_crash = [this] {

@@ -93,8 +93,6 @@ class StackRun {
   void damage();
   [[nodiscard]] bool any_damaged() const { return std::ranges::find(damaged_, true) != damaged_.end(); }
   [[nodiscard]] bool may_be_damaged(std::uint64_t offset, std::uint64_t length) const;
-  [[nodiscard]] bool may_be_stale(std::uint64_t offset, std::uint64_t length) const;
-  void hear(const std::string& line);
   Result<Bytes> read_image(Mount& mount, std::vector<char>& lost);
   [[nodiscard]] bool had_faults();
   struct Range {
@@ -149,7 +147,6 @@ class StackRun {
   std::vector<std::string> condemned_;
   std::uint64_t condemned_in_ = 0;  // that life
   std::vector<bool> damaged_;       // blocks that may be unreadable
-  std::vector<bool> stale_;         // and those that may show what they held before
 };
 
 }  // namespace s3crate::sim

@@ -298,6 +298,22 @@ TEST(ExtentFormat, SealedExtentOpensToItsBlocks) {
   }
 }
 
+// An older reader knows no such codec, and refuses it as well.
+TEST(ExtentFormat, LostBlocksAreAnErrorForEverybody) {
+  SEEDED_TEST(seed);
+  Gen gen(seed);
+  const crypto::Secret secret(gen.random);
+  const Vid vid = gen.array<32>();
+  Bytes stored;
+  seal_lost_extent(extent_sealing_key(secret, vid), gen.random, 5, 2, kBlock, stored);
+  EXPECT_GE(stored.size(), kSealedExtentMin);
+  const crypto::OpeningKey key = extent_opening_key(secret, vid);
+  const auto opened = open_extent(key, 5, crypto::digest(stored), stored, kBlock);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::kCorrupt);
+  EXPECT_EQ(opened.error().message(), "lost when a part of it was written, because the rest was damaged");
+}
+
 TEST(ExtentFormat, DamageAndWrongNumbersAreRefused) {
   SEEDED_TEST(seed);
   Gen gen(seed);
