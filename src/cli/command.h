@@ -35,6 +35,8 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_format(Context& context);
 [[nodiscard]] CommandResult run_mount(Context& context);
 [[nodiscard]] CommandResult run_umount(Context& context);
+[[nodiscard]] CommandResult run_attach(Context& context);
+[[nodiscard]] CommandResult run_detach(Context& context);
 [[nodiscard]] CommandResult run_sync(Context& context);
 [[nodiscard]] CommandResult run_status(Context& context);
 [[nodiscard]] CommandResult run_info(Context& context);

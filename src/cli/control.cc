@@ -22,15 +22,6 @@ constexpr std::size_t kClientsMax = 32;
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
 constexpr int kPollMs = 200;
 
-std::string runtime_directory(uid_t owner) {
-  if (owner == 0) return "/run/s3crate-blk";
-  if (owner == ::geteuid()) {
-    const char* own = std::getenv("XDG_RUNTIME_DIR");
-    if (own != nullptr && own[0] == '/') return fmt::format("{}/s3crate-blk", own);
-  }
-  return fmt::format("/run/user/{}/s3crate-blk", owner);
-}
-
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -45,6 +36,17 @@ Result<Fd> make_socket() {
   return fd;
 }
 
+}  // namespace
+
+std::string runtime_directory(uid_t owner) {
+  if (owner == 0) return "/run/s3crate-blk";
+  if (owner == ::geteuid()) {
+    const char* own = std::getenv("XDG_RUNTIME_DIR");
+    if (own != nullptr && own[0] == '/') return fmt::format("{}/s3crate-blk", own);
+  }
+  return fmt::format("/run/user/{}/s3crate-blk", owner);
+}
+
 // Ours alone, or nobody else can have put anything there.
 Result<> make_private_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail(system_error(errno, "make the directory", path));
@@ -55,8 +57,6 @@ Result<> make_private_directory(const std::string& path) {
   }
   return {};
 }
-
-}  // namespace
 
 std::string control_socket_path(const std::string& mountpoint, uid_t owner) {
   const auto hash = crypto::blake2b(as_bytes(mountpoint));

@@ -19,6 +19,11 @@
 
 namespace s3crate::cli {
 
+// Where the sockets of a user's mounts lie, and what attach makes: /run/s3crate-blk of root.
+[[nodiscard]] std::string runtime_directory(uid_t owner);
+// Makes it, if need be. kIo: there is something that others could have put there.
+[[nodiscard]] Result<> make_private_directory(const std::string& path);
+
 // Of a mount by `owner`; "" if that user has no place for it. `mountpoint` is canonical.
 [[nodiscard]] std::string control_socket_path(const std::string& mountpoint, uid_t owner);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // mount: plans and checks in front of the user, then unlocks and serves in the process that stays, since locked memory does
 // not survive a fork.
+#include "cli/mount.h"
+
 #include <cstdio>
 
 #include "cli/mount_session.h"
@@ -15,17 +17,21 @@ ExitStatus serve(Context& context, const MountPlan& plan, const Ready& ready) {
     std::fprintf(stderr, "s3crate-blk: %s\n", started.error().message().c_str());
     return exit_status(started.error().code());
   }
-  context.out.print(session.greeting());
+  if (plan.greets) context.out.print(session.greeting());
   ready();
   return session.run();
 }
 
 }  // namespace
 
-CommandResult run_mount(Context& context) {
-  const MountPlan plan = TRY(plan_mount(context.arguments));
-  if (context.arguments.flag("foreground")) return serve(context, plan, [] {});
+CommandResult mount_in_background(Context& context, const MountPlan& plan) {
   return run_in_background([&](const Ready& ready) { return serve(context, plan, ready); });
+}
+
+CommandResult run_mount(Context& context) {
+  const MountPlan plan = TRY(plan_mount(context.arguments, canonical_path(context.arguments.positionals().at(1))));
+  if (context.arguments.flag("foreground")) return serve(context, plan, [] {});
+  return mount_in_background(context, plan);
 }
 
 }  // namespace s3crate::cli

@@ -96,7 +96,7 @@ std::uint64_t memory_default(const Arguments& arguments, std::string_view option
 }
 
 Result<std::uint64_t> journal_bytes(const Arguments& arguments, const std::string& state_dir) {
-  if (arguments.command() == Command::kMount && arguments.has("journal-size")) return arguments.size("journal-size");
+  if (arguments.has("journal-size")) return arguments.size("journal-size");
   auto free = io::posix_file_io().free_bytes(state_dir);
   if (!free) return fail(Code::kIo, "the state directory is of no use: {}", free.error().message());
   return std::clamp(*free / 100 * kPercentOfFree, kGi, 32 * kGi);
@@ -158,6 +158,18 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   return {};
 }
 
+Result<> plan_scratch(const Arguments& arguments, MountPlan& plan) {
+  const bool given = arguments.has("scratch-size");
+  // Of what stands in a config file no writing mount need take notice.
+  if (!plan.disk.read_only) {
+    if (!arguments.typed("scratch-size")) return {};
+    return fail(Code::kBadArgument, "--scratch-size is for what is read-only: --read-only, or a point of the past");
+  }
+  const bool for_filesystem = arguments.command() == Command::kAttach && arguments.text("fs") == "auto";
+  if (given || for_filesystem) plan.scratch_bytes = memory_default(arguments, "scratch-size", 256 * kMi);
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> state_directory(const Arguments& arguments) {
@@ -187,10 +199,10 @@ Result<> plan_writer(const Arguments& arguments, MountPlan& plan) {
   return {};
 }
 
-Result<MountPlan> plan_mount(const Arguments& arguments) {
+Result<MountPlan> plan_mount(const Arguments& arguments, const std::string& mountpoint) {
   MountPlan plan;
   plan.url = TRY(url_argument(arguments));
-  plan.mountpoint = canonical_path(arguments.positionals().at(1));
+  plan.mountpoint = mountpoint;
   plan.disk_name = arguments.text("file-name");
   plan.stats_name = arguments.text("stats-name");
   TRY(check_file_name("file-name", plan.disk_name));
@@ -199,13 +211,15 @@ Result<MountPlan> plan_mount(const Arguments& arguments) {
   plan.outage_timeout = arguments.time("outage-timeout");
   plan.drain_timeout = arguments.time("drain-timeout");
   plan.log_level = arguments.text("log-level");
-  const auto front = std::string(arguments.flag("foreground") ? kLogToStderr : kLogToSyslog);
+  const bool in_front = arguments.command() == Command::kMount && arguments.flag("foreground");
+  const auto front = std::string(in_front ? kLogToStderr : kLogToSyslog);
   plan.log_to = arguments.has("log-to") ? arguments.text("log-to") : front;
   if (plan.log_to != kLogToStderr && plan.log_to != kLogToSyslog) plan.log_to = canonical_path(plan.log_to);
   TRY(check_mountpoint(plan.mountpoint));
   TRY(check_fuse());
   TRY(check_key_options(arguments));
   TRY(plan_disk(arguments, plan));
+  TRY(plan_scratch(arguments, plan));
   return plan;
 }
 

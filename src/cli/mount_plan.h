@@ -15,13 +15,15 @@ struct MountPlan {
   std::string mountpoint;  // canonical
   std::string disk_name, stats_name;
   bool allow_other = false;
+  std::uint64_t scratch_bytes = 0;  // of a read-only disk that takes writes and forgets them
+  bool greets = true;      // says on standard output what is mounted, and how it is used
   std::string log_to, log_level;
   Duration outage_timeout{}, drain_timeout{};
   device::DiskOptions disk;  // but for what the store and the log are needed for
 };
 
 // kBadArgument, or kIo for what the machine lacks. Makes the state directory if there is none.
-[[nodiscard]] Result<MountPlan> plan_mount(const Arguments& arguments);
+[[nodiscard]] Result<MountPlan> plan_mount(const Arguments& arguments, const std::string& mountpoint);
 
 // The part of it that commands share which open a disk for a moment, of a plan with a URL and perhaps a mountpoint: who writes,
 // and the place for its journal.

@@ -8,6 +8,7 @@
 #include "base/time_text.h"
 #include "cli/log.h"
 #include "cli/process.h"
+#include "device/scratch_disk.h"
 #include "io/file_io.h"
 
 namespace s3crate::cli {
@@ -97,7 +98,8 @@ fuse::ServerOptions MountSession::server_options() {
 Result<> MountSession::show_disk() {
   const auto socket = control_socket_path(plan_.mountpoint, ::geteuid());
   control_ = TRY(ControlServer::listen(env_, socket, [this](const auto& request, auto& connection) { handle(request, connection); }));
-  server_ = TRY(fuse::Server::mount(env_, *disk_, server_options()));
+  if (plan_.scratch_bytes > 0) scratch_ = std::make_unique<device::ScratchDisk>(*disk_, plan_.scratch_bytes);
+  server_ = TRY(fuse::Server::mount(env_, scratch_ ? *scratch_ : *disk_, server_options()));
   return {};
 }
 

@@ -66,6 +66,7 @@ class MountSession {
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<volume::Volume> volume_;
   std::unique_ptr<device::Disk> disk_;
+  std::unique_ptr<device::Disk> scratch_;  // over it, if it takes writes that it forgets
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<fuse::Server> server_;
   std::unique_ptr<ControlServer> control_;

@@ -73,6 +73,26 @@ bool is_mountpoint(const std::string& path) {
   return found;
 }
 
+std::vector<KernelMount> kernel_mounts() {
+  std::vector<KernelMount> all;
+  each_mount([&](const mntent& entry) {
+    all.push_back({entry.mnt_fsname, entry.mnt_dir, entry.mnt_type});
+    return true;
+  });
+  return all;
+}
+
+std::string directory_behind(const std::string& device) {
+  if (!device.starts_with("/dev/loop")) return "";
+  const auto file = sysfs(std::filesystem::path("/sys/block") / device.substr(std::strlen("/dev/")) / "loop/backing_file");
+  return file.substr(0, std::min(file.rfind('/'), file.size()));
+}
+
+bool has_block_device_on_it(const std::string& device) {
+  std::error_code error;
+  return !std::filesystem::is_empty(std::filesystem::path("/sys/block") / device.substr(std::strlen("/dev/")) / "holders", error) && !error;
+}
+
 std::vector<LoopDevice> loops_in(const std::string& directory) {
   std::vector<LoopDevice> loops;
   std::error_code error;

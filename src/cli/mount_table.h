@@ -21,6 +21,14 @@ struct MountEntry {
 // Whether anything is mounted right there.
 [[nodiscard]] bool is_mountpoint(const std::string& path);
 
+struct KernelMount {
+  std::string source;  // "/dev/loop0"
+  std::string directory;
+  std::string type;
+};
+// All there are, in the order in which they were made.
+[[nodiscard]] std::vector<KernelMount> kernel_mounts();
+
 struct LoopDevice {
   std::string device;  // "/dev/loop0"
   std::string file;
@@ -29,5 +37,9 @@ struct LoopDevice {
 };
 // On files directly in `directory`.
 [[nodiscard]] std::vector<LoopDevice> loops_in(const std::string& directory);
+// The directory of the file behind "/dev/loop0"; "" if it has none.
+[[nodiscard]] std::string directory_behind(const std::string& device);
+// Whether another block device (of LVM, dm-crypt, md) lies on it.
+[[nodiscard]] bool has_block_device_on_it(const std::string& device);
 
 }  // namespace s3crate::cli

@@ -20,6 +20,10 @@ constexpr std::array kCommands = {
                 "mount file:///srv/disk /mnt/crate --key-file /root/disk.key"},
     CommandSpec{kUmount, "umount", "MOUNTPOINT", 1, 1,
                 "Unmount, and wait until the store has everything", "umount /mnt/crate"},
+    CommandSpec{kAttach, "attach", "URL DIR", 2, 2,
+                "Mount a volume, and the filesystem on it on DIR; without a filesystem, prints the loop device: ATTACHING",
+                "attach file:///srv/disk /mnt/data --key-file /root/disk.key"},
+    CommandSpec{kDetach, "detach", "DIR", 1, 1, "Undo attach, and wait until the store has everything", "detach /mnt/data"},
     CommandSpec{kSync, "sync", "MOUNTPOINT", 1, 1,
                 "Wait until the store has everything acknowledged so far; prints the generation", "sync /mnt/crate"},
     CommandSpec{kStatus, "status", "[MOUNTPOINT]", 0, 1,
@@ -56,16 +60,18 @@ constexpr std::array kCommands = {
     CommandSpec{kKeyNew, "key new", "FILE", 1, 1, "Make a key file with a fresh random key", "key new /root/disk.key"},
 };
 
+constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
+constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
-constexpr std::uint32_t kOpening = bit(kMount) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
+constexpr std::uint32_t kOpening = kMounting | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
 constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize));
-constexpr std::uint32_t kWriting = bit(kMount) | bit(kResize);
+constexpr std::uint32_t kWriting = kMounting | bit(kResize);
 constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
 constexpr std::uint32_t kFacts =
     bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kJournalList) | bit(kList) |
-    bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring;
+    bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
 
@@ -91,9 +97,11 @@ constexpr std::array kOptions = {
     // mount
     OptionSpec{"foreground", 'f', kFlag, "", "", "", 0, 0, "Stay in front, and log to standard error", bit(kMount), false},
     OptionSpec{"options", 'o', kWords, "NAME[=VALUE],...", "", "", 0, 0,
-               "Mount options as in fstab: any option of mount by its name", bit(kMount), false},
+               "Mount options as in fstab: any option of mount by its name", kMounting, false},
     OptionSpec{"read-only", 0, kFlag, "", "", "", 0, 0, "Write nothing: no journal, no commit, and the disk refuses writes",
-               bit(kMount), true},
+               kMounting, true},
+    OptionSpec{"scratch-size", 0, kSize, "SIZE", "", "0; 256M of an attach with a filesystem, 128M on machines under 2G", 0, kTi,
+               "Keep what is written to a read-only disk in memory, up to so much, and forget it in the end; 0: refuse it", kMounting, true},
     OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
                "Take a volume that is open elsewhere; what it had not sent there is lost", kWriting, false},
     OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
@@ -101,41 +109,49 @@ constexpr std::array kOptions = {
     OptionSpec{"moved", 0, kFlag, "", "", "", 0, 0,
                "The volume was moved here, and its old place is gone for good", kWriting, false},
     OptionSpec{"durability", 0, kChoice, "local|store", "local", "", 0, 0,
-               "What fsync waits for: the journal on this machine, or the store", bit(kMount), true},
+               "What fsync waits for: the journal on this machine, or the store", kMounting, true},
     OptionSpec{"state-dir", 0, kText, "DIR", "",
                "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
                "Where journals and what this machine knows of volumes are kept",
                kWriting | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
     OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
-               "How much the journal may hold that the store lacks", bit(kMount), true},
+               "How much the journal may hold that the store lacks", kMounting, true},
     OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
-               "Memory for writes that are not yet in the journal", bit(kMount), true},
+               "Memory for writes that are not yet in the journal", kMounting, true},
     OptionSpec{"upload-delay", 0, kTime, "TIME", "30s", "", 100, kDayMs,
-               "How old unsent data may become before it is sent", bit(kMount), true},
-    OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", bit(kMount), true},
+               "How old unsent data may become before it is sent", kMounting, true},
+    OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", kMounting, true},
     OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
-               "Memory for data read lately", bit(kMount), true},
+               "Memory for data read lately", kMounting, true},
     OptionSpec{"cache-file-size", 0, kSize, "SIZE", "", "10% of the free space, at most 20G; 0 if the volume is on the same disk", 0, kTi,
-               "Room in the state directory for data read or written lately, encrypted as in the store", bit(kMount), true},
+               "Room in the state directory for data read or written lately, encrypted as in the store", kMounting, true},
     OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
-               "Memory for pages of the map", bit(kMount), true},
+               "Memory for pages of the map", kMounting, true},
     OptionSpec{"read-ahead", 0, kSize, "SIZE", "64M", "", 0, kGi,
-               "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", bit(kMount), true},
+               "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", kMounting, true},
     OptionSpec{"read-ahead-trigger", 0, kCount, "N", "2", "", 1, 1000,
-               "How many reads in a row make a reader one that is read ahead for", bit(kMount), true},
-    OptionSpec{"read-ahead-threads", 0, kCount, "N", "16", "", 1, 64, "How many objects are read ahead at a time", bit(kMount), true},
+               "How many reads in a row make a reader one that is read ahead for", kMounting, true},
+    OptionSpec{"read-ahead-threads", 0, kCount, "N", "16", "", 1, 64, "How many objects are read ahead at a time", kMounting, true},
     OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,
-               "How long mount, and later each read, waits for a store that is away before it fails", bit(kMount), true},
+               "How long mount, and later each read, waits for a store that is away before it fails", kMounting, true},
     OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,
-               "How long SIGTERM waits for the store; what is left stays in the journal", bit(kMount), true},
-    OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", bit(kMount), true},
+               "How long SIGTERM waits for the store; what is left stays in the journal", kMounting, true},
+    OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", kMounting, true},
     OptionSpec{"stats-name", 0, kText, "NAME", "stats", "", 0, 0,
-               "The name of the file with statistics; NAME.json is there too", bit(kMount), true},
+               "The name of the file with statistics; NAME.json is there too", kMounting, true},
     OptionSpec{"allow-other", 0, kFlag, "", "", "", 0, 0,
-               "Let other users see the files (as a user, this needs user_allow_other in /etc/fuse.conf)", bit(kMount), true},
-    OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", bit(kMount), true},
+               "Let other users see the files (as a user, this needs user_allow_other in /etc/fuse.conf)", kMounting, true},
+    OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", kMounting, true},
     OptionSpec{"log-to", 0, kText, "syslog|FILE", "", "syslog, or standard error with -f", 0, 0, "Where the log goes",
-               bit(kMount), true},
+               kMounting, true},
+
+    // attach
+    OptionSpec{"mkfs", 0, kChoice, "btrfs|ext4|xfs", "", "", 0, 0, "Make this filesystem first, on a volume that is empty", bit(kAttach), false},
+    OptionSpec{"fs", 0, kChoice, "auto|none", "auto", "", 0, 0,
+               "Mount the filesystem that is there, or none: then DIR shows the volume, and the loop device is for zfs or qemu",
+               bit(kAttach), false},
+    OptionSpec{"fs-options", 0, kText, "OPTIONS", "", "", 0, 0, "Options of the filesystem, as mount -o of util-linux takes them",
+               bit(kAttach), false},
 
     // S3
     OptionSpec{"endpoint", 0, kText, "URL", "", "Amazon S3 in the region", 0, 0,
@@ -159,21 +175,21 @@ constexpr std::array kOptions = {
                "Allow http:// to other machines: others see and disturb the traffic, though not the data", kStore, true},
     OptionSpec{"md5-cache-size", 0, kCount, "N", "10000", "", 0, 1'000'000,
                "How many objects put or deleted lately are remembered, so that stale answers of the store are caught; 0 for none",
-               bit(kMount), true},
+               kMounting, true},
     OptionSpec{"md5-cache-time", 0, kTime, "TIME", "10s", "", 0, kDayMs,
-               "How long they are remembered, and a stale answer is asked for again", bit(kMount), true},
+               "How long they are remembered, and a stale answer is asked for again", kMounting, true},
     OptionSpec{"min-write-delay", 0, kTime, "TIME", "0s", "", 0, kDayMs,
-               "The least time between two changes to an object of one name", bit(kMount), true},
-    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", bit(kMount), true},
+               "The least time between two changes to an object of one name", kMounting, true},
+    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting, true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", bit(kMount) | bit(kCheck) | kTransferring, true},
+               "Receive at most this much in a second", kMounting | bit(kCheck) | kTransferring, true},
 
     // umount, sync
-    OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", bit(kUmount), false},
+    OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", kUnmounting, false},
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
-               "Wait no longer than this; the sending goes on", bit(kUmount), false},
+               "Wait no longer than this; the sending goes on", kUnmounting, false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be done", bit(kUmount) | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring, false},
+               "How to show what is still to be done", kUnmounting | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring, false},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,

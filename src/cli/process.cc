@@ -3,15 +3,18 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 namespace s3crate::cli {
@@ -78,6 +81,58 @@ int run_quietly(const std::vector<std::string>& words) {
     if (errno != EINTR) return -1;
   }
   return WIFEXITED(status) && WEXITSTATUS(status) != 127 ? WEXITSTATUS(status) : -1;
+}
+
+namespace {
+
+constexpr std::size_t kOutputMax = 16 << 10;
+constexpr int kPollMs = 200;
+
+[[noreturn]] void become(std::vector<char*> argv, int output) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_DFL);
+  const int null = ::open("/dev/null", O_RDONLY);
+  ::dup2(null, 0);
+  ::dup2(output, 1);
+  ::dup2(output, 2);
+  const char* path = std::getenv("PATH");
+  auto search = fmt::format("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", path == nullptr ? "" : path);
+  std::string language = "LC_ALL=C";
+  char* environment[] = {search.data(), language.data(), nullptr};
+  ::setenv("PATH", search.c_str() + 5, 1);  // where execvpe looks
+  ::execvpe(argv[0], argv.data(), environment);
+  ::_exit(127);
+}
+
+}  // namespace
+
+Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool()>& stop) {
+  std::vector<char*> argv;
+  for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(system_error(errno, "make", "a pipe"));
+  Fd reading(ends[0]), writing(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return fail(system_error(errno, "start", words[0]));
+  if (child == 0) become(std::move(argv), writing.get());
+  writing.reset();
+  Ran ran;
+  for (bool told = false;;) {
+    if (!told && stop()) told = ::kill(child, SIGTERM) == 0;
+    pollfd wait = {reading.get(), POLLIN, 0};
+    if (::poll(&wait, 1, kPollMs) <= 0) continue;
+    char piece[4096];
+    const auto n = ::read(reading.get(), piece, sizeof piece);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    ran.output.append(piece, std::min(static_cast<std::size_t>(n), kOutputMax - ran.output.size()));
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return fail(system_error(errno, "wait for", words[0]));
+  }
+  if (WIFEXITED(status)) ran.status = WEXITSTATUS(status);
+  return ran;
 }
 
 namespace {

@@ -31,6 +31,14 @@ void share_freed_memory();
 // Runs a program and waits; its exit status, or -1 if it could not be run or was killed. What it prints is dropped.
 [[nodiscard]] int run_quietly(const std::vector<std::string>& words);
 
+// A program as a command runs it for its user: with the words alone and no environment but PATH, since ours may hold secrets.
+struct Ran {
+  int status = -1;     // of its exit; 127: it is not there; -1: a signal ended it
+  std::string output;  // the beginning of what it printed
+};
+// Ends it, gently, once `stop` turns true. kIo: it could not be started.
+[[nodiscard]] Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool()>& stop);
+
 // Forks. The child runs `body`, which calls `ready` once the work has begun to succeed: from then on it has no terminal, and the
 // parent has exited with kDone. A body that returns before that decides the parent's status; until then the child
 // shares its terminal, so its errors and questions are seen, and ends with the parent.

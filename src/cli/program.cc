@@ -17,6 +17,8 @@ CommandResult run(Context& context) {
     case Command::kFormat: return run_format(context);
     case Command::kMount: return run_mount(context);
     case Command::kUmount: return run_umount(context);
+    case Command::kAttach: return run_attach(context);
+    case Command::kDetach: return run_detach(context);
     case Command::kSync: return run_sync(context);
     case Command::kStatus: return run_status(context);
     case Command::kInfo: return run_info(context);

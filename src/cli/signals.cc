@@ -15,7 +15,26 @@ sigset_t watched() {
   return set;
 }
 
+constexpr int kInterrupting[] = {SIGINT, SIGTERM, SIGHUP};
+std::atomic<bool> interrupted = false;
+void note(int) { interrupted = true; }
+
+void handle_interrupts(void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  for (int signal : kInterrupting) ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
+
+Interrupts::Interrupts() {
+  interrupted = false;
+  handle_interrupts(note);
+}
+
+Interrupts::~Interrupts() { handle_interrupts(SIG_DFL); }
+
+bool Interrupts::came() const { return interrupted; }
 
 void leave_signals_to_others() {
   sigset_t all;

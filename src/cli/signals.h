@@ -27,4 +27,15 @@ class SignalWatch {
   std::unique_ptr<Task> task_;
 };
 
+// For a command that has something to undo: while it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process. One at
+// a time. Programs that are run meanwhile know nothing of it.
+class Interrupts {
+ public:
+  Interrupts();
+  ~Interrupts();
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+  [[nodiscard]] bool came() const;
+};
+
 }  // namespace s3crate::cli

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // umount: the kernel's part is done at once; then it waits for the process behind the mount, which sends what is left.
+#include "cli/umount.h"
+
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -7,10 +9,8 @@
 #include <cerrno>
 
 #include "base/time_text.h"
-#include "cli/command.h"
 #include "cli/mount_table.h"
 #include "cli/process.h"
-#include "cli/progress.h"
 
 namespace s3crate::cli {
 namespace {
@@ -53,39 +53,34 @@ Result<> unmount(Env env, const std::string& mountpoint) {
 }
 
 // Nobody is there to wait for.
-CommandResult bury(Context& context, const std::string& mountpoint) {
-  context.out.print(fmt::format("{} is unmounted; the process behind it was dead. What it had acknowledged and not sent is in the "
-                                "journal of this machine: mount the volume again to send it", mountpoint));
+CommandResult bury(Context& context, const UnmountRequest& what) {
+  context.out.print(fmt::format("{} is {}; the process behind it was dead. What it had acknowledged and not sent is in the "
+                                "journal of this machine: mount the volume again to send it", what.name, what.done));
   return kDone;
 }
 
-CommandResult conclude(Context& context, const std::string& mountpoint, const nlohmann::json& ending) {
+CommandResult conclude(Context& context, const UnmountRequest& what, const nlohmann::json& ending) {
   const int status = ending.value("status", static_cast<int>(kFailed));
   const auto message = ending.value("message", "");
   if (status == kDone) {
-    context.out.print(fmt::format("{} is unmounted; the store has everything (generation {})", mountpoint, ending.value("generation", std::uint64_t{0})));
+    context.out.print(fmt::format("{} is {}; the store has everything (generation {})", what.name, what.done, ending.value("generation", std::uint64_t{0})));
   } else {
     std::fprintf(stderr, "s3crate-blk: %s\n", message.c_str());
   }
   return static_cast<ExitStatus>(status);
 }
 
-CommandResult wait_for_end(Context& context, const std::string& mountpoint, const std::string& socket, ControlConnection& connection) {
-  const auto& arguments = context.arguments;
-  std::optional<Duration> timeout;
-  if (arguments.has("timeout")) timeout = arguments.time("timeout");
-  if (arguments.flag("no-wait")) timeout = std::chrono::milliseconds(1);
-  const auto style = progress_style(arguments.text("progress"));
-  auto ending = wait_with_progress(context.env.clock, connection, socket, style, timeout);
+CommandResult wait_for_end(Context& context, const UnmountRequest& what, const std::string& socket, ControlConnection& connection) {
+  auto ending = wait_with_progress(context.env.clock, connection, socket, what.progress, what.timeout);
   if (is(ending, Code::kTransient)) {
-    return fail(Code::kTransient, "{} is unmounted, but the process behind it ended without a word; what was not sent is in the "
-                "journal: mount the volume again", mountpoint);
+    return fail(Code::kTransient, "{} is {}, but the process behind it ended without a word; what was not sent is in the "
+                "journal: mount the volume again", what.name, what.done);
   }
   if (!ending) return fail(std::move(ending.error()));
   if (*ending) {
     // The next mount may come at once, and would find the volume locked.
     connection.wait_for_exit(kExitTime);
-    return conclude(context, mountpoint, **ending);
+    return conclude(context, what, **ending);
   }
 
   std::optional<std::uint64_t> unsent;
@@ -96,16 +91,24 @@ CommandResult wait_for_end(Context& context, const std::string& mountpoint, cons
   }
   auto left = std::string("what is not sent yet is still being sent");
   if (unsent) left = *unsent == 0 ? "nothing is left to send" : format_bytes(*unsent) + " exist only on this machine, and are still being sent";
-  const auto text = fmt::format("{} is unmounted; {}", mountpoint, left);
-  if (!arguments.flag("no-wait")) return fail(Code::kTransient, "{}", text);
+  const auto text = fmt::format("{} is {}; {}", what.name, what.done, left);
+  if (!what.no_wait) return fail(Code::kTransient, "{}", text);
   context.out.print(text);
   return kDone;
 }
 
 }  // namespace
 
-CommandResult run_umount(Context& context) {
-  const auto mountpoint = canonical_path(context.arguments.positionals().at(0));
+UnmountRequest unmount_request(const Arguments& arguments, std::string name, std::string_view done) {
+  UnmountRequest request{std::move(name), done};
+  request.no_wait = arguments.flag("no-wait");
+  if (arguments.has("timeout")) request.timeout = arguments.time("timeout");
+  if (request.no_wait) request.timeout = std::chrono::milliseconds(1);
+  request.progress = progress_style(arguments.text("progress"));
+  return request;
+}
+
+CommandResult unmount_volume(Context& context, const std::string& mountpoint, const UnmountRequest& what) {
   const auto mount = find_mount(mountpoint);
   const auto socket = control_socket_path(mountpoint, mount ? mount->owner : ::geteuid());
   auto connection = connect_control(socket);
@@ -113,8 +116,13 @@ CommandResult run_umount(Context& context) {
   // Before the unmount, so that its end is not missed.
   if (connection) TRY(connection->send({{"command", "wait"}}));
   if (mount) TRY(unmount(context.env, mountpoint));
-  if (!connection) return bury(context, mountpoint);
-  return wait_for_end(context, mountpoint, socket, *connection);
+  if (!connection) return bury(context, what);
+  return wait_for_end(context, what, socket, *connection);
+}
+
+CommandResult run_umount(Context& context) {
+  const auto mountpoint = canonical_path(context.arguments.positionals().at(0));
+  return unmount_volume(context, mountpoint, unmount_request(context.arguments, mountpoint, "unmounted"));
 }
 
 }  // namespace s3crate::cli
