@@ -2,6 +2,7 @@
 // Failing and full disks, crashes, readers: what was acknowledged stays, what is held reads right.
 // JournalWorld checks at the beginning of every life that replay is right.
 #include "tests/sim/journal_world.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::sim {
 namespace {
@@ -238,7 +239,7 @@ TEST(Journal, FullDiskRefusesForAWhileAndLosesNothing) {
 TEST(Journal, CrashAtEveryStepOfAScript) {
   for (const bool power : {false, true}) {
     bool finished = false;
-    for (std::uint64_t step = 1; !finished; ++step) {
+    for (std::uint64_t step = 1; !finished; step += test::kSanitized ? 3 : 1) {
       SCOPED_TRACE(fmt::format("power {} step {}", power, step));
       JournalWorld world(14, {.slots = 6});
       world.crash_at(step, power);

@@ -3,6 +3,7 @@
 #include "segment/object_names.h"
 #include "journal/format.h"
 #include "tests/sim/scenario.h"
+#include "tests/support/sanitized.h"
 
 namespace s3crate::sim {
 namespace {
@@ -114,7 +115,7 @@ TEST(Fencing, OfTwoMountsAtOnceOneWins) {
 
 // Neither takes the other's fresh journal for the old one, and away: what the winner flushes is there after its end.
 TEST(Fencing, OfTwoMountsAtOnceBesideAnOldJournalOneKeepsItsOwn) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+  for (std::uint64_t seed = 1; seed <= (test::kSanitized ? 50 : 200); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     StackWorld w(seed);
     SimDisk& other = w.world.add_disk();

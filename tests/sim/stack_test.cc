@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The whole stack from Disk down, by seeds: see stack_run.h. S3CRATE_STACK_SEEDS says how many seeds a case runs (500).
+// The whole stack from Disk down, by seeds: see stack_run.h. S3CRATE_STACK_SEEDS says how many seeds a case runs (400).
 #include <chrono>
 
 #include "tests/sim/scenario.h"
@@ -17,7 +17,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
 }
 
-std::uint64_t seeds_per_case() { return from_environment("S3CRATE_STACK_SEEDS", 500); }
+std::uint64_t seeds_per_case() { return from_environment("S3CRATE_STACK_SEEDS", 400); }
 
 class Stack : public testing::TestWithParam<std::uint64_t> {
  protected:

@@ -28,18 +28,25 @@ class TamperHistoryTest : public TamperTrial {
   };
   // Longer than ours, with checkpoints above our newest generation.
   static const Fork& fork() {
-    static const Fork fork = [] {
-      TempDir dir;
-      store::MemoryStore store;
-      put_all(tamper_world().before_last_mount(), store);
-      Fork out;
-      out.base = newest_of(tamper_world().before_last_mount());
-      out.content = tamper_world().continue_in(store, dir / "state", 0x5a, kForkGenerations);
-      out.shelf = shelf_of(store);
-      out.newest = newest_of(out.shelf);
-      return out;
-    }();
+    static const Fork fork = make_fork(0x5a, kForkGenerations);
     return fork;
+  }
+  static Fork make_fork(std::uint8_t value, int generations) {
+    TempDir dir;
+    store::MemoryStore store;
+    put_all(tamper_world().before_last_mount(), store);
+    Fork out;
+    out.base = newest_of(tamper_world().before_last_mount());
+    out.content = tamper_world().continue_in(store, dir / "state", value, generations);
+    out.shelf = shelf_of(store);
+    out.newest = newest_of(out.shelf);
+    return out;
+  }
+  // Of the newest generation on this shelf.
+  volume::CheckpointRef checkpoint_of(const Shelf& shelf) {
+    ShelfStore store(shelf);
+    const auto volume = volume::Volume::open(world_.env(), store, world_.disk_world().keys(), {});
+    return (*volume)->load_head()->body.checkpoint;
   }
   static Generation newest_of(const Shelf& shelf) {
     return *segment::parse_commit_name(
@@ -174,6 +181,30 @@ TEST_F(TamperHistoryTest, ObjectsOfAForkAreNoticed) {
       restore();
     }
   }
+}
+
+// Two forks with a checkpoint in the commit of the same number: it is signed in both, and so are all
+// pages of its trees. Only what the newest commit says of its roots tells them apart.
+TEST_F(TamperHistoryTest, CheckpointOfAForkIsNotTakenForOurs) {
+  const Fork ours = make_fork(0x11, 1), other = make_fork(0x22, 1);
+  const volume::CheckpointRef checkpoint = checkpoint_of(ours.shelf);
+  ASSERT_GT(checkpoint.commit, ours.base);
+  ASSERT_LT(checkpoint.commit, ours.newest);
+  ASSERT_EQ(checkpoint_of(other.shelf).commit, checkpoint.commit);
+  ASSERT_NE(checkpoint_of(other.shelf).roots_hash, checkpoint.roots_hash);
+  now_ = ours.shelf;
+  expect_content(ours.content, true);
+  for (const auto& [name, bytes] : other.shelf) now_.try_emplace(name, bytes);
+  const std::string name = segment::commit_name(checkpoint.commit);
+  change(name, *other.shelf.at(name));
+  ShelfStore store(now_);
+  auto volume = volume::Volume::open(world_.env(), store, world_.disk_world().keys(), {});
+  ASSERT_TRUE(volume);
+  const auto disk = device::Disk::open(world_.env(), io::posix_file_io(), **volume,
+                                       world_.reader_options(Trust::nothing));
+  ASSERT_FALSE(disk) << "it is mounted";
+  EXPECT_EQ(disk.error().code(), Code::kCorrupt);
+  EXPECT_THAT(disk.error().message(), HasSubstr("is not the one that commit"));
 }
 
 TEST_F(TamperHistoryTest, ObjectsOfAnotherVolumeAreNoticed) {

@@ -57,7 +57,7 @@ TEST(LostPageTest, ChangesOverItAreCarried) {
   constexpr std::uint64_t kBlocks = 2000;
   SEEDED_TEST(seed);
   std::size_t carried_ever = 0, roots_lost = 0;
-  for (std::uint64_t round = 0; round < (test::kSanitized ? 8 : 30); ++round) {
+  for (std::uint64_t round = 0; round < (test::kSanitized ? 5 : 30); ++round) {
     TreeWorld world(seed + round);
     MaybeRoot root = sparse_map(world, kBlocks / 2);
     Blocks model = blocks_of(world, root, {}, kBlocks);
