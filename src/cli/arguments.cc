@@ -60,6 +60,14 @@ Result<> Arguments::set(const OptionSpec& option, std::string_view text, Source 
   return {};
 }
 
+Arguments Arguments::as(Command command, std::vector<std::string> positionals) const {
+  Arguments other(command, std::move(positionals));
+  for (const auto& [name, value] : values_) {
+    if ((find_option(name)->commands & bit(command)) != 0) other.values_.emplace(name, value);
+  }
+  return other;
+}
+
 bool Arguments::has(std::string_view option) const {
   CHECK(find_option(option) != nullptr);
   return values_.contains(option);

@@ -25,6 +25,9 @@ class Arguments {
   // `where` begins the error's message: "--size", "/etc/s3crate-blk.conf:3".
   [[nodiscard]] Result<> set(const OptionSpec& option, std::string_view text, Source source, std::string_view where);
 
+  // The same for another command, as far as that knows the options.
+  [[nodiscard]] Arguments as(Command command, std::vector<std::string> positionals) const;
+
   [[nodiscard]] Command command() const { return command_; }
   [[nodiscard]] const std::vector<std::string>& positionals() const { return positionals_; }
   // Given by anybody; from the command line only.

@@ -51,7 +51,7 @@ std::string last_line(std::string_view output) {
 
 Result<> run_tool(const std::vector<std::string>& words, const Interrupts& interrupts, const std::string& package) {
   const auto ran = TRY(run_captured(words, [&] { return interrupts.came(); }));
-  if (interrupts.came()) return fail(Code::kCancelled, "interrupted");
+  if (interrupts.came()) return fail(Code::kCancelled, "interrupted: what was done is undone");
   if (ran.status == 0) return {};
   if (ran.status == 127) return fail(Code::kUnsupported, "there is no {} on this machine: install {}", words[0], package);
   return fail(Code::kIo, "{} failed: {}", words[0], last_line(ran.output));
@@ -132,7 +132,8 @@ Result<> mount_filesystem(Random& random, const AttachRequest& request, const Op
   if (!options.empty()) words.insert(words.end(), {"-o", options});
   words.insert(words.end(), {"--", loop.device, request.directory});
   if (auto mounted = run_tool(words, interrupts, "mount"); !mounted) {
-    const char* way = type == Filesystem::kUnknown ? " (for what is no filesystem there is --fs none)" : "";
+    const char* way = type == Filesystem::kUnknown ? " (for what is no filesystem there is --fs none)"
+                      : attached.scratch ? " (its log is played back into memory: --scratch-size says how much of that it may take)" : "";
     return fail(mounted.error().code(), "{}{}", mounted.error().message(), way);
   }
   const auto found = find_attachment(request.directory);
@@ -152,7 +153,7 @@ Result<> go_on(Random& random, const AttachRequest& request, const MountPlan& pl
   attached.device = loop.device;
   if (make) TRY(make_filesystem(loop, request.mkfs, interrupts));
   if (request.filesystem) TRY(mount_filesystem(random, request, loop, empty && !make, interrupts, attached));
-  if (interrupts.came()) return fail(Code::kCancelled, "interrupted");
+  if (interrupts.came()) return fail(Code::kCancelled, "interrupted: what was done is undone");
   return {};
 }
 
@@ -192,6 +193,10 @@ CommandResult attach(Context& context, const AttachRequest& request, Attached& a
     remove_place(attached.place);
     return fail(std::move(plan.error()));
   }
+  if (plan->disk.read_only && request.mkfs != Filesystem::kUnknown) {
+    remove_place(attached.place);
+    return fail(Code::kBadArgument, "--mkfs writes, and this is read-only: leave one of them out");
+  }
   plan->greets = false;
   attached.read_only = plan->disk.read_only;
   attached.scratch = plan->scratch_bytes > 0;
@@ -219,7 +224,6 @@ CommandResult run_attach(Context& context) {
   if (!request.filesystem && (arguments.has("mkfs") || arguments.has("fs-options"))) {
     return fail(Code::kBadArgument, "--fs none stops before there is a filesystem: leave out --mkfs and --fs-options");
   }
-  if (arguments.has("mkfs") && arguments.flag("read-only")) return fail(Code::kBadArgument, "--mkfs writes: leave out --read-only");
   if (::geteuid() != 0) return fail(Code::kIo, "only root can use loop devices and mount a filesystem: as a user, there is mount");
   const auto lock = TRY(AttachLock::take(request.directory));
   Attached attached;

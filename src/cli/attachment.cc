@@ -79,6 +79,7 @@ Attachment find_attachment(const std::string& directory) {
     found.place = place_for(directory).value_or("");
     for (auto& mount : kernel_mounts()) {
       if (mount.directory != directory) continue;
+      found.filesystem.reset();  // what lies over it is the one that would be unmounted
       const auto behind = directory_behind(mount.source);
       if (behind.empty() || !find_mount(behind)) continue;
       found.place = behind;

@@ -37,6 +37,7 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_umount(Context& context);
 [[nodiscard]] CommandResult run_attach(Context& context);
 [[nodiscard]] CommandResult run_detach(Context& context);
+[[nodiscard]] CommandResult run_restore(Context& context);
 [[nodiscard]] CommandResult run_sync(Context& context);
 [[nodiscard]] CommandResult run_status(Context& context);
 [[nodiscard]] CommandResult run_info(Context& context);

@@ -192,6 +192,28 @@ Result<Parsed> parse_command_line(const std::vector<std::string>& words, const s
   return Parsed{std::move(arguments), ""};
 }
 
+Result<std::optional<std::vector<std::string>>> mount_helper_words(const std::vector<std::string>& words) {
+  std::vector<std::string> out = {"mount"};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto& word = words[i];
+    if (word.size() < 2 || word[0] != '-') {
+      out.push_back(word);
+      continue;
+    }
+    for (const char letter : word.substr(1)) {
+      if (letter == 'f') return std::nullopt;
+      if (letter == 's' || letter == 'n' || letter == 'v') continue;
+      if (std::string_view("oNt").find(letter) == std::string_view::npos || word.size() > 2 || i + 1 == words.size()) {
+        return fail(Code::kBadArgument, "{} is run by mount(8), and does not know {}: the command is s3crate-blk mount", kMountHelper, word);
+      }
+      ++i;
+      if (letter == 'N') return fail(Code::kUnsupported, "{} mounts in its own namespace only: leave out -N {}", kMountHelper, words[i]);
+      if (letter == 'o') out.insert(out.end(), {"-o", words[i]});
+    }
+  }
+  return out;
+}
+
 bool wants_json(const std::vector<std::string>& words) {
   const auto end = std::find(words.begin(), words.end(), "--");
   return std::find(words.begin(), end, "--json") != end;

@@ -20,6 +20,11 @@ struct Parsed {
 [[nodiscard]] Result<Parsed> parse_command_line(const std::vector<std::string>& words,
                                                 const std::vector<std::string>& config_files);
 
+// By this name mount(8) runs us for a line of fstab, or for mount -t s3crate-blk: SPEC DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]. The
+// words of the command that it means; nullopt: with -f there is nothing to do.
+inline constexpr std::string_view kMountHelper = "mount.s3crate-blk";
+[[nodiscard]] Result<std::optional<std::vector<std::string>>> mount_helper_words(const std::vector<std::string>& words);
+
 // Whether --json was given, also when the rest of the line makes no sense.
 [[nodiscard]] bool wants_json(const std::vector<std::string>& words);
 

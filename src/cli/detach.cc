@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // detach: the steps of attach, backwards; those that are undone already are none.
+#include <unistd.h>
+
 #include "cli/attach.h"
 
 namespace s3crate::cli {
@@ -15,6 +17,7 @@ CommandResult detach(Context& context, const std::string& directory, const Unmou
 }
 
 CommandResult run_detach(Context& context) {
+  if (::geteuid() != 0) return fail(Code::kIo, "only root can take down what attach made: as a user, there is umount");
   const auto directory = canonical_path(context.arguments.positionals().at(0));
   const auto lock = TRY(AttachLock::take(directory));
   return detach(context, directory, unmount_request(context.arguments, directory, "detached"));

@@ -24,6 +24,9 @@ constexpr std::array kCommands = {
                 "Mount a volume, and the filesystem on it on DIR; without a filesystem, prints the loop device: ATTACHING",
                 "attach file:///srv/disk /mnt/data --key-file /root/disk.key"},
     CommandSpec{kDetach, "detach", "DIR", 1, 1, "Undo attach, and wait until the store has everything", "detach /mnt/data"},
+    CommandSpec{kRestore, "restore", "URL[@POINT] PATH...", 2, 4096,
+                "Copy files of the filesystem on a volume, as it was at a point of the past, into the directory --to: RESTORING FILES",
+                "restore file:///srv/disk@2026-11-20 home/user/thesis.odt --to /tmp --key-file /root/disk.key"},
     CommandSpec{kSync, "sync", "MOUNTPOINT", 1, 1,
                 "Wait until the store has everything acknowledged so far; prints the generation", "sync /mnt/crate"},
     CommandSpec{kStatus, "status", "[MOUNTPOINT]", 0, 1,
@@ -63,7 +66,8 @@ constexpr std::array kCommands = {
 constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
 constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
-constexpr std::uint32_t kOpening = kMounting | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
+constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
+constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
 constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize));
@@ -71,7 +75,7 @@ constexpr std::uint32_t kWriting = kMounting | bit(kResize);
 constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
 constexpr std::uint32_t kFacts =
     bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kJournalList) | bit(kList) |
-    bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach);
+    bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach) | bit(kRestore);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
 
@@ -101,7 +105,7 @@ constexpr std::array kOptions = {
     OptionSpec{"read-only", 0, kFlag, "", "", "", 0, 0, "Write nothing: no journal, no commit, and the disk refuses writes",
                kMounting, true},
     OptionSpec{"scratch-size", 0, kSize, "SIZE", "", "0; 256M of an attach with a filesystem, 128M on machines under 2G", 0, kTi,
-               "Keep what is written to a read-only disk in memory, up to so much, and forget it in the end; 0: refuse it", kMounting, true},
+               "Keep what is written to a read-only disk in memory, up to so much, and forget it in the end; 0: refuse it", kReadingFiles, true},
     OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
                "Take a volume that is open elsewhere; what it had not sent there is lost", kWriting, false},
     OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
@@ -113,7 +117,7 @@ constexpr std::array kOptions = {
     OptionSpec{"state-dir", 0, kText, "DIR", "",
                "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
                "Where journals and what this machine knows of volumes are kept",
-               kWriting | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
+               kWriting | bit(kRestore) | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
     OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
                "How much the journal may hold that the store lacks", kMounting, true},
     OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
@@ -122,18 +126,18 @@ constexpr std::array kOptions = {
                "How old unsent data may become before it is sent", kMounting, true},
     OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", kMounting, true},
     OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
-               "Memory for data read lately", kMounting, true},
+               "Memory for data read lately", kReadingFiles, true},
     OptionSpec{"cache-file-size", 0, kSize, "SIZE", "", "10% of the free space, at most 20G; 0 if the volume is on the same disk", 0, kTi,
-               "Room in the state directory for data read or written lately, encrypted as in the store", kMounting, true},
+               "Room in the state directory for data read or written lately, encrypted as in the store", kReadingFiles, true},
     OptionSpec{"map-cache-size", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
-               "Memory for pages of the map", kMounting, true},
+               "Memory for pages of the map", kReadingFiles, true},
     OptionSpec{"read-ahead", 0, kSize, "SIZE", "64M", "", 0, kGi,
-               "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", kMounting, true},
+               "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", kReadingFiles, true},
     OptionSpec{"read-ahead-trigger", 0, kCount, "N", "2", "", 1, 1000,
-               "How many reads in a row make a reader one that is read ahead for", kMounting, true},
-    OptionSpec{"read-ahead-threads", 0, kCount, "N", "16", "", 1, 64, "How many objects are read ahead at a time", kMounting, true},
+               "How many reads in a row make a reader one that is read ahead for", kReadingFiles, true},
+    OptionSpec{"read-ahead-threads", 0, kCount, "N", "16", "", 1, 64, "How many objects are read ahead at a time", kReadingFiles, true},
     OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,
-               "How long mount, and later each read, waits for a store that is away before it fails", kMounting, true},
+               "How long mount, and later each read, waits for a store that is away before it fails", kReadingFiles, true},
     OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,
                "How long SIGTERM waits for the store; what is left stays in the journal", kMounting, true},
     OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", kMounting, true},
@@ -141,9 +145,9 @@ constexpr std::array kOptions = {
                "The name of the file with statistics; NAME.json is there too", kMounting, true},
     OptionSpec{"allow-other", 0, kFlag, "", "", "", 0, 0,
                "Let other users see the files (as a user, this needs user_allow_other in /etc/fuse.conf)", kMounting, true},
-    OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", kMounting, true},
+    OptionSpec{"log-level", 0, kChoice, "debug|info|warning|error", "info", "", 0, 0, "The least that is logged", kReadingFiles, true},
     OptionSpec{"log-to", 0, kText, "syslog|FILE", "", "syslog, or standard error with -f", 0, 0, "Where the log goes",
-               kMounting, true},
+               kReadingFiles, true},
 
     // attach
     OptionSpec{"mkfs", 0, kChoice, "btrfs|ext4|xfs", "", "", 0, 0, "Make this filesystem first, on a volume that is empty", bit(kAttach), false},
@@ -151,7 +155,11 @@ constexpr std::array kOptions = {
                "Mount the filesystem that is there, or none: then DIR shows the volume, and the loop device is for zfs or qemu",
                bit(kAttach), false},
     OptionSpec{"fs-options", 0, kText, "OPTIONS", "", "", 0, 0, "Options of the filesystem, as mount -o of util-linux takes them",
-               bit(kAttach), false},
+               bit(kAttach) | bit(kRestore), false},
+
+    // restore
+    OptionSpec{"to", 0, kText, "DIR", "", "", 0, 0, "The directory to restore to; needed", bit(kRestore), false},
+    OptionSpec{"overwrite", 0, kFlag, "", "", "", 0, 0, "Replace what is there of the same name, once all is copied", bit(kRestore), false},
 
     // S3
     OptionSpec{"endpoint", 0, kText, "URL", "", "Amazon S3 in the region", 0, 0,
@@ -175,14 +183,14 @@ constexpr std::array kOptions = {
                "Allow http:// to other machines: others see and disturb the traffic, though not the data", kStore, true},
     OptionSpec{"md5-cache-size", 0, kCount, "N", "10000", "", 0, 1'000'000,
                "How many objects put or deleted lately are remembered, so that stale answers of the store are caught; 0 for none",
-               kMounting, true},
+               kReadingFiles, true},
     OptionSpec{"md5-cache-time", 0, kTime, "TIME", "10s", "", 0, kDayMs,
-               "How long they are remembered, and a stale answer is asked for again", kMounting, true},
+               "How long they are remembered, and a stale answer is asked for again", kReadingFiles, true},
     OptionSpec{"min-write-delay", 0, kTime, "TIME", "0s", "", 0, kDayMs,
                "The least time between two changes to an object of one name", kMounting, true},
     OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting, true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", kMounting | bit(kCheck) | kTransferring, true},
+               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring, true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", kUnmounting, false},

@@ -10,8 +10,8 @@
 namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
-  kFormat, kMount, kUmount, kAttach, kDetach, kSync, kStatus, kInfo, kHistory, kResize, kCheck, kDiff, kExport, kCompare, kJournalList,
-  kJournalDiscard, kList, kBucketCheck,
+  kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kResize, kCheck, kDiff, kExport, kCompare,
+  kJournalList, kJournalDiscard, kList, kBucketCheck,
   kBucketPolicy, kKeyNew,
 };
 

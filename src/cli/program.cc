@@ -19,6 +19,7 @@ CommandResult run(Context& context) {
     case Command::kUmount: return run_umount(context);
     case Command::kAttach: return run_attach(context);
     case Command::kDetach: return run_detach(context);
+    case Command::kRestore: return run_restore(context);
     case Command::kSync: return run_sync(context);
     case Command::kStatus: return run_status(context);
     case Command::kInfo: return run_info(context);
@@ -81,8 +82,15 @@ void Output::print_json(const nlohmann::json& value) const {
 
 int run_program(int argc, char** argv) {
   keep_no_dumps();
-  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   try {
+    const std::string_view name = argc > 0 ? argv[0] : "";
+    if (name.substr(name.rfind('/') + 1) == kMountHelper) {
+      auto translated = mount_helper_words(words);
+      if (!translated) return report(translated.error(), false);
+      if (!*translated) return kDone;
+      words = std::move(**translated);
+    }
     return run_words(words);
   } catch (const std::exception& e) {
     return report(Error(Code::kIo, fmt::format("cannot go on: {}", e.what())), wants_json(words));

@@ -105,6 +105,7 @@ expect_message 'the volume is empty: --mkfs'
 nothing_left "an empty volume"
 expect_status 0 "${attach[@]}" --mkfs ext4
 echo kept >"$d/file"
+sync "$d/file"
 (cd "$d" && exec sleep 600) &
 sleeper=$!
 track $sleeper
@@ -120,6 +121,17 @@ expect_status 1 "${detach[@]}"
 expect_message "mounted on $T/second too"
 [ "$(cat "$d/file")" = kept ] || fail "it was unmounted although the disk is in use"
 umount "$T/second"
+"$S3CRATE" sync "$place" >"$T/generation"
+expect_status 2 "${old[@]}" --mkfs ext4
+expect_message '--mkfs writes'
+expect_status 1 "${old[@]}" --scratch-size 4K
+expect_message '--scratch-size says how much'
+[ -z "$(device "${place%-d}-old")" ] || fail "a failed mount leaves its loop device"
+mount -t tmpfs none "$d"
+expect_status 1 "${detach[@]}"
+[ "$(findmnt -rno FSTYPE "$d" | tail -n 1)" = tmpfs ] || fail "what is not ours was unmounted"
+umount "$d"
+[ "$(cat "$d/file")" = kept ] || fail "what lay below was unmounted"
 
 say "the process behind it is killed"
 echo synced >"$d/synced"
@@ -180,6 +192,15 @@ wait $interrupted || status=$?
 [ $status = 1 ] || fail "interrupted: status $status: $(cat "$T/stderr")"
 nothing_left "an interrupted mkfs"
 rm "$T/bin/mkfs.ext4"
+
+say "as mount(8) calls it for fstab"
+ln -s "$S3CRATE" "$T/bin/mount.s3crate-blk"
+expect_status 0 "$T/bin/mount.s3crate-blk" "$url" "$m" -s -o \
+  "rw,_netdev,noauto,key-file=$T/key,state-dir=$state,journal-size=64M,cache-file-size=0,log-to=$T/daemon.log"
+[ -f "$m/disk" ] || fail "it is not mounted"
+expect_status 2 "$T/bin/mount.s3crate-blk" "$url" "$m" -o "key-fiel=$T/key"
+expect_message 'did you mean "key-file"'
+umount_volume
 
 say "no filesystem"
 expect_status 0 "${attach[@]}" --fs none

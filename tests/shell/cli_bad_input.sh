@@ -25,6 +25,14 @@ bad 2 'something is missing' format
 bad 2 'too much' format "$url" "$url"
 bad 2 'more than once' format "$url" --size 1G --size 2G
 
+bad 2 'something is missing' attach "$url"
+bad 2 '"ext3" is not btrfs, ext4 or xfs' attach "$url" . --mkfs ext3
+bad 2 'no option "--mkfs"' mount "$url" . --mkfs ext4
+bad 2 'leave out --mkfs' attach "$url" . --fs none --mkfs ext4
+bad 2 'Add --to' restore "$url" etc
+bad 1 'no directory .*missing: make it' restore "$url" etc --to missing
+bad 2 'not a directory' restore "$url" etc --to /dev/null
+
 say "URLs"
 bad 2 'not a URL: write file:///srv' info /srv
 bad 2 'absolute' info file://srv

@@ -321,5 +321,33 @@ TEST_F(ConfigFile, LeavesOtherCommandsAlone) {
   EXPECT_FALSE(a->has("dirty-max"));
 }
 
+// As mount(8) calls it.
+TEST(MountHelper, MakesTheCommandThatAnFstabLineMeans) {
+  const auto words = [](const Words& given) { return mount_helper_words(given); };
+  const auto mount = words({"file:///srv/disk", "/mnt/crate", "-o", "rw,_netdev,key-file=/root/disk.key"});
+  ASSERT_TRUE(mount && *mount);
+  EXPECT_EQ(**mount, (Words{"mount", "file:///srv/disk", "/mnt/crate", "-o", "rw,_netdev,key-file=/root/disk.key"}));
+  const auto parsed = parse_command_line(**mount, {});
+  ASSERT_TRUE(parsed && parsed->arguments);
+  EXPECT_EQ(parsed->arguments->text("key-file"), "/root/disk.key");
+  EXPECT_EQ(**words({"s3://b/p", "/mnt", "-sv", "-n", "-t", "s3crate-blk"}), (Words{"mount", "s3://b/p", "/mnt"}));
+  EXPECT_FALSE(words({"s3://b/p", "/mnt", "-f", "-o", "rw"})->has_value());
+  EXPECT_TRUE(is(words({"s3://b/p", "/mnt", "-o"}), Code::kBadArgument));
+  EXPECT_TRUE(is(words({"s3://b/p", "/mnt", "--take-over"}), Code::kBadArgument));
+  EXPECT_TRUE(is(words({"s3://b/p", "/mnt", "-N", "/proc/1/ns/mnt"}), Code::kUnsupported));
+}
+
+TEST(Arguments, ForAnotherCommandKeepWhatThatKnows) {
+  const auto parsed = parse_command_line({"restore", "file:///a@3", "etc", "--to", "/b", "--key-file", "/k", "--fs-options", "subvol=x"}, {});
+  ASSERT_TRUE(parsed && parsed->arguments);
+  const auto attach = parsed->arguments->as(Command::kAttach, {"file:///a@3", "/c"});
+  EXPECT_EQ(attach.command(), Command::kAttach);
+  EXPECT_EQ(attach.positionals(), (Words{"file:///a@3", "/c"}));
+  EXPECT_EQ(attach.text("key-file"), "/k");
+  EXPECT_EQ(attach.text("fs-options"), "subvol=x");
+  EXPECT_FALSE(attach.has("to"));
+  EXPECT_EQ(attach.time("upload-delay"), std::chrono::seconds(30));
+}
+
 }  // namespace
 }  // namespace s3crate::cli

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// restore: files of a past generation, by way of an attach that nobody else sees. They are copied into a directory beside their new
+// place and moved there when all of them are complete: a restore does all or nothing.
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "cli/attach.h"
+#include "cli/control.h"
+#include "cli/process.h"
+#include "cli/signals.h"
+
+namespace s3crate::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kWorkPrefix = "restore.";
+
+struct Wanted {
+  std::string from;  // below the mounted filesystem, no symbolic link on the way
+  std::string name;  // in the target
+};
+
+// As the filesystem itself would find it: a symbolic link on the way leads to what it means in there, and never out of it.
+Result<std::string> find_inside(int root, const std::string& path) {
+  open_how how = {};
+  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  const Fd found(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+  if (!found && errno == ENOSYS) return fail(Code::kUnsupported, "restore needs Linux 5.6 or newer");
+  if (!found && (errno == ENOENT || errno == ENOTDIR)) return fail(Code::kNotFound, "there is no {} at that point", path);
+  if (!found) return fail(system_error(errno, "find", path));
+  std::error_code error;
+  auto where = fs::read_symlink(fmt::format("/proc/self/fd/{}", found.get()), error);
+  if (error) return fail(system_error(error.value(), "find", path));
+  return where.string();
+}
+
+Result<std::vector<Wanted>> find_wanted(const std::string& root, const std::vector<std::string>& paths) {
+  const Fd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail(system_error(errno, "open", root));
+  std::vector<Wanted> wanted;
+  for (const auto& path : paths) {
+    const auto from = TRY(find_inside(fd.get(), path));
+    if (from != root) {
+      wanted.push_back({from, fs::path(from).filename()});
+      continue;
+    }
+    std::error_code error;
+    for (fs::directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
+      wanted.push_back({it->path(), it->path().filename()});
+    }
+    if (error) return fail(system_error(error.value(), "read", path));
+  }
+  std::set<std::string> names;
+  for (const auto& one : wanted) {
+    if (!names.insert(one.name).second) return fail(Code::kBadArgument, "two of the paths are called {}: restore them one after the other", one.name);
+  }
+  return wanted;
+}
+
+bool is_there(const std::string& path) {
+  struct stat st = {};
+  return ::lstat(path.c_str(), &st) == 0;
+}
+
+// The copies, until they are moved; with all in it when it goes.
+class Staging {
+ public:
+  static Result<Staging> make(const std::string& target) {
+    auto path = target + "/.s3crate-restore.XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make a directory in", target));
+    return Staging(path);
+  }
+  Staging(Staging&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  Staging& operator=(Staging&&) = delete;
+  ~Staging() {
+    std::error_code error;
+    if (!path_.empty()) fs::remove_all(path_, error);
+  }
+  [[nodiscard]] std::string path_of(const std::string& name) const { return path_ + "/" + name; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  explicit Staging(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+Result<> copy(const std::vector<Wanted>& wanted, const Staging& staging, const Interrupts& interrupts) {
+  // All at once, so that hard links between them stay. Attributes that the target cannot hold are errors, which -a would pass over.
+  std::vector<std::string> words = {"cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--"};
+  for (const auto& one : wanted) words.push_back(one.from);
+  words.push_back(staging.path());
+  const auto ran = TRY(run_captured(words, [&] { return interrupts.came(); }));
+  if (interrupts.came()) return fail(Code::kCancelled, "interrupted: nothing was restored");
+  if (ran.status == 0) return {};
+  const auto why = ran.output.substr(0, ran.output.find('\n'));
+  const bool full = ran.output.find("No space left") != std::string::npos || ran.output.find("quota exceeded") != std::string::npos;
+  return fail(full ? Code::kNoSpace : Code::kIo, "nothing was restored: {}", why.empty() ? "cp failed" : why);
+}
+
+Result<> move_in(const std::vector<Wanted>& wanted, const Staging& staging, const std::string& target, bool overwrite) {
+  for (const auto& one : wanted) {
+    const auto from = staging.path_of(one.name), to = target + "/" + one.name;
+    // What was there goes the other way, into what is removed in the end.
+    const unsigned how = overwrite && is_there(to) ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), how) == 0) continue;
+    if (errno == EEXIST) return fail(Code::kExists, "{} has come to be meanwhile, and stays", to);
+    return fail(system_error(errno, "put in place", to));
+  }
+  return {};
+}
+
+Result<std::size_t> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite) {
+  const Interrupts interrupts;
+  const auto wanted = TRY(find_wanted(root, paths));
+  for (const auto& one : wanted) {
+    const auto to = target + "/" + one.name;
+    if (!overwrite && is_there(to)) return fail(Code::kExists, "{} is there already: choose another directory, or --overwrite", to);
+  }
+  const auto staging = TRY(Staging::make(target));
+  TRY(copy(wanted, staging, interrupts));
+  TRY(move_in(wanted, staging, target, overwrite));
+  return wanted.size();
+}
+
+UnmountRequest at_once(const std::string& directory) { return {directory, "detached"}; }
+
+void take_away(Context& context, const std::string& directory) {
+  static_cast<void>(detach(context, directory, at_once(directory)));
+  ::rmdir(directory.c_str());
+}
+
+// Of restores that were killed.
+void clear_remains(Context& context) {
+  std::error_code error;
+  for (fs::directory_iterator it(runtime_directory(0), error), end; !error && it != end; it.increment(error)) {
+    const auto directory = it->path().string();
+    if (!it->path().filename().string().starts_with(kWorkPrefix) || !it->is_directory(error)) continue;
+    if (auto lock = AttachLock::take(directory)) take_away(context, directory);
+  }
+}
+
+Result<std::string> make_work_directory() {
+  TRY(make_private_directory(runtime_directory(0)));
+  auto path = fmt::format("{}/{}XXXXXX", runtime_directory(0), kWorkPrefix);
+  if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make", path));
+  return path;
+}
+
+Result<std::string> target_of(const Arguments& arguments) {
+  if (!arguments.has("to")) return fail(Code::kBadArgument, "where to? Add --to DIR");
+  const auto path = canonical_path(arguments.text("to"));
+  std::error_code error;
+  if (!fs::exists(path, error)) return fail(Code::kNotFound, "there is no directory {}: make it first", path);
+  if (!fs::is_directory(path, error)) return fail(Code::kBadArgument, "{} is not a directory", path);
+  return path;
+}
+
+}  // namespace
+
+CommandResult run_restore(Context& context) {
+  const auto& positionals = context.arguments.positionals();
+  const auto target = TRY(target_of(context.arguments));
+  if (::geteuid() != 0) return fail(Code::kIo, "only root can mount a filesystem, which restore does for a while");
+  Context quiet{context.arguments, context.env, Output(true)};
+  clear_remains(quiet);
+  const auto directory = TRY(make_work_directory());
+  const auto lock = TRY(AttachLock::take(directory));
+  auto arguments = context.arguments.as(Command::kAttach, {positionals[0], directory});
+  TRY(arguments.set(*find_option("read-only"), "yes", Source::kCommandLine, "restore"));
+  Context attaching{arguments, context.env, Output(true)};
+  AttachRequest request;
+  request.directory = directory;
+  if (context.arguments.has("fs-options")) request.options = context.arguments.text("fs-options");
+  Attached attached;
+  if (const auto status = attach(attaching, request, attached); !status || *status != kDone) {
+    ::rmdir(directory.c_str());
+    return status;
+  }
+  const auto restored = restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"));
+  take_away(quiet, directory);
+  if (!restored) return fail(restored.error());
+  context.out.print(fmt::format("{} {} restored to {}", *restored, *restored == 1 ? "path is" : "paths are", target));
+  context.out.print_json({{"directory", target}, {"paths", *restored}});
+  return kDone;
+}
+
+}  // namespace s3crate::cli

@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# restore: files with all attributes, beside the live disk; links that lead out of it; all or nothing.
+. "${0%/*}/lib.sh"
+requires_fuse
+requires_loop
+requires python3 mkfs.ext4 setfattr getfattr
+requires_fs ext4
+tmpdir
+. "${0%/*}/volume.sh"
+loop_slot
+d=$T/d
+mkdir "$d" "$T/to" "$T/bin"
+
+# What is outside $T goes first.
+end() {
+  local status=$?
+  trap '' INT TERM HUP
+  umount "$T/full" 2>/dev/null || true
+  umount -l "$d" 2>/dev/null || true
+  unlocked timeout 60 "$S3CRATE" detach "$d" --no-wait >/dev/null 2>&1 || true
+  _cleanup $status
+}
+trap end EXIT
+
+options=(--key-file "$T/key" --cache-file-size 0 --log-to "$T/daemon.log")
+restore=("$S3CRATE" restore "$url" "${options[@]}" --state-dir "$T/state-old")
+nothing_left() {
+  ! grep -q 's3crate-blk/restore' /proc/self/mounts || fail "$1: something is still mounted"
+  [ -z "$(ls -d /run/s3crate-blk/restore.* /run/s3crate-blk/attach/run-* 2>/dev/null)" ] || fail "$1: something is left in /run"
+  [ "$(ls -A "$T/to")" = "${2:-}" ] || fail "$1: there is something in the target: $(ls -A "$T/to")"
+}
+
+new_volume 256M
+expect_status 0 "$S3CRATE" attach "$url" "$d" --mkfs ext4 "${options[@]}" --state-dir "$state" --journal-size 64M
+mkdir -p "$d/home/user"
+(
+  cd "$d/home/user"
+  head -c 300000 /dev/urandom >data
+  chown 12:34 data
+  chmod 4640 data
+  ln data again
+  truncate -s 40M sparse
+  printf x | dd of=sparse bs=1 seek=20M conv=notrunc status=none
+  setfattr -n user.note -v kept data
+  touch -d 2001-02-03T04:05:06.789Z data
+  ln -s /etc/hostname outside
+  ln -s data inside
+  mkfifo pipe
+)
+ln -s /home/user "$d/short"
+ln -s / "$d/up"
+sync -f "$d"
+"$S3CRATE" sync /run/s3crate-blk/attach/*"$(basename "$T" | sed s,-,%2d,)-d" >"$T/generation"
+"$abs_top_srcdir/tests/support/list-tree" "$d/home" >"$T/before.list"
+
+say "a tree, with all its attributes"
+expect_status 0 "${restore[@]}" home --to "$T/to"
+expect_message '1 path is restored'
+"$abs_top_srcdir/tests/support/list-tree" "$T/to/home" >"$T/after.list"
+expect_same "$T/before.list" "$T/after.list" "the tree is another"
+[ "$(stat -c %h:%a:%u:%g "$T/to/home/user/again")" = 2:4640:12:34 ] || fail "links, mode or owner differ"
+[ "$(getfattr --only-values -n user.note "$T/to/home/user/data")" = kept ] || fail "an attribute is lost"
+[ "$(stat -c %b "$T/to/home/user/sparse")" -lt 100 ] || fail "holes are filled"
+nothing_left "restore" home
+
+say "nothing is overwritten"
+echo mine >"$T/to/home/user/data"
+expect_status 1 "${restore[@]}" /home --to "$T/to"
+expect_message 'home is there already'
+[ "$(cat "$T/to/home/user/data")" = mine ] || fail "it was overwritten"
+nothing_left "refused" home
+expect_status 0 "${restore[@]}" /home --to "$T/to" --overwrite
+"$abs_top_srcdir/tests/support/list-tree" "$T/to/home" >"$T/after.list"
+expect_same "$T/before.list" "$T/after.list" "overwritten, the tree is another"
+rm -r "$T/to/home"
+
+say "links"
+# As in there: /home of that filesystem, not of this machine; and the last one is what is restored.
+expect_status 0 "${restore[@]}" short/data up/home/user/again short --to "$T/to"
+expect_message '3 paths are restored'
+[ "$(stat -c %h "$T/to/data")" = 2 ] || fail "paths that are one file are two now"
+[ "$(readlink "$T/to/short")" = /home/user ] || fail "a link was followed"
+rm "$T/to"/*
+expect_status 1 "${restore[@]}" home/user/outside/x --to "$T/to"
+expect_message 'there is no home/user/outside/x'
+expect_status 1 "${restore[@]}" up/etc/hostname --to "$T/to"
+nothing_left "a link that leads out"
+
+say "wrong input, and no room"
+expect_status 1 "${restore[@]}" home nowhere --to "$T/to"
+expect_message 'there is no nowhere'
+expect_status 2 "${restore[@]}" home
+expect_message 'Add --to'
+expect_status 1 "${restore[@]}" home --to "$T/missing"
+expect_status 2 "${restore[@]}" home/user/data short/data --to "$T/to"
+expect_message 'two of the paths'
+nothing_left "wrong input"
+mkdir "$T/full"
+mount -t tmpfs -o size=64k none "$T/full"
+expect_status 1 "${restore[@]}" home/user/again --to "$T/full"
+expect_message 'nothing was restored: .*No space left'
+[ -z "$(ls -A "$T/full")" ] || fail "something is left of what had no room"
+nothing_left "no room"
+
+say "ended from outside"
+cat >"$T/bin/cp" <<END
+#!/bin/sh
+echo \$PPID >$T/started
+echo \$\$ >$T/sleeper
+exec sleep 600
+END
+chmod +x "$T/bin/cp"
+for signal in INT KILL; do
+  rm -f "$T/started"
+  unlocked env "PATH=$T/bin:$PATH" "${restore[@]}" home --to "$T/to" 2>"$T/stderr" &
+  running=$!
+  wait_until 60 test -s "$T/started" || fail "cp is not run: $(cat "$T/stderr")"
+  kill -$signal "$(cat "$T/started")"
+  status=0
+  wait $running || status=$?
+  [ $signal = KILL ] || { [ $status = 1 ] && nothing_left "interrupted"; } || fail "interrupted: status $status"
+done
+kill "$(cat "$T/sleeper")" || true
+rm -r "$T/to"
+mkdir "$T/to"
+expect_status 0 "${restore[@]}" home/user/again --to "$T/to"
+nothing_left "after a restore that was killed" again
+[ -e "$d/home/user/again" ] || fail "the live disk is gone"
+expect_status 0 "$S3CRATE" detach "$d"
