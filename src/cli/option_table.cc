@@ -48,6 +48,8 @@ constexpr std::array kCommands = {
                 "export file:///srv/disk@41 /var/tmp/disk.img --key-file /root/disk.key"},
     CommandSpec{kCompare, "compare", "FILE URL[@POINT]", 2, 2, "Hold an image against a generation of the disk, byte by byte",
                 "compare /var/tmp/disk.img file:///srv/disk@41 --key-file /root/disk.key"},
+    CommandSpec{kImport, "import", "FILE URL", 2, 2, "Store an image or block device as the next generation; sends only what has changed",
+                "import /var/tmp/disk.img file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
@@ -67,14 +69,14 @@ constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
 constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
 constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
-constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | kTransferring;
+constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kImport) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
-constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize));
-constexpr std::uint32_t kWriting = kMounting | bit(kResize);
+constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize) | bit(kImport));
+constexpr std::uint32_t kWriting = kMounting | bit(kResize) | bit(kImport);
 constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
 constexpr std::uint32_t kFacts =
-    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kJournalList) | bit(kList) |
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kImport) | bit(kJournalList) | bit(kList) |
     bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach) | bit(kRestore);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
@@ -124,7 +126,7 @@ constexpr std::array kOptions = {
                "Memory for writes that are not yet in the journal", kMounting, true},
     OptionSpec{"upload-delay", 0, kTime, "TIME", "30s", "", 100, kDayMs,
                "How old unsent data may become before it is sent", kMounting, true},
-    OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", kMounting, true},
+    OptionSpec{"upload-threads", 0, kCount, "N", "4", "", 1, 64, "How many objects are sent at a time", kMounting | bit(kImport), true},
     OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
                "Memory for data read lately", kReadingFiles, true},
     OptionSpec{"cache-file-size", 0, kSize, "SIZE", "", "10% of the free space, at most 20G; 0 if the volume is on the same disk", 0, kTi,
@@ -188,16 +190,16 @@ constexpr std::array kOptions = {
                "How long they are remembered, and a stale answer is asked for again", kReadingFiles, true},
     OptionSpec{"min-write-delay", 0, kTime, "TIME", "0s", "", 0, kDayMs,
                "The least time between two changes to an object of one name", kMounting, true},
-    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting, true},
+    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting | bit(kImport), true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring, true},
+               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring | bit(kImport), true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", kUnmounting, false},
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
                "Wait no longer than this; the sending goes on", kUnmounting, false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be done", kUnmounting | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring, false},
+               "How to show what is still to be done", kUnmounting | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring | bit(kImport), false},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,
@@ -214,6 +216,9 @@ constexpr std::array kOptions = {
 
     // export
     OptionSpec{"zero-damaged", 0, kFlag, "", "", "", 0, 0, "Write zeros where the disk cannot be read, and all the rest", bit(kExport), false},
+
+    // import
+    OptionSpec{"resize", 0, kFlag, "", "", "", 0, 0, "Give the disk the size of the image in the same generation", bit(kImport), false},
 
     // bucket policy
     OptionSpec{"role", 0, kChoice, "reader|writer|pruner|public", "", "", 0, 0, "Who it is for; needed", bit(kBucketPolicy), false},

@@ -10,7 +10,7 @@
 namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
-  kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kResize, kCheck, kDiff, kExport, kCompare,
+  kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kResize, kCheck, kDiff, kExport, kCompare, kImport,
   kJournalList, kJournalDiscard, kList, kBucketCheck,
   kBucketPolicy, kKeyNew,
 };

@@ -58,6 +58,15 @@ void Checkpointer::start() {
 
 void Checkpointer::join() { task_.reset(); }
 
+void Checkpointer::end() {
+  {
+    MutexLock lock(head_.mutex());
+    ended_ = true;
+    head_.changed().notify_all();
+  }
+  join();
+}
+
 bool Checkpointer::due() {
   if (head_.failure_locked()) return false;
   std::uint64_t runs = head_.committed_runs_locked();
@@ -71,16 +80,16 @@ bool Checkpointer::due() {
 
 bool Checkpointer::wait_until_due() {
   MutexLock lock(head_.mutex());
-  while (!head_.stopped_locked() && !due()) head_.changed().wait(head_.mutex());
-  return !head_.stopped_locked();
+  while (!head_.stopped_locked() && !ended_ && !due()) head_.changed().wait(head_.mutex());
+  return !head_.stopped_locked() && !ended_;
 }
 
 Result<> Checkpointer::pause(Duration how_long) {
   MutexLock lock(head_.mutex());
   MonotonicTime deadline = env_.clock.monotonic_now() + how_long;
-  while (!head_.stopped_locked() && !head_.failure_locked() && env_.clock.monotonic_now() < deadline)
-    head_.changed().wait_until(head_.mutex(), deadline);
-  if (head_.stopped_locked() || head_.failure_locked()) return fail(Code::kCancelled, "the disk is closing");
+  const auto over = [&]() REQUIRES(head_.mutex()) { return head_.stopped_locked() || head_.failure_locked() || ended_; };
+  while (!over() && env_.clock.monotonic_now() < deadline) head_.changed().wait_until(head_.mutex(), deadline);
+  if (over()) return fail(Code::kCancelled, "the disk is closing");
   return {};
 }
 

@@ -32,6 +32,8 @@ class Checkpointer {
   ~Checkpointer();
   void start();
   void join();  // of its task; the head must be stopped before, and the chain if the store is away
+  // Finishes the checkpoint that is under way, if any, and makes no more.
+  void end();
 
  private:
   void run();
@@ -52,6 +54,7 @@ class Checkpointer {
   Uploader& uploader_;
   const CheckpointerOptions options_;
   const std::function<void(const Error&)> trouble_;
+  std::atomic<bool> ended_{false};
   std::unique_ptr<Task> task_;
 };
 

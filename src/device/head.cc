@@ -296,6 +296,14 @@ bool Head::skip_empty() {
   return true;
 }
 
+void Head::note_imported(Seq seq) {
+  MutexLock lock(mu_);
+  CHECK(frozen_.empty() && (!current_ || current_->empty()) && !encoding_ && generations_.size() == 1);
+  CHECK(seq == last_frozen_.next() && stored_through_ == last_frozen_);
+  last_frozen_ = encoded_through_ = stored_through_ = seq;
+  changed_->notify_all();
+}
+
 // --- the checkpointer ------------------------------------------------------------------------------------------------------------
 
 Head::Changes Head::begin_checkpoint() {

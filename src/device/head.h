@@ -120,6 +120,9 @@ class Head {
   // Whether any were.
   [[nodiscard]] bool skip_empty();
 
+  // A batch that came as a commit, without being written: the next number, when nothing else is under way.
+  void note_imported(Seq seq);
+
   // --- the checkpointer --------------------------------------------------------------------------------------------------------
   // Sets the committed changes apart. They stay readable until end_checkpoint.
   struct Changes {

@@ -261,11 +261,15 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
   return {};
 }
 
+PlaceContext Uploader::context_of(Seq first) const {
+  const std::uint32_t own = parts_.chain.who().epoch;
+  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own};
+}
+
 Result<> Uploader::start_generation(const GenerationPtr& generation) {
   parts_.sealer.close_segment();  // a segment belongs to exactly one generation
   TRY(complete_patches(*generation));
-  PlaceContext context{parts_.chain.who().epoch,
-                       generation->first == options_.continues_seq.next() ? options_.continues_epoch : parts_.chain.who().epoch};
+  const PlaceContext context = context_of(generation->first);
   auto active = std::make_shared<Active>();
   active->generation = generation;
   const bool nothing_to_store = generation->resizes && generation->runs.empty();

@@ -54,6 +54,10 @@ class Uploader {
   void make_room();
   // Appends to the chain; one at a time, in the order of arrival.
   [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body);
+  // Puts a segment that is no generation's of the head, under a fresh name, through outages. Thread-safe; only kCancelled.
+  [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
+  // Who acknowledged the batch before `first`.
+  [[nodiscard]] PlaceContext context_of(Seq first) const;
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
 
  private:
@@ -79,7 +83,6 @@ class Uploader {
   [[nodiscard]] Result<> commit(Active& active);
   [[nodiscard]] bool must_free_journal();
   [[nodiscard]] Result<> commit_nothing();
-  [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   void offer(const PlacedSegment& placed, ByteView object);
   [[nodiscard]] Result<> put_object(const std::string& name, const Bytes& object);
   // Waits a while after trouble; kCancelled when stopped.

@@ -96,10 +96,10 @@ Result<> ObjectCheck::map_object(const ObjectInfo& info) {
 }
 
 Result<segment::SegmentIndex> ObjectCheck::open_index(const ObjectInfo& info) {
-  return store::reread(volume_.store(), [&] { return read_index(info); });
+  return store::reread(volume_.store(), [&] { return read_segment_index(volume_, info, findings_.report().bytes); });
 }
 
-Result<segment::SegmentIndex> ObjectCheck::read_index(const ObjectInfo& info) {
+Result<segment::SegmentIndex> read_segment_index(Volume& volume, const ObjectInfo& info, std::uint64_t& bytes) {
   const std::string name = name_of(info);
   const std::size_t head = segment::segment_header_size();
   if (info.length > segment::kObjectBytesMax || info.index_length == 0 ||
@@ -107,24 +107,24 @@ Result<segment::SegmentIndex> ObjectCheck::read_index(const ObjectInfo& info) {
       info.index_offset + info.index_length + segment::segment_footer_size() != info.length)
     return fail(Code::kCorrupt, "what the chain says of its index cannot be");
   Bytes header_bytes(head);
-  TRY(volume_.store().get_range(name, 0, header_bytes));
+  TRY(volume.store().get_range(name, 0, header_bytes));
   const auto header = TRY(segment::decode_segment_header(header_bytes));
-  if (header.vid != volume_.vid() || header.id != info.key.id)
+  if (header.vid != volume.vid() || header.id != info.key.id)
     return fail(Code::kCorrupt, "it is another segment");
   if (header.keys_generation >= info.born)
     return fail(Code::kCorrupt, "its keys are of the future");
 
   Bytes tail(info.length - info.index_offset);
-  TRY(volume_.store().get_range(name, info.index_offset, tail));
-  findings_.report().bytes += head + tail.size();
+  TRY(volume.store().get_range(name, info.index_offset, tail));
+  bytes += head + tail.size();
   const ByteView sealed = ByteView(tail).first(info.index_length);
   if (crypto::blake2b(sealed) != info.hash)
     return fail(Code::kCorrupt, "its index is not the one that its commit names");
-  const auto keys = TRY(volume_.ring_at(header.keys_generation));
+  const auto keys = TRY(volume.ring_at(header.keys_generation));
   auto index = TRY(segment::open_segment_index(
       header, sealed, ByteView(tail).subspan(info.index_length), info.length,
       TRY(keys->segment_signer(header.writer)), *TRY(keys->index_opening_key(header.ring)),
-      volume_.object().block_size()));
+      volume.object().block_size()));
   if (index.sealed_secret != info.sealed_secret)
     return fail(Code::kCorrupt, "its index and its commit name two secrets");
   if (index.epoch != info.key.id.epoch())

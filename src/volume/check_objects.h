@@ -19,6 +19,9 @@ using OnBadPage = std::function<Result<>(const Place&, ByteView lower, const Err
 
 [[nodiscard]] std::string name_of(const ObjectInfo& info);
 
+// The index of a segment that the chain names, verified; counts the bytes that were read.
+[[nodiscard]] Result<segment::SegmentIndex> read_segment_index(Volume& volume, const ObjectInfo& info, std::uint64_t& bytes);
+
 // What the newest generation knows of its objects.
 class KnownObjects {
  public:
@@ -64,7 +67,6 @@ class ObjectCheck {
       const std::function<void(const segment::ExtentRef&, const Error*)>& each);
 
  private:
-  [[nodiscard]] Result<segment::SegmentIndex> read_index(const ObjectInfo& info);
   [[nodiscard]] Result<> content(const ObjectInfo& info);
   [[nodiscard]] Result<> map_object(const ObjectInfo& info);
   [[nodiscard]] Result<> segment(const ObjectInfo& info);

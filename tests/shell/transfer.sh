@@ -78,3 +78,47 @@ expect_status 2 "$S3CRATE" diff "$url" "file://$T/other" "${key[@]}"
 expect_message 'two generations of one volume'
 expect_status 1 "$S3CRATE" diff "$url@0" "$url" "${key[@]}"
 [ -z "$(find "$T" -name '.*.partial')" ] || fail "half an image was left"
+
+say "import: all of it, what has changed, and nothing"
+new_volume 24M --segment-size 64K
+import() { expect_status "$1" "$S3CRATE" import "${@:2}" "$url" "${key[@]}" --state-dir "$state"; }
+import 0 "$T/first"
+expect_message 'holds'
+expect_status 0 "$S3CRATE" compare "$T/first" "$url" "${key[@]}"
+import 0 "$T/second" --json
+python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert r["changed_bytes"] == 3 << 16 and r["sent_bytes"] < 4 << 16, r' "$T/stdout"
+mount_volume
+cmp "$m/disk" "$T/second" || fail "the disk is not the image"
+import 3 "$T/first"
+expect_message "is mounted on $m"
+umount_volume
+
+say "an import that is killed has changed nothing, and the next one goes on"
+head -c 24M /dev/urandom >"$T/third"
+before=$(objects | wc -l)
+"$S3CRATE" import "$T/third" "$url" "${key[@]}" --state-dir "$state" >"$T/killed" 2>&1 &
+importer=$!
+track $importer
+wait_until 60 eval '[ "$(objects | wc -l)" -gt $((before + 20)) ]'
+kill -KILL $importer
+if wait $importer; then
+  say "it was faster than the kill"
+else
+  expect_status 0 "$S3CRATE" compare "$T/second" "$url" "${key[@]}"
+  import 0 "$T/third" --json
+  python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert r["found_bytes"] > 0 and r["found_bytes"] + r["sent_bytes"] < 25 << 20, r' "$T/stdout"
+fi
+expect_status 0 "$S3CRATE" compare "$T/third" "$url" "${key[@]}"
+check_volume
+
+say "what does not fit, and what is no image"
+truncate -s 30M "$T/third"
+before=$(objects)
+import 2 "$T/third"
+expect_message 'add --resize'
+import 2 "$T"
+import 1 "$T/nothing"
+[ "$(objects)" = "$before" ] || fail "a refused import left something"
+expect_status 2 "$S3CRATE" import "$T/first" "$url@1" "${key[@]}"
+import 0 "$T/third" --resize
+expect_message '30.0 MiB now, 24.0 MiB before'

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// import: an image becomes the next generation of the disk.
+#include "device/import.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/time_text.h"
+#include "cli/command.h"
+#include "cli/image_file.h"
+#include "cli/mount_plan.h"
+#include "cli/mount_table.h"
+#include "cli/progress_line.h"
+#include "cli/signals.h"
+#include "cli/stack.h"
+
+namespace s3crate::cli {
+namespace {
+
+constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+
+Error in_words(const Error& error, const std::string& url, const std::string& file) {
+  const auto mounts = our_mounts();
+  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
+  if (error.code() == Code::kFenced && mount != mounts.end())
+    return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint, mount->mountpoint)};
+  return error.code() == Code::kIo || error.code() == Code::kBadArgument ? error.within(fmt::format("{} into {}", file, url)) : error.within(url);
+}
+
+void print(const Output& out, const std::string& file, const std::string& url, const device::ImportReport& report) {
+  const bool same = report.changed_bytes == 0 && report.disk_bytes == report.disk_bytes_before;
+  out.print(same ? fmt::format("{} holds what {} does already", url, file)
+                 : fmt::format("generation {} of {} holds {}: {} are others than before, {} were sent", report.generation, url, file,
+                               format_bytes(report.changed_bytes), format_bytes(report.sent_bytes)));
+  if (report.found_bytes > 0) out.print(fmt::format("{} were there from an import that had been stopped", format_bytes(report.found_bytes)));
+  if (report.disk_bytes != report.disk_bytes_before)
+    out.print(fmt::format("the disk has {} now, {} before", format_bytes(report.disk_bytes), format_bytes(report.disk_bytes_before)));
+  out.print_json({{"generation", report.generation.value},
+                  {"image_bytes", report.image_bytes},
+                  {"disk_bytes", report.disk_bytes},
+                  {"disk_bytes_before", report.disk_bytes_before},
+                  {"changed_bytes", report.changed_bytes},
+                  {"found_bytes", report.found_bytes},
+                  {"sent_bytes", report.sent_bytes}});
+}
+
+}  // namespace
+
+CommandResult run_import(Context& context) {
+  const auto& arguments = context.arguments;
+  const std::string& file = arguments.positionals().at(0);
+  MountPlan plan;
+  plan.url = TRY(parse_url(arguments.positionals().at(1)));
+  if (!plan.url.point.empty())
+    return fail(Code::kBadArgument, "{}@{}: an image becomes the newest generation, so leave the point out", plan.url.text(), plan.url.point);
+  const auto image = TRY(ImageFile::open(file));
+  TRY(plan_writer(arguments, plan));
+  auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
+  const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
+  std::atomic<bool> stop = false;
+  const SignalWatch signals(
+      context.env.executor,
+      [&](int) {
+        stop = true;
+        stack->cancel();
+      },
+      [] {});
+  auto& options = plan.disk;
+  options.block_cache_bytes = kBlockCache;
+  options.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  options.home = stack->home();
+  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
+  options.cancel_store = [&] { stack->cancel(); };
+  ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
+  device::ImportOptions how;
+  how.fit = arguments.flag("resize") ? device::Fit::resize : device::Fit::as_it_is;
+  how.transfer.stop = &stop;
+  how.transfer.progress = [&](const device::TransferProgress& p) {
+    line.show({.phase = "import", .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = true});
+  };
+  const auto report = device::import_image(context.env, io::uring_file_io(), *volume, options, *image, how);
+  if (stop && !report)
+    return fail(Code::kCancelled, "the import was stopped: the disk is as it was; the same command goes on, and sends nothing again that is there");
+  if (!report) return fail(stack->given_up().value_or(in_words(report.error(), plan.url.text(), file)));
+  print(context.out, file, plan.url.text(), *report);
+  return kDone;
+}
+
+}  // namespace s3crate::cli

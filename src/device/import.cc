@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "device/import.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "device/disk_impl.h"
+#include "device/in_order.h"
+#include "device/segment_puts.h"
+#include "device/staged.h"
+#include "volume/create.h"
+
+namespace s3crate::device {
+
+using segment::ObjectInfo;
+using volume::CommitBody;
+using volume::CommitKind;
+using volume::Run;
+using volume::RunMap;
+
+namespace {
+
+constexpr std::uint64_t kCacheBytes = 32 << 20;
+// Well within what one commit holds, whatever the runs are like.
+constexpr std::size_t kRunsMax = 400'000;
+constexpr Duration kPutsEnd = std::chrono::seconds(3);
+
+tl::unexpected<Error> stopped() { return fail(Code::kCancelled, "stopped"); }
+
+// What becomes of neighbouring blocks.
+enum class Fate { same, zeros, staged, sent };
+struct Part {
+  Fate fate = Fate::same;
+  BlockIndex from, to;
+};
+struct Piece {
+  std::uint64_t offset = 0;
+  Bytes image, disk;  // whole blocks
+  std::vector<Part> parts;
+};
+
+Run hole(BlockIndex from, BlockIndex to) { return {.block = from, .count = to - from, .hole = true, .first = 0, .extent = {}}; }
+
+Result<std::uint64_t> size_after(std::uint64_t image, std::uint64_t disk, std::uint32_t block_size, Fit fit) {
+  const std::uint64_t whole = (image + block_size - 1) / block_size * block_size;
+  if (fit == Fit::resize) {
+    TRY(volume::validate_size(whole, block_size));
+    return whole;
+  }
+  if (whole <= disk) return disk;
+  return fail(Code::kBadArgument, "the image has {} bytes and the disk {}: make the disk larger first, or add --resize", image, disk);
+}
+
+class Importer {
+ public:
+  Importer(Env env, volume::Volume& volume, DiskImpl& disk, const DiskOptions& disk_options, ImageSource& image, const ImportOptions& options)
+      : env_(env),
+        volume_(volume),
+        disk_(disk),
+        image_(image),
+        options_(options),
+        block_size_(disk.block_size()),
+        encoder_options_{block_size_, volume.object().extent_bytes,
+                         disk_options.segment_bytes != 0 ? disk_options.segment_bytes : volume.object().segment_bytes,
+                         disk_options.compression_level, {}},
+        sealer_(env, *volume.keys(), *disk.writer().chain, encoder_options_, counters_),
+        puts_(env, *disk.writer().uploader, disk_options.upload_threads, options.transfer.stop) {}
+
+  Result<ImportReport> run() {
+    auto done = import_all();
+    // A store that does not answer must not hold up who wants to go.
+    if (!done && !puts_.is_idle_within(kPutsEnd)) disk_.cancel();
+    if (!done) return fail(done.error());
+    return std::move(report_);
+  }
+
+ private:
+  [[nodiscard]] StopFlag stop() const { return options_.transfer.stop; }
+  Result<> import_all();
+  Result<std::optional<Piece>> next();
+  Result<> compare(Piece& piece);
+  Result<> take(Piece& piece);
+  Result<> send(BlockIndex block, ByteView raw);
+  Result<> put_current();
+  Result<> stage();
+  Result<> add(const Run& run);
+  Result<> commit();
+  [[nodiscard]] ByteView image_of(const Piece& piece, BlockIndex from, BlockIndex to) const {
+    return ByteView(piece.image).subspan(from.value * block_size_ - piece.offset, (to - from) * block_size_);
+  }
+
+  Env env_;
+  volume::Volume& volume_;
+  DiskImpl& disk_;
+  ImageSource& image_;
+  const ImportOptions& options_;
+  const std::uint32_t block_size_;
+  const EncoderOptions encoder_options_;
+  EncoderCounters counters_;
+  ImportReport report_;
+
+  std::optional<ViewReader> now_;     // the disk as it is
+  std::optional<ViewReader> left_;    // what an import left, and holes
+  RunMap staged_;                     // the same, as runs
+  std::uint64_t end_ = 0;             // of what has to be looked at
+  std::uint64_t at_ = 0;              // of next() alone
+
+  // Of take() alone, which is called in the order of blocks.
+  Seq seq_;
+  SegmentSealer sealer_;
+  std::shared_ptr<PendingGeneration> current_;  // the segment that fills
+  RunMap changes_, holes_;
+  std::uint64_t read_ = 0;
+  SegmentPuts puts_;  // ends first
+};
+
+Result<> Importer::import_all() {
+  // What a journal held comes first; it is no part of the import.
+  TRY(disk_.sync(stop()));
+  disk_.writer().checkpointer->end();
+  volume::View view = TRY(volume_.load_view(TRY(volume_.load_head())));
+  staged_ = TRY(find_staged(volume_, view));
+  if (!staged_.empty()) {
+    volume::View left = view;
+    left.changes = staged_;
+    left.map.reset();
+    left.disk_bytes = std::max(view.disk_bytes, (image_.size() + block_size_ - 1) / block_size_ * block_size_);  // it may have grown
+    left_.emplace(env_, volume_, std::move(left), kCacheBytes);
+  }
+  now_.emplace(env_, volume_, std::move(view), kCacheBytes);
+  report_.image_bytes = image_.size();
+  report_.disk_bytes_before = now_->size();
+  report_.disk_bytes = TRY(size_after(image_.size(), now_->size(), block_size_, options_.fit));
+  seq_ = disk_.head().stored_through().next();
+  end_ = std::min(report_.disk_bytes, std::max(now_->size(), image_.size()));
+  TRY(in_order<Piece>(env_.executor, options_.transfer.workers,
+                      {[this] { return next(); }, [this](Piece& piece) { return compare(piece); },
+                       [this](Piece& piece) { return take(piece); }}));
+  if (report_.disk_bytes < report_.disk_bytes_before)
+    TRY(add(hole(BlockIndex(report_.disk_bytes / block_size_), BlockIndex(report_.disk_bytes_before / block_size_))));
+  return commit();
+}
+
+// Where either has data, from a block on.
+Result<std::optional<Piece>> Importer::next() {
+  if (is_set(stop())) return stopped();
+  if (at_ >= end_) return std::nullopt;
+  const std::uint64_t of_disk = at_ < now_->size() ? TRY(now_->next_data(at_)) : end_;
+  const std::uint64_t of_image = at_ < image_.size() ? TRY(image_.next_data(at_)) : end_;
+  std::uint64_t at = std::min(of_disk < now_->size() ? of_disk : end_, of_image < image_.size() ? of_image : end_);
+  if (at >= end_) return std::nullopt;
+  at -= at % block_size_;
+  Piece piece;
+  piece.offset = at;
+  at_ = std::min((at / options_.transfer.piece_bytes + 1) * options_.transfer.piece_bytes, end_);
+  const std::uint64_t length = (at_ - at + block_size_ - 1) / block_size_ * block_size_;
+  piece.image.resize(length);
+  piece.disk.resize(length);
+  return piece;
+}
+
+// A block that cannot be read differs, and is written anew with what the image has.
+Result<> Importer::compare(Piece& piece) {
+  const auto part = [&](std::uint64_t size) { return std::min<std::uint64_t>(piece.image.size(), size - std::min(size, piece.offset)); };
+  if (const auto n = part(image_.size()); n > 0) TRY(image_.read(piece.offset, MutableByteView(piece.image).first(n)));
+  ViewReader::Piece read, left;
+  if (const auto n = part(now_->size()); n > 0) read = TRY(now_->read(piece.offset, MutableByteView(piece.disk).first(n)));
+  Bytes staged;
+  if (left_) {
+    staged.resize(piece.image.size());
+    if (const auto n = part(left_->size()); n > 0) left = TRY(left_->read(piece.offset, MutableByteView(staged).first(n)));
+  }
+  const auto is_in = [](const std::vector<ByteRange>& ranges, std::uint64_t at) {
+    return std::ranges::any_of(ranges, [&](const ByteRange& r) { return at >= r.offset && at - r.offset < r.length; });
+  };
+  for (std::uint64_t at = 0; at < piece.image.size(); at += block_size_) {
+    const ByteView wanted = ByteView(piece.image).subspan(at, block_size_);
+    Fate fate = Fate::sent;
+    if (equal(wanted, ByteView(piece.disk).subspan(at, block_size_)) && !is_in(read.damaged, piece.offset + at)) fate = Fate::same;
+    else if (all_zero(wanted)) fate = Fate::zeros;
+    else if (left_ && equal(wanted, ByteView(staged).subspan(at, block_size_))) fate = Fate::staged;
+    const BlockIndex block((piece.offset + at) / block_size_);
+    if (!piece.parts.empty() && piece.parts.back().fate == fate) piece.parts.back().to = block.next();
+    else piece.parts.push_back({fate, block, block.next()});
+  }
+  piece.disk = {};
+  return {};
+}
+
+Result<> Importer::add(const Run& run) {
+  if (run.hole) holes_.put(run);
+  changes_.put(run);
+  if (changes_.size() <= kRunsMax) return {};
+  return fail(Code::kUnsupported, "the image differs from the disk in more than {} places, which is more than one generation holds: mount the volume and "
+              "copy the image to the disk with dd, once", kRunsMax);
+}
+
+Result<> Importer::take(Piece& piece) {
+  const std::uint64_t extent_blocks = encoder_options_.extent_bytes / block_size_;
+  for (const Part& part : piece.parts) {
+    if (is_set(stop())) return stopped();
+    if (part.fate == Fate::same) continue;
+    report_.changed_bytes += (part.to - part.from) * block_size_;
+    if (part.fate == Fate::zeros) TRY(add(hole(part.from, part.to)));
+    if (part.fate == Fate::staged) {
+      report_.found_bytes += (part.to - part.from) * block_size_;
+      Result<> added;
+      staged_.visit(part.from, part.to, [&](const Run& run) {
+        if (added) added = add(run);
+      });
+      TRY(added);
+    }
+    for (BlockIndex at = part.from; part.fate == Fate::sent && at < part.to;) {
+      const BlockIndex end = std::min(part.to, BlockIndex((at.value / extent_blocks + 1) * extent_blocks));
+      TRY(send(at, image_of(piece, at, end)));
+      at = end;
+    }
+  }
+  TRY(stage());
+  if (options_.transfer.progress) options_.transfer.progress({std::min(end_, piece.offset + piece.image.size()), end_, read_ += piece.image.size()});
+  return {};
+}
+
+Result<> Importer::send(BlockIndex block, ByteView raw) {
+  auto stored = std::make_shared<Bytes>();
+  auto sealed = TRY(sealer_.seal(raw, *stored));
+  if (current_ && current_->segments[0] != sealed.segment) TRY(put_current());
+  if (!current_) {
+    current_ = std::make_shared<PendingGeneration>();
+    current_->segments.push_back(sealed.segment);
+  }
+  current_->runs.put(run_of(block, raw.size() / block_size_, sealed));
+  sealed.extent.memory = std::move(stored);
+  sealed.extent.seq = seq_;
+  sealed.segment->extents.insert_or_assign(sealed.extent.number, sealed.extent);
+  return {};
+}
+
+Result<> Importer::put_current() {
+  current_->first = current_->last = seq_;
+  current_->disk_bytes = report_.disk_bytes;
+  auto placed = TRY(place(*current_, disk_.writer().uploader->context_of(seq_), [this] { return sealer_.empty_segment(); }));
+  for (const Run& run : placed.runs) TRY(add(run));
+  for (PlacedSegment& segment : placed.segments) {
+    report_.sent_bytes += segment.extents_end;
+    TRY(puts_.add(std::move(segment)));
+  }
+  current_.reset();
+  return {};
+}
+
+// Names the segments that are there, so that they are found again.
+Result<> Importer::stage() {
+  CommitBody body;
+  body.objects = puts_.take();
+  if (body.objects.empty()) return {};
+  body.kind = CommitKind::data;
+  body.committed = disk_.head().stored_through();
+  TRY(disk_.writer().uploader->append(std::move(body)));
+  return {};
+}
+
+Result<> Importer::commit() {
+  if (!current_ && !holes_.empty()) current_ = std::make_shared<PendingGeneration>();
+  if (current_) {
+    for (const Run& run : holes_.runs()) current_->runs.put(run);
+    TRY(put_current());
+  }
+  TRY(puts_.wait_for_all());
+  if (is_set(stop())) return stopped();
+  if (!TRY(image_.unchanged())) {
+    TRY(stage());
+    return fail(Code::kIo, "the image changed while it was read: the disk is as it was");
+  }
+  report_.generation = disk_.writer().chain->head();
+  const bool resizes = report_.disk_bytes != report_.disk_bytes_before;
+  if (changes_.empty() && !resizes) return {};
+  CommitBody body;
+  body.kind = resizes ? CommitKind::resize : CommitKind::data;
+  body.disk_bytes = report_.disk_bytes;
+  body.committed = seq_;
+  body.objects = puts_.take();
+  body.runs = changes_.runs();
+  report_.generation = TRY(disk_.writer().uploader->append(std::move(body))).generation;
+  disk_.head().note_imported(seq_);
+  return {};
+}
+
+}  // namespace
+
+Result<ImportReport> import_image(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options, ImageSource& image,
+                                  const ImportOptions& how) {
+  // Before anything is changed.
+  const auto head = TRY(volume.load_head());
+  (void)TRY(size_after(image.size(), head.body.disk_bytes, volume.object().block_size(), how.fit));
+  DiskOptions writer = options;
+  writer.durability = Durability::store;
+  writer.read_ahead_bytes = 0;
+  auto opened = TRY(Disk::open(env, files, volume, writer));
+  auto& disk = static_cast<DiskImpl&>(*opened);
+  auto done = Importer(env, volume, disk, writer, image, how).run();
+  const bool stopped = is_set(how.transfer.stop);
+  auto closed = disk.close(stopped ? Duration::zero() : how.close_time);
+  if (!done) return done;
+  if (!closed) return fail(closed.error().within("the image is stored, but the volume could not be closed"));
+  return done;
+}
+
+}  // namespace s3crate::device
