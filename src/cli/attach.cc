@@ -18,6 +18,7 @@
 #include "cli/mount.h"
 #include "cli/process.h"
 #include "cli/signals.h"
+#include "cli/stack.h"
 
 namespace s3crate::cli {
 namespace {

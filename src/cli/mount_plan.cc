@@ -138,11 +138,16 @@ segment::Uuid boot_uuid() {
 
 Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   auto& disk = plan.disk;
-  disk.read_only = arguments.flag("read-only");
+  disk.point = TRY(point_of(plan.url, system_clock().wall_now()));
+  disk.read_only = arguments.flag("read-only") || disk.point;
   if (disk.read_only && (arguments.flag("take-over") || arguments.flag("moved"))) {
-    return fail(Code::kBadArgument, "--read-only needs no {}: it takes nothing from anybody",
+    return fail(Code::kBadArgument, "a read-only mount needs no {}: it takes nothing from anybody",
                 arguments.flag("take-over") ? "--take-over" : "--moved");
   }
+  if (!disk.read_only && (arguments.flag("follow") || arguments.has("follow-interval")))
+    return fail(Code::kBadArgument, "--follow is for a read-only mount: who writes sees what comes anyway");
+  disk.follow = arguments.flag("follow") || arguments.has("follow-interval");
+  if (disk.follow) disk.history_age_max = arguments.time("follow-interval");
   disk.durability = arguments.text("durability") == "store" ? device::Durability::store : device::Durability::local;
   TRY(plan_writer(arguments, plan));
   TRY(plan_cache_file(arguments, plan));
@@ -201,7 +206,7 @@ Result<> plan_writer(const Arguments& arguments, MountPlan& plan) {
 
 Result<MountPlan> plan_mount(const Arguments& arguments, const std::string& mountpoint) {
   MountPlan plan;
-  plan.url = TRY(url_argument(arguments));
+  plan.url = TRY(url_argument(arguments, TakesPoint::yes));
   plan.mountpoint = mountpoint;
   plan.disk_name = arguments.text("file-name");
   plan.stats_name = arguments.text("stats-name");

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/time_text.h"
+
 namespace s3crate::cli {
 namespace {
 
@@ -88,26 +90,9 @@ Result<std::uint64_t> parse_percent(std::string_view text) {
 }
 
 Result<WallTime> parse_moment(std::string_view text, WallTime now) {
-  std::string_view span = text;
-  if (span.ends_with(" ago")) span.remove_suffix(4);
-  if (const auto ago = parse_duration(span); ago && !parse_count(span)) return now - *ago;
-  static constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:ddZ";
-  constexpr std::size_t kDateOnly = 10;
-  bool fits = text.size() == kDateOnly || text.size() == kForm.size();
-  for (std::size_t i = 0; fits && i < text.size(); ++i)
-    fits = kForm[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == kForm[i];
-  const auto number = [&](std::size_t at, std::size_t digits) -> unsigned {
-    if (at >= text.size()) return 0;
-    return static_cast<unsigned>(leading_number(text.substr(at, digits))->value);
-  };
-  if (fits) {
-    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(number(0, 4))), std::chrono::month(number(5, 2)),
-                                           std::chrono::day(number(8, 2))};
-    const unsigned hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
-    if (date.ok() && int(date.year()) >= 1970 && int(date.year()) < 2262 && hour < 24 && minute < 60 && second < 60)
-      return WallTime(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) + std::chrono::minutes(minute) +
-                      std::chrono::seconds(second));
-  }
+  if (const auto time = parse_time(text)) return *time;
+  if (const auto time = parse_ago(text, now)) return *time;
+  if (const auto time = parse_ago(fmt::format("{} ago", text), now)) return *time;
   return fail(Code::kBadArgument, "\"{}\" is no time of the past: write 2026-11-20, 2026-11-20T12:00:00Z or 2h", text);
 }
 

@@ -20,7 +20,7 @@ namespace s3crate::cli {
 [[nodiscard]] Result<std::uint64_t> parse_count(std::string_view text);
 // "1" to "100", with or without "%".
 [[nodiscard]] Result<std::uint64_t> parse_percent(std::string_view text);
-// A time of the past: "2026-11-20", "2026-11-20T12:00:00Z", or "2h", "2h ago" before `now`.
+// A time of the past: "2026-11-20", "2026-11-20T12:00:00Z", or "2h", "2h ago", "3 days ago" before `now`.
 [[nodiscard]] Result<WallTime> parse_moment(std::string_view text, WallTime now);
 // yes, no, true, false, on, off, 1, 0.
 [[nodiscard]] Result<bool> parse_flag(std::string_view text);

@@ -112,12 +112,18 @@ void Stack::use_single_writer() {
   if (s3_) s3_->without_conditions();
 }
 
-Result<Url> url_argument(const Arguments& arguments) {
-  auto url = TRY(parse_url(arguments.positionals().at(0)));
-  if (!url.point.empty()) {
-    return fail(Code::kUnsupported, "{}@{}: this version opens the newest generation only", url.text(), url.point);
+Result<Url> url_argument(const Arguments& arguments, TakesPoint takes_point, std::size_t index) {
+  auto url = TRY(parse_url(arguments.positionals().at(index)));
+  if (takes_point == TakesPoint::no && !url.point.empty()) {
+    return fail(Code::kBadArgument, "{}@{}: {} takes no point of the past: leave \"@{}\" out (within the place write %40 for @)", url.text(),
+                url.point, spec_of(arguments.command()).name, url.point);
   }
   return url;
+}
+
+Result<std::optional<volume::Point>> point_of(const Url& url, WallTime now) {
+  if (url.point.empty()) return std::nullopt;
+  return TRY(volume::parse_point(url.point, now));
 }
 
 Result<Url> bucket_argument(const Arguments& arguments) {

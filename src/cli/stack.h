@@ -20,7 +20,7 @@
 #include "store/md5_cache_store.h"
 #include "store/metered_store.h"
 #include "store/retry_store.h"
-#include "volume/volume.h"
+#include "volume/point.h"
 
 namespace s3crate::cli {
 
@@ -78,8 +78,12 @@ class Stack {
   std::unique_ptr<StoreWatch> watch_;  // of the others, so the last
 };
 
-// The URL of the command's first argument; a point of the past is refused, since nothing opens one yet.
-[[nodiscard]] Result<Url> url_argument(const Arguments& arguments);
+// A URL that the command was given, its first argument unless another is named. Commands about the newest generation, or the whole
+// volume, refuse a point of the past.
+enum class TakesPoint { no, yes };
+[[nodiscard]] Result<Url> url_argument(const Arguments& arguments, TakesPoint takes_point = TakesPoint::no, std::size_t index = 0);
+// The point that such a URL names, if it names one.
+[[nodiscard]] Result<std::optional<volume::Point>> point_of(const Url& url, WallTime now);
 
 // The same of a command about buckets.
 [[nodiscard]] Result<Url> bucket_argument(const Arguments& arguments);

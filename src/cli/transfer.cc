@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/transfer.h"
 
-#include <algorithm>
-
-#include "volume/history.h"
-
 namespace s3crate::cli {
 namespace {
 constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 32 << 20;
@@ -31,15 +27,7 @@ Result<std::unique_ptr<Transfer>> Transfer::open(Context& context, const std::st
 Result<volume::Commit> Transfer::commit_at(const std::string& point) {
   auto head = TRY(volume_->load_head());
   if (point.empty()) return head;
-  if (!std::ranges::all_of(point, [](char c) { return c >= '0' && c <= '9'; }) || point.size() > 18)
-    return fail(Code::kUnsupported, "{}@{}: this version takes the number of a generation", url_.text(), point);
-  const Generation generation(std::stoull(point));
-  const Generation newest = head.header.generation;
-  if (generation == newest) return head;
-  if (generation > newest || generation < Generation(1))
-    return fail(Code::kNotFound, "{} has no generation {}: the newest is {}", url_.text(), generation, newest);
-  const auto hash = TRY(volume::hash_below(*volume_, head, generation));
-  return volume_->load_commit({generation, hash});
+  return volume::resolve(*volume_, head, TRY(volume::parse_point(point, env_.clock.wall_now())));
 }
 
 Result<device::ViewReader*> Transfer::reader() {

@@ -17,11 +17,12 @@
 #include <string>
 
 #include "base/executor.h"
+#include "device/readable.h"
 #include "device/stats.h"
 #include "device/stop_flag.h"
 #include "io/file_io.h"
 #include "store/object_store.h"
-#include "volume/volume.h"
+#include "volume/point.h"
 
 namespace s3crate::device {
 
@@ -30,6 +31,10 @@ enum class DiscardTail { no, yes };  // whether data beyond the new end of a dis
 
 struct DiskOptions {
   bool read_only = false;
+  std::optional<volume::Point> point;    // of a reader: what it shows; else the newest generation
+  bool follow = false;                   // of a reader: its history goes on with what others commit
+  Duration history_age_max = std::chrono::seconds(1);  // so old may be what the history of one that goes on knows of the newest generation
+  std::uint32_t history_open_max = 16;                 // pasts open at a time
   bool take_over = false;
   bool accept_rollback = false;
   bool moved = false;
@@ -68,31 +73,27 @@ struct DiskOptions {
   Duration away_limit = std::chrono::minutes(15);
 };
 
-class Disk {
+class History;
+
+class Disk : public Readable {
  public:
   // Opens a volume's newest generation: read-only, or as its writer (wins `open`, recovers the journal). kFenced: it is open
   // elsewhere, with who, where and since when.
   [[nodiscard]] static Result<std::unique_ptr<Disk>> open(Env env, io::FileIo& files, volume::Volume& volume,
                                                           const DiskOptions& options);
   // Stops without a word to the store: what is not stored stays in the journal.
-  virtual ~Disk() = default;
+  ~Disk() override = default;
 
-  [[nodiscard]] virtual std::uint64_t size() const = 0;
-  [[nodiscard]] virtual std::uint32_t block_size() const = 0;
   [[nodiscard]] virtual bool read_only() const = 0;
+  // Its past generations (device/history.h); null: it shows none.
+  [[nodiscard]] virtual History* history() = 0;
 
-  [[nodiscard]] virtual Result<> read(std::uint64_t offset, MutableByteView out) = 0;
   // `stop`, if any, ends a wait for room or for the store soon after it turns true, with kCancelled: then nothing was written, or
   // flushed.
   [[nodiscard]] virtual Result<> write(std::uint64_t offset, ByteView data, StopFlag stop = nullptr) = 0;
   // The range reads as zeros from now on.
   [[nodiscard]] virtual Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop = nullptr) = 0;
   [[nodiscard]] virtual Result<> flush(StopFlag stop = nullptr) = 0;
-
-  // The first byte >= offset that may be data (hole: that is certainly zero); size() if there is none (for a hole: the end).
-  [[nodiscard]] virtual Result<std::uint64_t> seek(std::uint64_t offset, bool hole) = 0;
-  // Bytes of blocks that are not holes: exact for a map of up to 64 leaves (at least 30,000 extents), else an estimate from as many.
-  [[nodiscard]] virtual Result<std::uint64_t> allocated_bytes() = 0;
 
   // Waits until the store has everything acknowledged so far. Answers the newest generation.
   [[nodiscard]] virtual Result<Generation> sync(StopFlag stop = nullptr) = 0;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "device/history.h"
+
 namespace s3crate::device {
 
 using volume::CommitBody;
@@ -90,6 +92,14 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   read_ahead_ = std::make_unique<ReadAhead>(
       env_, ReadAhead::Parts{*head_, volume_.pages(), *cache_, *source_},
       ReadAheadOptions{options_.read_ahead_bytes, options_.read_ahead_trigger, options_.read_ahead_threads});
+}
+
+void DiskImpl::attach_history(const volume::Commit& head) {
+  history_ = std::make_unique<History>(
+      env_, volume_.another_reader(), head, SharedCaches{*cache_, cache_file_.get()},
+      HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
+                     [this] { return writer_.chain ? writer_.chain->head() : Generation(0); }, options_.history_open_max,
+                     options_.delta_runs_max});
 }
 
 std::uint32_t DiskImpl::segment_bytes() const {

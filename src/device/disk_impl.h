@@ -32,6 +32,8 @@ class DiskImpl final : public Disk {
   void attach_cache_file(io::FileIo& files, const std::string& directory);
   void wait_for_cache_file();
   void attach_reader(volume::View view, Seq last_seq);
+  // `head`: the newest generation. Before any other task uses the volume.
+  void attach_history(const volume::Commit& head);
   void attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
                      std::uint32_t continues_epoch, bool journal_writes);
   void start_uploading();
@@ -46,6 +48,7 @@ class DiskImpl final : public Disk {
   [[nodiscard]] std::uint64_t size() const override { return head_->disk_bytes(); }
   [[nodiscard]] std::uint32_t block_size() const override { return head_->block_size(); }
   [[nodiscard]] bool read_only() const override { return options_.read_only; }
+  [[nodiscard]] History* history() override { return history_.get(); }
   [[nodiscard]] Result<> read(std::uint64_t offset, MutableByteView out) override;
   [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data, StopFlag stop) override;
   [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) override;
@@ -67,19 +70,12 @@ class DiskImpl final : public Disk {
   };
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
-  [[nodiscard]] Result<std::uint64_t> seek_in(std::uint64_t offset, std::uint64_t end, bool hole);
   [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
   [[nodiscard]] Result<> wait_resized(StopFlag stop);
   void stop_reading_ahead();
   [[nodiscard]] Result<> refuse_write() const;
   [[nodiscard]] std::uint32_t segment_bytes() const;
-  struct Allocated {
-    std::uint64_t in_memory = 0, in_tree = 0;  // blocks
-  };
-  [[nodiscard]] Result<Allocated> count_between(BlockIndex from, BlockIndex to, bool with_tree);
-  [[nodiscard]] Result<std::uint64_t> count_once();
-  [[nodiscard]] Result<std::uint64_t> count_allocated();
   [[nodiscard]] bool journal_answers() const;
   [[nodiscard]] Result<> flush_to_store(Seq through, StopFlag stop);
   [[nodiscard]] Result<> close_writer(Duration drain);
@@ -97,6 +93,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;
   std::unique_ptr<ReadAhead> read_ahead_;  // may be null
+  std::unique_ptr<History> history_;
   Generation opened_;  // of a reader
   Writer writer_;
   bool journal_writes_ = false;

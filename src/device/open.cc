@@ -59,10 +59,11 @@ class Opener {
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
     disk_->attach_cache_file(files_, state_dir_);
-    volume::View view = TRY(volume_.load_view(head));
+    volume::View view = TRY(volume_.load_view(options_.point ? TRY(volume::resolve(volume_, head, *options_.point)) : head));
     if (files_.identity(journal_options().path))
       log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
     disk_->attach_reader(std::move(view), Seq(0));
+    disk_->attach_history(head);
     disk_->wait_for_cache_file();
     return std::move(disk_);
   }
@@ -216,6 +217,7 @@ Result<> Opener::open_writer(Commit head) {
   chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;
   disk_->attach_reader(std::move(view), committed);
+  disk_->attach_history(below);
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
   disk_->attach_writer(std::move(journal), std::move(chain), below.body.epoch, journal_writes);

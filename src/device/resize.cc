@@ -10,6 +10,7 @@
 // back, and in the index of a segment, for a repair without commits.
 #include "base/time_text.h"
 #include "device/disk_impl.h"
+#include "device/occupancy.h"
 #include "volume/create.h"
 
 namespace s3crate::device {
@@ -63,7 +64,7 @@ Result<> Head::queue_resize() {
 // --- the disk ----------------------------------------------------------------------------------------------------------------
 
 Result<> DiskImpl::refuse_data(std::uint64_t from, std::uint64_t to) {
-  const std::uint64_t data = TRY(seek_in(from, to, false));
+  const std::uint64_t data = TRY(seek_in(*head_, volume_.pages(), from, to, false));
   if (data >= to) return {};
   return fail(Code::kExists, "there is data beyond {} (the first at {}): make the filesystem smaller first, or trim what it does not "
               "use there (fstrim, blkdiscard); --discard-tail gives it up", format_bytes(from), data);

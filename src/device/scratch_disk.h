@@ -21,6 +21,7 @@ class ScratchDisk final : public Disk {
   [[nodiscard]] std::uint64_t size() const override { return below_.size(); }
   [[nodiscard]] std::uint32_t block_size() const override { return below_.block_size(); }
   [[nodiscard]] bool read_only() const override { return false; }
+  [[nodiscard]] History* history() override { return below_.history(); }
 
   [[nodiscard]] Result<> read(std::uint64_t offset, MutableByteView out) override;
   // What stood in a block that is written in part is read first.

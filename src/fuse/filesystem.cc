@@ -42,6 +42,7 @@ Filesystem::Filesystem(Clock& clock, device::Disk& disk, const ServerOptions& op
       uid_(::getuid()),
       gid_(::getgid()),
       mounted_(clock.wall_now()),
+      past_(disk.history(), disk.block_size(), uid_, gid_),
       changed_ns_(mounted_.time_since_epoch().count()) {}
 
 void Filesystem::init(fuse_conn_info* connection) {
@@ -57,7 +58,7 @@ void Filesystem::init(fuse_conn_info* connection) {
 }
 
 bool Filesystem::exists(fuse_ino_t ino) const {
-  return ino >= FUSE_ROOT_ID && ino < kFirstTextInode + text_files_.size();
+  return (ino >= FUSE_ROOT_ID && ino < kFirstTextInode + text_files_.size()) || is_directory(ino);
 }
 
 std::uint64_t Filesystem::allocated_bytes() {
@@ -71,11 +72,11 @@ struct stat Filesystem::attributes(fuse_ino_t ino) {
   st.st_ino = ino;
   st.st_uid = uid_;
   st.st_gid = gid_;
-  st.st_nlink = ino == FUSE_ROOT_ID ? 2 : 1;
+  st.st_nlink = !is_directory(ino) ? 1 : ino == FUSE_ROOT_ID && past_.shown() ? 3 : 2;
   st.st_blksize = 4096;
   st.st_mtim = st.st_ctim = st.st_atim = to_timespec(mounted_.time_since_epoch().count());
-  if (ino == FUSE_ROOT_ID) {
-    st.st_mode = S_IFDIR | 0755;
+  if (is_directory(ino)) {
+    st.st_mode = S_IFDIR | (ino == FUSE_ROOT_ID ? 0755 : 0555);
   } else if (ino == kDiskInode) {
     st.st_mode = S_IFREG | (disk_.read_only() ? 0400 : 0600);
     st.st_size = static_cast<off_t>(disk_.size());
@@ -90,9 +91,17 @@ struct stat Filesystem::attributes(fuse_ino_t ino) {
 }
 
 void Filesystem::lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  if (parent != FUSE_ROOT_ID) {
+    fuse_entry_param past = {};
+    const int error = is_directory(parent) ? past_.lookup(name, past) : ENOTDIR;
+    if (error != 0) fuse_reply_err(req, error);
+    else fuse_reply_entry(req, &past);
+    return;
+  }
   fuse_ino_t ino = 0;
-  if (parent == FUSE_ROOT_ID && name == disk_name_) ino = kDiskInode;
-  for (std::size_t i = 0; parent == FUSE_ROOT_ID && i < text_files_.size(); ++i) {
+  if (past_.shown() && name == std::string_view(kHistoryName)) ino = kHistoryInode;
+  if (name == disk_name_) ino = kDiskInode;
+  for (std::size_t i = 0; i < text_files_.size(); ++i) {
     if (name == text_files_[i].name) ino = kFirstTextInode + i;
   }
   fuse_entry_param entry = {};
@@ -106,17 +115,22 @@ void Filesystem::lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   fuse_reply_entry(req, &entry);
 }
 
+void Filesystem::reply_attributes(fuse_req_t req, fuse_ino_t ino) {
+  struct stat st = {};
+  int error = 0;
+  if (past_.has(ino)) error = past_.attributes(ino, st);
+  else st = attributes(ino);
+  if (error != 0) fuse_reply_err(req, error);
+  else fuse_reply_attr(req, &st, past_.has(ino) ? kNameSeconds : kAttrSeconds);
+}
+
 void Filesystem::getattr(fuse_req_t req, fuse_ino_t ino) {
-  if (!exists(ino)) {
-    fuse_reply_err(req, ENOENT);
-    return;
-  }
-  const struct stat st = attributes(ino);
-  fuse_reply_attr(req, &st, kAttrSeconds);
+  if (exists(ino) || past_.has(ino)) reply_attributes(req, ino);
+  else fuse_reply_err(req, ENOENT);
 }
 
 void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set) {
-  if (!exists(ino)) {
+  if (!exists(ino) && !past_.has(ino)) {
     fuse_reply_err(req, ENOENT);
     return;
   }
@@ -128,27 +142,33 @@ void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int 
     fuse_reply_err(req, EPERM);
     return;
   }
-  const struct stat st = attributes(ino);  // times are ours: setting them is granted and forgotten
-  fuse_reply_attr(req, &st, kAttrSeconds);
+  reply_attributes(req, ino);  // times are ours: setting them is granted and forgotten
 }
 
-void Filesystem::open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
-  if (!exists(ino) || ino == FUSE_ROOT_ID) {
-    fuse_reply_err(req, ino == FUSE_ROOT_ID ? EISDIR : ENOENT);
-    return;
-  }
+int Filesystem::open_file(fuse_ino_t ino, fuse_file_info* info, std::unique_ptr<Handle>& handle) {
+  const bool is_past = past_.has(ino);
+  if (!is_past && !exists(ino)) return ENOENT;
+  if (is_directory(ino)) return EISDIR;
   const bool writes = (info->flags & O_ACCMODE) != O_RDONLY;
-  if (writes && (ino != kDiskInode || disk_.read_only())) {
-    fuse_reply_err(req, ino == kDiskInode ? EROFS : EACCES);
-    return;
-  }
-  std::unique_ptr<Handle> handle;
-  if (ino == kDiskInode) {
-    handle.reset(new Handle{});
+  if (writes && (is_past || (ino == kDiskInode && disk_.read_only()))) return EROFS;
+  if (writes && ino != kDiskInode) return EACCES;
+  if (is_past || ino == kDiskInode) {
+    std::shared_ptr<device::Readable> past;
+    if (const int error = is_past ? past_.open(ino, past) : 0; error != 0) return error;
+    handle.reset(new Handle{.text = {}, .past = std::move(past)});
     info->keep_cache = 1;
   } else {
     handle.reset(new Handle{text_files_[ino - kFirstTextInode].render()});
     info->direct_io = 1;  // st_size is 0: without this the kernel would not ask
+  }
+  return 0;
+}
+
+void Filesystem::open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  std::unique_ptr<Handle> handle;
+  if (const int error = open_file(ino, info, handle); error != 0) {
+    fuse_reply_err(req, error);
+    return;
   }
   info->fh = reinterpret_cast<std::uint64_t>(handle.get());
   if (fuse_reply_open(req, info) == 0) static_cast<void>(handle.release());
@@ -176,13 +196,15 @@ class Interrupt {
 
 void Filesystem::read(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto from = static_cast<std::uint64_t>(offset);
-  if (ino != kDiskInode) {
-    const std::string& text = handle_of(info).text;
+  const Handle& handle = handle_of(info);
+  if (ino != kDiskInode && !handle.past) {
+    const std::string& text = handle.text;
     const std::size_t begin = std::min<std::uint64_t>(from, text.size());
     fuse_reply_buf(req, text.data() + begin, std::min(size, text.size() - begin));
     return;
   }
-  const std::uint64_t end = disk_.size();
+  device::Readable& disk = handle.past ? *handle.past : disk_;
+  const std::uint64_t end = disk.size();
   const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(size, end - std::min(from, end)));
   if (length == 0) {
     fuse_reply_buf(req, nullptr, 0);
@@ -190,7 +212,7 @@ void Filesystem::read(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t of
   }
   thread_local Bytes buffer;
   if (buffer.size() < length) buffer.resize(length);
-  if (auto done = disk_.read(from, {buffer.data(), length}); !done) {
+  if (auto done = disk.read(from, {buffer.data(), length}); !done) {
     fuse_reply_err(req, to_errno(done.error().code()));
     return;
   }
@@ -276,17 +298,19 @@ void Filesystem::fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offse
   fuse_reply_err(req, zero(req, mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length)));
 }
 
-void Filesystem::lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence) {
-  if (ino != kDiskInode || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
+void Filesystem::lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_info* info) {
+  const Handle& handle = handle_of(info);
+  if ((ino != kDiskInode && !handle.past) || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
     fuse_reply_err(req, EINVAL);
     return;
   }
-  const std::uint64_t end = disk_.size();
+  device::Readable& disk = handle.past ? *handle.past : disk_;
+  const std::uint64_t end = disk.size();
   if (offset < 0 || static_cast<std::uint64_t>(offset) >= end) {
     fuse_reply_err(req, ENXIO);
     return;
   }
-  auto found = disk_.seek(static_cast<std::uint64_t>(offset), whence == SEEK_HOLE);
+  auto found = disk.seek(static_cast<std::uint64_t>(offset), whence == SEEK_HOLE);
   if (!found) {
     fuse_reply_err(req, to_errno(found.error().code()));
   } else if (whence == SEEK_DATA && *found >= end) {
@@ -296,22 +320,34 @@ void Filesystem::lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence)
   }
 }
 
-void Filesystem::readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset) {
-  if (ino != FUSE_ROOT_ID) {
-    fuse_reply_err(req, ENOTDIR);
+void Filesystem::opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  auto directory = std::make_unique<Directory>();
+  int error = is_directory(ino) ? 0 : ENOTDIR;
+  auto& names = directory->names;
+  if (ino == FUSE_ROOT_ID) {
+    names = {{".", FUSE_ROOT_ID, S_IFDIR}, {"..", FUSE_ROOT_ID, S_IFDIR}, {disk_name_, kDiskInode}};
+    for (std::size_t i = 0; i < text_files_.size(); ++i) names.push_back({text_files_[i].name, kFirstTextInode + i});
+    if (past_.shown()) names.push_back({kHistoryName, kHistoryInode, S_IFDIR});
+  } else if (error == 0) {
+    error = past_.list(names);
+  }
+  if (error != 0) {
+    fuse_reply_err(req, error);
     return;
   }
-  std::vector<std::pair<std::string, fuse_ino_t>> names = {
-      {".", FUSE_ROOT_ID}, {"..", FUSE_ROOT_ID}, {disk_name_, kDiskInode}};
-  for (std::size_t i = 0; i < text_files_.size(); ++i) names.emplace_back(text_files_[i].name, kFirstTextInode + i);
+  info->fh = reinterpret_cast<std::uint64_t>(directory.get());
+  if (fuse_reply_open(req, info) == 0) static_cast<void>(directory.release());
+}
 
+void Filesystem::readdir(fuse_req_t req, std::size_t size, off_t offset, fuse_file_info* info) {
+  const auto& names = reinterpret_cast<Directory*>(info->fh)->names;
   std::vector<char> out(std::min<std::size_t>(size, kRequestMax));
   std::size_t used = 0;
   for (auto i = static_cast<std::size_t>(std::max<off_t>(offset, 0)); i < names.size(); ++i) {
     struct stat st = {};
-    st.st_ino = names[i].second;
-    st.st_mode = st.st_ino == FUSE_ROOT_ID ? S_IFDIR : S_IFREG;
-    const std::size_t needed = fuse_add_direntry(req, out.data() + used, out.size() - used, names[i].first.c_str(), &st,
+    st.st_ino = names[i].ino;
+    st.st_mode = names[i].type;
+    const std::size_t needed = fuse_add_direntry(req, out.data() + used, out.size() - used, names[i].name.c_str(), &st,
                                                  static_cast<off_t>(i + 1));
     if (needed > out.size() - used) break;
     used += needed;
@@ -319,12 +355,17 @@ void Filesystem::readdir(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t
   fuse_reply_buf(req, out.data(), used);
 }
 
+void Filesystem::releasedir(fuse_req_t req, fuse_file_info* info) {
+  delete reinterpret_cast<Directory*>(info->fh);
+  fuse_reply_err(req, 0);
+}
+
 void Filesystem::statfs(fuse_req_t req) {
   struct statvfs st = {};
   st.f_bsize = st.f_frsize = disk_.block_size();
   st.f_blocks = disk_.size() / disk_.block_size();
   st.f_bfree = st.f_bavail = st.f_blocks - std::min<std::uint64_t>(st.f_blocks, allocated_bytes() / disk_.block_size());
-  st.f_files = 2 + text_files_.size();
+  st.f_files = 2 + text_files_.size() + (past_.shown() ? 1 : 0);
   st.f_namemax = 255;
   fuse_reply_statfs(req, &st);
 }
@@ -351,12 +392,14 @@ const fuse_lowlevel_ops& Filesystem::operations() {
     o.fallocate = [](fuse_req_t r, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* i) {
       guarded(r, [&] { self(r).fallocate(r, ino, mode, offset, length, i); });
     };
-    o.lseek = [](fuse_req_t r, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
-      guarded(r, [&] { self(r).lseek(r, ino, offset, whence); });
+    o.lseek = [](fuse_req_t r, fuse_ino_t ino, off_t offset, int whence, fuse_file_info* i) {
+      guarded(r, [&] { self(r).lseek(r, ino, offset, whence, i); });
     };
-    o.readdir = [](fuse_req_t r, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
-      guarded(r, [&] { self(r).readdir(r, ino, size, offset); });
+    o.opendir = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info* i) { guarded(r, [&] { self(r).opendir(r, ino, i); }); };
+    o.readdir = [](fuse_req_t r, fuse_ino_t, size_t size, off_t offset, fuse_file_info* i) {
+      guarded(r, [&] { self(r).readdir(r, size, offset, i); });
     };
+    o.releasedir = [](fuse_req_t r, fuse_ino_t, fuse_file_info* i) { guarded(r, [&] { self(r).releasedir(r, i); }); };
     o.statfs = [](fuse_req_t r, fuse_ino_t) { guarded(r, [&] { self(r).statfs(r); }); };
     return o;
   }();

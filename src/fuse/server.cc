@@ -145,6 +145,8 @@ class SessionServer final : public Server {
 
 Result<std::unique_ptr<Server>> Server::mount(Env env, device::Disk& disk, ServerOptions options) {
   std::set<std::string> names = {options.disk_name};
+  if (disk.history() != nullptr && !names.insert(kHistoryName).second)
+    return fail(Code::kBadArgument, "two files would be called {}", kHistoryName);
   for (const TextFile& file : options.text_files) {
     if (!names.insert(file.name).second) return fail(Code::kBadArgument, "two files would be called {}", file.name);
   }

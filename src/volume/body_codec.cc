@@ -62,11 +62,6 @@ std::vector<ObjectInfo> get_objects(ByteReader& reader) {
   return list;
 }
 
-// Tags are names of files under history/.
-bool is_tag_name(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos;
-}
-
 std::vector<Tag> get_tags(ByteReader& reader) {
   std::vector<Tag> list(get_count(reader, 2, kListMax));
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -164,6 +159,12 @@ bool is_sound(const wire::BodyHead& head, std::uint32_t block_size) {
 }
 
 }  // namespace
+
+bool is_tag_name(std::string_view name) {
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  return !name.empty() && name.size() <= kTagNameMax && name != "." && name != ".." && name.find('/') == name.npos &&
+         std::ranges::none_of(name, is_control);
+}
 
 Bytes encode_body(const CommitBody& body) {
   Bytes out;

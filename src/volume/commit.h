@@ -138,6 +138,8 @@ struct Tag {
   Generation generation;
   friend bool operator==(const Tag&, const Tag&) = default;
 };
+// Tags are names of files under history/.
+[[nodiscard]] bool is_tag_name(std::string_view name);
 struct Pin {
   Vid holder{};
   Generation generation;

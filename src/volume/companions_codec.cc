@@ -118,7 +118,7 @@ Result<TagEntry> decode_tag(const PageEntry& entry) {
   ByteReader reader(entry.value);
   row.generation = Generation(get_up_to(reader, kNumberMax));
   row.time = to_time(reader.u64());
-  if (!reader.done()) return fail(Code::kCorrupt, "an entry of the tree of tags is malformed");
+  if (!reader.done() || !is_tag_name(row.name)) return fail(Code::kCorrupt, "an entry of the tree of tags is malformed");
   return row;
 }
 

@@ -5,24 +5,21 @@
 #include "volume/volume.h"
 
 namespace s3crate::volume {
-namespace {
-// Opened objects cost a box and a key each (some 50 us and 300 bytes): as many as a cache of extents is likely to touch.
-constexpr std::size_t kOpenedMax = 16384;
-}  // namespace
 
 struct ObjectTable::Impl {
-  Impl(std::shared_ptr<const KeyRing> k, PageLoader& p) : keys(std::move(k)), pages(p) {}
+  Impl(std::shared_ptr<const KeyRing> k, PageLoader& p, std::size_t max) : keys(std::move(k)), pages(p), opened_max(max) {}
 
   const std::shared_ptr<const KeyRing> keys;
   PageLoader& pages;
+  const std::size_t opened_max;
   Mutex mu;
   MaybeRoot root GUARDED_BY(mu);
   std::map<ObjectKey, ObjectInfo> fresh GUARDED_BY(mu);
   std::map<ObjectKey, std::shared_ptr<const cache::OpenedObject>> opened GUARDED_BY(mu);
 };
 
-ObjectTable::ObjectTable(Executor&, std::shared_ptr<const KeyRing> keys, PageLoader& pages)
-    : impl_(std::make_unique<Impl>(std::move(keys), pages)) {}
+ObjectTable::ObjectTable(Executor&, std::shared_ptr<const KeyRing> keys, PageLoader& pages, std::size_t opened_max)
+    : impl_(std::make_unique<Impl>(std::move(keys), pages, opened_max)) {}
 ObjectTable::~ObjectTable() = default;
 
 void ObjectTable::add(const ObjectInfo& info) {
@@ -63,7 +60,7 @@ Result<std::shared_ptr<const cache::OpenedObject>> ObjectTable::resolve(const Ob
       cache::OpenedObject{segment::object_name(info.kind, key.id, info.nonce), 0,
                           segment::extent_opening_key(secret, impl_->keys->vid())});
   MutexLock lock(impl_->mu);
-  if (impl_->opened.size() >= kOpenedMax) impl_->opened.erase(impl_->opened.begin());
+  if (impl_->opened.size() >= impl_->opened_max) impl_->opened.erase(impl_->opened.begin());
   impl_->opened.insert_or_assign(key, object);
   return object;
 }

@@ -107,7 +107,7 @@ Result<> Volume::unlock(const KeySource& source, std::span<const store::ObjectIn
     }
     if (is(unlocked, Code::kBadKey)) continue;
     if (!unlocked) return fail(unlocked.error().within(name));
-    identity_ = std::move(unlocked->identity);
+    identity_ = std::make_shared<const Identity>(std::move(unlocked->identity));
     anchor_ = unlocked->anchor;
     return {};
   }

@@ -53,7 +53,6 @@ Result<Bytes> Volume::commit_object(Generation generation) {
   return std::move(ahead_.extract(ahead).mapped().object);
 }
 
-// What is named twice will be loaded twice.
 Result<> Volume::get_ahead(std::span<const Generation> commits) {
   std::map<Generation, int> missing;
   for (Generation g : commits)

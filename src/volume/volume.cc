@@ -66,6 +66,22 @@ Result<std::unique_ptr<Volume>> Volume::open(Env env, store::ObjectStore& store,
   return volume;
 }
 
+std::unique_ptr<Volume> Volume::another_reader() const {
+  std::unique_ptr<Volume> other(new Volume(env_, store_));
+  other->vid_ = vid_;
+  other->object_ = object_;
+  other->object_bytes_ = object_bytes_;
+  other->identity_ = identity_;
+  other->anchor_ = anchor_;
+  other->page_cache_bytes_ = page_cache_bytes_;
+  other->verified_keys_ = verified_keys_;
+  other->newest_keys_copy_ = newest_keys_copy_;
+  other->rings_ = rings_;
+  other->keys_ = keys_;
+  other->pages_ = pages_;
+  return other;
+}
+
 // Keys commits form a chain of their own: each is signed by the admin key that the one before it named, the first by the
 // volume object's.
 Result<> Volume::verify_keys_chain(Generation newest) {
@@ -102,11 +118,11 @@ Result<std::shared_ptr<const KeyRing>> Volume::ring_at(Generation keys_generatio
   if (auto it = rings_.find(keys_generation.value); it != rings_.end()) return it->second;
   TRY(verify_keys_chain(keys_generation));
   const KeysPart& keys = verified_keys_.at(keys_generation.value).keys;
-  auto grant = std::ranges::find(keys.grants, identity_.id(), &Grant::identity);
+  auto grant = std::ranges::find(keys.grants, identity_->id(), &Grant::identity);
   if (grant == keys.grants.end())
     return fail(Code::kBadKey, "this key was revoked: keys commit {} grants it nothing", keys_generation);
-  GrantSecrets secrets = TRY(open_grant(grant->sealed, identity_.box.secret));
-  auto ring = TRY(KeyRing::make(object_, vid_, keys_generation, keys, secrets, identity_));
+  GrantSecrets secrets = TRY(open_grant(grant->sealed, identity_->box.secret));
+  auto ring = TRY(KeyRing::make(object_, vid_, keys_generation, keys, secrets, *identity_));
   rings_.emplace(keys_generation.value, ring);
   return ring;
 }
@@ -187,7 +203,7 @@ Result<Commit> Volume::load_head() {
   if (!generation) return fail(Code::kCorrupt, "the volume at {} has lost all its commits", store_.describe());
   Commit head = TRY(load_commit(*generation, Expected::yes));
   TRY(use_keys(keys_after(head)));
-  if (!pages_) pages_ = std::make_unique<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_, &env_.clock);
+  if (!pages_) pages_ = std::make_shared<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_, &env_.clock);
   return head;
 }
 

@@ -51,11 +51,15 @@ class Volume {
   [[nodiscard]] static Result<std::unique_ptr<Volume>> open(Env env, store::ObjectStore& store, const KeySource& keys,
                                                             const OpenOptions& options);
 
+  // A second reader of the same volume, which knows what this one does by now and shares its pages: for another task, as no
+  // volume is thread-safe. After load_head(), while nobody else uses this one; it may outlive this one, not the store.
+  [[nodiscard]] std::unique_ptr<Volume> another_reader() const;
+
   [[nodiscard]] const VolumeObject& object() const { return object_; }
   // As it is stored.
   [[nodiscard]] const Bytes& object_bytes() const { return object_bytes_; }
   [[nodiscard]] const Vid& vid() const { return vid_; }
-  [[nodiscard]] const Identity& identity() const { return identity_; }
+  [[nodiscard]] const Identity& identity() const { return *identity_; }
   [[nodiscard]] std::shared_ptr<const KeyRing> keys() const { return keys_; }
   [[nodiscard]] store::ObjectStore& store() const { return store_; }
   [[nodiscard]] PageLoader& pages() const { return *pages_; }
@@ -74,6 +78,8 @@ class Volume {
   // Gets, side by side, the objects of the commits that load_view(commit) is going to load, as far as is known, and those of `also`:
   // the next load of each of them asks the store for nothing. Only an error of a store that is away counts.
   [[nodiscard]] Result<> get_ahead_of_view(const Commit& commit, std::span<const Generation> also);
+  // The same of commits that are about to be loaded; one that is named twice will be loaded twice.
+  [[nodiscard]] Result<> get_ahead(std::span<const Generation> commits);
 
   // The keys of that generation are now the ones in force.
   [[nodiscard]] Result<> use_keys(Generation in_force);
@@ -95,7 +101,6 @@ class Volume {
   [[nodiscard]] Result<View> read_view(const Commit& commit, DeltaLevels* levels);
   [[nodiscard]] Result<> load_checkpoint(const Commit& commit, View& view);
   [[nodiscard]] Result<Bytes> commit_object(Generation generation);
-  [[nodiscard]] Result<> get_ahead(std::span<const Generation> commits);
   [[nodiscard]] Result<> keep_ahead(const std::map<Generation, int>& commits, std::span<Result<Bytes>> got);
   [[nodiscard]] Result<std::optional<Generation>> newest_of(store::ListPage page);
 
@@ -104,7 +109,7 @@ class Volume {
   Vid vid_{};
   VolumeObject object_;
   Bytes object_bytes_;
-  Identity identity_;
+  std::shared_ptr<const Identity> identity_;
   CommitRef anchor_;
   Duration stale_patience_ = std::chrono::seconds(10);  // that is left
   std::uint64_t page_cache_bytes_ = 0;
@@ -127,13 +132,15 @@ class Volume {
   std::unordered_map<std::uint64_t, std::shared_ptr<const KeyRing>> rings_;
   std::shared_ptr<const KeyRing> keys_;
   // Pages are of any ring that the newest keys open.
-  std::unique_ptr<PageLoader> pages_;
+  std::shared_ptr<PageLoader> pages_;
 };
 
 // Finds objects for the extent cache: first among those new since the checkpoint, then in the object table.
 class ObjectTable final : public cache::ObjectResolver {
  public:
-  ObjectTable(Executor& executor, std::shared_ptr<const KeyRing> keys, PageLoader& pages);
+  // Opened objects cost a box and a key each, some 50 us and 300 bytes: `opened_max` of them are kept, as many as a cache of extents
+  // is likely to touch.
+  ObjectTable(Executor& executor, std::shared_ptr<const KeyRing> keys, PageLoader& pages, std::size_t opened_max = 16384);
   ~ObjectTable() override;
   [[nodiscard]] Result<std::shared_ptr<const cache::OpenedObject>> resolve(const ObjectKey& key) override;
   [[nodiscard]] Result<ObjectInfo> find(const ObjectKey& key);

@@ -38,7 +38,7 @@ bad 2 'not a URL: write file:///srv' info /srv
 bad 2 'absolute' info file://srv
 bad 6 'no credentials for S3' info s3://bucket/prefix
 bad 2 'of its own' info file:///
-bad 1 'newest generation only' info "$url@3"
+bad 2 'info takes no point of the past' info "$url@3"
 bad 2 'fingerprint' info "$url#12"
 
 say "keys"

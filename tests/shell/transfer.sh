@@ -63,7 +63,7 @@ status=0
 
 say "wrong input"
 expect_status 1 "$S3CRATE" export "$url@999" "$T/none" "${key[@]}"
-expect_message 'has no generation 999: the newest is'
+expect_message 'there is no generation 999: the newest is'
 expect_status 2 "$S3CRATE" export "$url" "$T" "${key[@]}"
 expect_message 'is a directory'
 expect_status 1 "$S3CRATE" export "$url@$first" "$T/no/where" "${key[@]}"

@@ -20,6 +20,7 @@ class WatchedDisk final : public device::Disk {
   std::uint64_t size() const override { return watched()->size(); }
   std::uint32_t block_size() const override { return watched()->block_size(); }
   bool read_only() const override { return watched()->read_only(); }
+  device::History* history() override { return watched()->history(); }
   Result<> read(std::uint64_t offset, MutableByteView out) override { return watched()->read(offset, out); }
   Result<> write(std::uint64_t offset, ByteView data, device::StopFlag stop) override { return watched()->write(offset, data, stop); }
   Result<> discard(std::uint64_t offset, std::uint64_t length, device::StopFlag stop) override { return watched()->discard(offset, length, stop); }

@@ -44,6 +44,7 @@ class MemoryDisk final : public device::Disk {
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] std::uint32_t block_size() const override { return kBlock; }
   [[nodiscard]] bool read_only() const override { return read_only_; }
+  [[nodiscard]] device::History* history() override { return nullptr; }
 
   [[nodiscard]] Result<> read(std::uint64_t offset, MutableByteView out) override {
     if (!inside(offset, out.size())) return fail(Code::kBadArgument, "outside the disk");
