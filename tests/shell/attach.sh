@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# attach and detach: ext4, xfs and btrfs with all their steps; what is in use; each state in which the one or the other was cut off; and the
-# newest generation beside the live disk, with what only the log of its filesystem holds.
+# attach and detach: ext4, xfs and btrfs with all their steps; what is in use; each state in which the one or the other was cut off; and a
+# past generation beside the live disk, with what only the log of its filesystem holds.
 . "${0%/*}/lib.sh"
 requires_fuse
 requires_loop
@@ -69,16 +69,20 @@ for type in ext4 xfs btrfs; do
   sync "$d/two"
   "$S3CRATE" sync "$place" >"$T/generation"
 
-  say "$type: the newest generation beside it"
-  expect_status 0 "${old[@]}"
-  expect_message "read-only"
+  say "$type: that generation beside it, after it has changed"
   echo changed >"$d/one"
+  rm "$d/two"
   sync -f "$d"
+  "$S3CRATE" sync "$place" >/dev/null
+  past=("$S3CRATE" attach "$url@$(cat "$T/generation")" "$T/old" "${options[@]}" --state-dir "$T/state-old")
+  expect_status 0 "${past[@]}"
+  expect_message "read-only"
   [ "$(cat "$T/old/one" "$T/old/two")" = $'one\ntwo' ] || fail "$type: what was fsynced is not there"
   ! : 2>/dev/null >"$T/old/three" || fail "the past can be written"
-  [ "$(cat "$d/one")" = changed ] || fail "$type: the live one is not what it was"
+  [ "$(cat "$d/one")" = changed ] && [ ! -e "$d/two" ] || fail "$type: the live one is not what it was"
+  echo two >"$d/two"
   expect_status 0 "$S3CRATE" detach "$T/old"
-  expect_status 0 "${old[@]}" --scratch-size 0
+  expect_status 0 "${past[@]}" --scratch-size 0
   findmnt -no OPTIONS "$T/old" | grep -E 'norecovery|nologreplay' >/dev/null || fail "$type plays its log back"
   expect_status 0 "$S3CRATE" detach "$T/old"
 
