@@ -17,6 +17,7 @@ std::string_view code_name(Code code) {
     case Code::kBadKey: return "bad_key";
     case Code::kUnsupported: return "unsupported";
     case Code::kIo: return "io";
+    case Code::kLost: return "lost";
   }
   return "unknown";
 }

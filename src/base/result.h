@@ -25,6 +25,7 @@ enum class Code {
   kBadKey,       // no key given opens this
   kUnsupported,  // made by a newer version, or not offered by this store or kernel
   kIo,           // the local disk failed
+  kLost,         // known to be lost: it was stored as such, and trying again does not help
 };
 
 [[nodiscard]] std::string_view code_name(Code code);  // "not_found": stable, for error.code in JSON

@@ -9,7 +9,8 @@ ExitStatus exit_status(Code code) {
     case Code::kExists: return kFailed;
     case Code::kTransient: return kStoreAway;
     case Code::kDenied: return kStoreAway;
-    case Code::kCorrupt: return kDamaged;
+    case Code::kCorrupt:
+    case Code::kLost: return kDamaged;
     case Code::kBadArgument: return kWrongUsage;
     case Code::kNoSpace: return kFailed;
     case Code::kFenced: return kInUse;

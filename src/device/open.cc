@@ -185,10 +185,13 @@ Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* jo
     who.journal = journal->superblock().journal;
     TRY(journal->note_intent(head.body.epoch + 1, who.instance, head.header.generation, head.hash));
   }
-  return chain.open_term(std::move(who), [&](const Commit& moved) -> Result<> {
+  return chain.open_term(who, [&, who](const Commit& moved) -> Result<> {
     // A commit of our own that was still under way when the last process died changes nothing.
-    bool own = use == JournalUse::replay && moved.body.journal == journal->superblock().journal;
-    if (own || volume::is_guest(moved.body.kind)) return {};
+    if (volume::is_guest(moved.body.kind)) return {};
+    if (use == JournalUse::replay && is_own(journal->superblock(), moved.body)) {
+      if (moved.body.epoch < journal->superblock().intended_epoch) return {};
+      return journal->note_intent(moved.body.epoch + 1, who.instance, moved.header.generation, moved.hash);
+    }
     return fail(Code::kFenced, "another mount on {} took the volume at the same moment", moved.body.host);
   });
 }

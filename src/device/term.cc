@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "device/term.h"
 
+#include <algorithm>
+
 #include "base/time_text.h"
 #include "base/wire.h"
 
@@ -11,7 +13,8 @@ using volume::CommitKind;
 
 namespace {
 
-constexpr int kTermsMax = 64;  // looked back through for a journal's last word
+constexpr int kTermsMax = 64;    // looked back through for a journal's last word
+constexpr int kGuestsMax = 512;  // in a row; a checkpoint comes with every 256th
 
 std::string refusal(Env env, const Commit& term, const Commit& head) {
   Duration ago = env.clock.wall_now() - head.body.time;
@@ -21,11 +24,13 @@ std::string refusal(Env env, const Commit& term, const Commit& head) {
                      format_bytes(head.body.unsent_bytes));
 }
 
-// The last batch that a journal's writer is known to have stored: from the newest commit that carries the journal's id.
-Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& head, const journal::Uuid& journal) {
+// The last batch that a journal's writer is known to have stored: from the newest commit that it made.
+Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& head, const journal::Superblock& journal) {
   Commit at = head;
   for (int i = 0; i < kTermsMax; ++i) {
-    if (at.body.journal == journal) return at.body.committed;
+    for (int guests = 0; guests < kGuestsMax && volume::is_guest(at.body.kind) && at.header.generation > Generation(1); ++guests)
+      at = TRY(volume.load_commit({Generation(at.header.generation.value - 1), at.header.parent}));
+    if (is_own(journal, at.body)) return at.body.committed;
     Term term = TRY(find_term(volume, at));
     Generation begin = term.commit.header.generation;
     if (begin <= Generation(1)) return std::nullopt;
@@ -36,7 +41,7 @@ Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& hea
 
 // A journal that is not the newest term's: of no use, unless it holds what the store never got.
 Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, journal::Journal& journal) {
-  auto stored = TRY(last_stored(volume, head, journal.superblock().journal));
+  auto stored = TRY(last_stored(volume, head, journal.superblock()));
   std::uint64_t pending = TRY(journal.pending_bytes(stored.value_or(Seq(0))));
   if (pending == 0) return JournalUse::none;
   return fail(Code::kBadArgument, "a journal here holds {} that never reached the volume, and another writer has moved the volume "
@@ -45,6 +50,13 @@ Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, jo
 }
 
 }  // namespace
+
+bool is_own(const journal::Superblock& journal, const volume::CommitBody& commit) {
+  if (commit.journal != journal.journal || commit.epoch > journal.intended_epoch) return false;
+  if (commit.epoch < journal.intended_epoch || commit.instance == journal.intended_instance) return true;
+  const auto tried = journal::tried_instances(journal);
+  return std::ranges::find(tried, commit.instance) != tried.end();
+}
 
 segment::Hash home_hash(const std::vector<std::string>& home) {
   Bytes joined;
@@ -85,7 +97,7 @@ Result<JournalUse> decide(Env env, volume::Volume& volume, const Commit& head, c
     if (found.vid != volume.vid())
       return fail(Code::kBadArgument, "the journal in {} is of another volume ({}): give this one another --state-dir",
                   options.state_dir, volume::fingerprint(found.vid));
-    bool ours = bound.body.journal == found.journal;
+    const bool ours = is_own(found, bound.body);
     if (ours && found.home != home_hash(options.home) && !options.moved)
       return fail(Code::kBadArgument, "the journal here was written for the volume in another place: add --moved if that place "
                   "is gone for good");

@@ -15,6 +15,10 @@ struct Term {
 };
 [[nodiscard]] Result<Term> find_term(volume::Volume& volume, const volume::Commit& head);
 
+// Whether the writer of this journal made that commit. The journal's id alone does not tell: a machine whose image was started twice
+// has it twice. But whoever claims a term notes it here first, so what is of a term that was never noted is the other one's.
+[[nodiscard]] bool is_own(const journal::Superblock& journal, const volume::CommitBody& commit);
+
 // What recovery does with a journal found in the state directory.
 enum class JournalUse {
   none,     // there is none, or nothing in it is needed: start afresh

@@ -235,12 +235,13 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
     volume::MaybeRoot root = head_.gather_as_of(generation, gather);
     auto read = gather.add_tree(parts_.volume.pages(), root);
     if (read) read = gather.finish(parts_.cache, parts_.source);
-    bool damaged = is(read, Code::kCorrupt) || is(read, Code::kNotFound);
+    const bool lost = is(read, Code::kLost);  // by an earlier write
+    const bool damaged = lost || is(read, Code::kCorrupt) || is(read, Code::kNotFound);
     if (damaged && count > 1) {
       stretch_max = 1;
       continue;
     }
-    if (damaged && ++tries < tries_for(waited)) {
+    if (damaged && !lost && ++tries < tries_for(waited)) {
       // What came damaged once may come sound the next time; and what is lost was acknowledged.
       TRY(pause(read.error()));
       continue;

@@ -11,7 +11,8 @@ int to_errno(Code code) {
     case Code::kExists: return EIO;
     case Code::kTransient: return EIO;
     case Code::kDenied: return EIO;      // the store refuses us; EACCES would blame the reader of the file
-    case Code::kCorrupt: return EIO;
+    case Code::kCorrupt:
+    case Code::kLost: return EIO;
     case Code::kBadArgument: return EINVAL;
     case Code::kNoSpace: return ENOSPC;
     case Code::kFenced: return EROFS;    // reads go on, writes never will again

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -54,6 +55,11 @@ struct Superblock {
   std::vector<Extension> extensions;    // all together must fit into the sector
   friend bool operator==(const Superblock&, const Superblock&) = default;
 };
+// Instances that tried for the intended epoch before the one that stands there, oldest first: what one of them put may land later.
+// Kept in an extension; so many of them.
+inline constexpr std::size_t kTriedMax = 16;
+[[nodiscard]] std::vector<Uuid> tried_instances(const Superblock& superblock);
+void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried);
 [[nodiscard]] Bytes encode_superblock(const Superblock& superblock);  // 4096 bytes, ends in a BLAKE2b-256 of the rest
 [[nodiscard]] Result<Superblock> decode_superblock(ByteView sector);
 

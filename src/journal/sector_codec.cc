@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Superblocks and slot headers: a sector each, zeros up to a hash of all before it.
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -90,7 +91,32 @@ Result<std::vector<Extension>> get_padded_extensions(ByteReader& reader, std::st
   return segment::get_extensions(list, what);
 }
 
+constexpr std::uint16_t kTriedExtension = 1;
+
 }  // namespace
+
+std::vector<Uuid> tried_instances(const Superblock& superblock) {
+  std::vector<Uuid> out;
+  const auto found = std::ranges::find(superblock.extensions, kTriedExtension, &Extension::type);
+  if (found == superblock.extensions.end()) return out;
+  ByteReader reader(found->value);
+  while (!reader.done() && out.size() < kTriedMax) {
+    const Uuid instance = reader.array<sizeof(Uuid)>();
+    if (!reader.ok()) break;
+    out.push_back(instance);
+  }
+  return out;
+}
+
+void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried) {
+  std::erase_if(superblock.extensions, [](const Extension& e) { return e.type == kTriedExtension; });
+  if (tried.empty()) return;
+  Extension extension{kTriedExtension, false, {}};
+  ByteWriter writer(extension.value);
+  for (const Uuid& instance : tried.last(std::min(tried.size(), kTriedMax))) writer.raw(instance);
+  const auto place = std::ranges::upper_bound(superblock.extensions, kTriedExtension, {}, &Extension::type);
+  superblock.extensions.insert(place, std::move(extension));
+}
 
 Bytes encode_superblock(const Superblock& superblock) {
   Bytes out;

@@ -169,6 +169,12 @@ Result<> JournalFile::note_intent(std::uint32_t epoch, const Uuid& instance, Gen
                                   const Hash& base_hash) {
   TRY(sync());  // a superblock's failed fdatasync must not concern records
   Superblock next = superblock_;
+  std::vector<Uuid> tried;
+  if (next.intended_epoch == epoch) {
+    tried = tried_instances(next);
+    if (next.intended_instance != instance) tried.push_back(next.intended_instance);
+  }
+  set_tried_instances(next, tried);
   next.intended_epoch = epoch;
   next.intended_instance = instance;
   next.base = base;

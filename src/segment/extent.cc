@@ -80,7 +80,7 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
       head.blocks != head.raw_length / block_size)
     return fail(Code::kCorrupt, "an extent with a malformed head");
   if (head.codec == wire::kLostCodec)
-    return fail(Code::kCorrupt, "lost when a part of it was written, because the rest was damaged");
+    return fail(Code::kLost, "lost when a part of it was written, because the rest was damaged");
   Bytes raw;
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:

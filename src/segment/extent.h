@@ -18,11 +18,11 @@ namespace s3crate::segment {
 void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
                  std::uint32_t block_size, int compression_level, Bytes& out);
 
-// The same of blocks that are lost: a part of them was written, and the rest could not be read. Opening it is kCorrupt.
+// The same of blocks that are lost: a part of them was written, and the rest could not be read. Opening it is kLost.
 void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, std::uint16_t blocks,
                       std::uint32_t block_size, Bytes& out);
 
-// The blocks of an extent. kCorrupt if the digest or the seal does not match, the plaintext is malformed, or its blocks are lost.
+// The blocks of an extent. kCorrupt if the digest or the seal does not match, or the plaintext is malformed; kLost.
 [[nodiscard]] Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
                                         ByteView stored, std::uint32_t block_size);
 

@@ -68,11 +68,11 @@ void Findings::add_blocks(DamageId damage, BlockIndex from, BlockIndex to) {
   }
 }
 
-void Findings::add_bad_extent(const ObjectKey& object, std::uint32_t number) {
+void Findings::add_bad_extent(const ObjectKey& object, std::uint32_t number, Bad bad) {
   if (bad_extents_.size() >= kBadExtentsMax)
     forgets_extents_ = true;
   else
-    bad_extents_.emplace(object, number);
+    bad_extents_.emplace(std::pair(object, number), bad);
 }
 
 Result<> Findings::tick(std::string_view phase, std::uint64_t done, std::uint64_t total) {

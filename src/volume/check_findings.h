@@ -25,10 +25,13 @@ class Findings {
   // The newest generation does not open.
   void lose_disk() { report_.disk_lost = true; }
 
-  // An extent that is not what its segment's index says.
-  void add_bad_extent(const ObjectKey& object, std::uint32_t number);
-  [[nodiscard]] bool is_bad_extent(const ObjectKey& object, std::uint32_t number) const {
-    return bad_extents_.contains({object, number});
+  // An extent that is not what its segment's index says; or whose blocks are lost, which is as it should
+  // be, but costs them.
+  enum class Bad { damaged, lost };
+  void add_bad_extent(const ObjectKey& object, std::uint32_t number, Bad bad);
+  [[nodiscard]] std::optional<Bad> bad_extent(const ObjectKey& object, std::uint32_t number) const {
+    const auto found = bad_extents_.find({object, number});
+    return found == bad_extents_.end() ? std::nullopt : std::optional(found->second);
   }
   // Too many bad extents to remember: whoever needs to know one reads it again.
   [[nodiscard]] bool forgets_extents() const { return forgets_extents_; }
@@ -47,7 +50,7 @@ class Findings {
   CheckProgress last_;
   std::map<std::string, DamageId> by_object_;
   std::size_t ranges_ = 0;
-  std::set<std::pair<ObjectKey, std::uint32_t>> bad_extents_;
+  std::map<std::pair<ObjectKey, std::uint32_t>, Bad> bad_extents_;
   bool forgets_extents_ = false;
 };
 

@@ -180,8 +180,10 @@ Result<> MapCheck::against_index(Group runs, const ObjectInfo& info,
       damage(info, fmt::format("the map and its index disagree about extent {}, block {}",
                                ref.number, run.block));
       doubtful.push_back(run);
-    } else if (findings_.is_bad_extent(info.key, ref.number)) {
-      lose(damage(info, "an extent is damaged"), {&run, 1});
+    } else if (const auto bad = findings_.bad_extent(info.key, ref.number)) {
+      lose(damage(info, *bad == Findings::Bad::lost ? "blocks of which a part was written are lost, because the rest was damaged"
+                                                    : "an extent is damaged"),
+           {&run, 1});
     } else if (findings_.forgets_extents()) {
       doubtful.push_back(run);
     }

@@ -154,8 +154,9 @@ Result<> ObjectCheck::extents(const ObjectInfo& info, const segment::SegmentInde
   std::string first;
   TRY(read_extents(info, refs, [&](const ExtentRef& ref, const Error* error) {
     if (error == nullptr) return;
-    if (bad++ == 0) first = error->message();
-    findings_.add_bad_extent(ref.object, ref.number);
+    const bool lost = error->code() == Code::kLost;
+    findings_.add_bad_extent(ref.object, ref.number, lost ? Findings::Bad::lost : Findings::Bad::damaged);
+    if (!lost && bad++ == 0) first = error->message();
   }));
   if (bad == 0) return {};
   return fail(Code::kCorrupt, "of {} extents, {} cannot be read: {}", refs.size(), bad, first);

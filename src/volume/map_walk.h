@@ -11,7 +11,7 @@ namespace s3crate::volume {
 
 // Whether an error is about the content of the store, and not about reaching it.
 [[nodiscard]] inline bool is_damage(const Error& error) {
-  return error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
+  return error.code() == Code::kCorrupt || error.code() == Code::kNotFound || error.code() == Code::kLost;
 }
 
 // Calls `run` with the data that the map holds of [from, to), clipped, in order, and `bad` with the

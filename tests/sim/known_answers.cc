@@ -50,6 +50,12 @@ class Known {
   std::unordered_map<Question, Answer, HashQuestion> answers_;
 };
 
+// Some of what is known is computed nevertheless.
+bool is_doubted() {
+  static std::uint64_t asked = 0;
+  return ++asked % 64 == 0;
+}
+
 using Key = std::array<std::uint8_t, 32>;
 Known<bool> signatures;
 Known<Key> public_keys;
@@ -87,8 +93,10 @@ int __wrap_crypto_sign_verify_detached(const std::uint8_t* signature, const std:
                                        const std::uint8_t* key) {
   const Watch watch(Watch::Of::harness);
   const Question q = about_signature(signature, message, size, key);
-  if (const bool* valid = signatures.find(q)) return *valid ? 0 : -1;
+  const bool* valid = signatures.find(q);
+  if (valid != nullptr && !is_doubted()) return *valid ? 0 : -1;
   const int answer = __real_crypto_sign_verify_detached(signature, message, size, key);
+  CHECK(valid == nullptr || *valid == (answer == 0));
   signatures.note(q, answer == 0);
   return answer;
 }
@@ -122,6 +130,10 @@ int __wrap_crypto_box_seal_open(std::uint8_t* out, const std::uint8_t* sealed, u
     crypto_generichash_final(&state, nonce.data(), nonce.size());
     const ByteView box(sealed + crypto_box_PUBLICKEYBYTES, size - crypto_box_PUBLICKEYBYTES);
     if (const Bytes* plaintext = boxes.find(about_box(box, nonce, {to, crypto_box_PUBLICKEYBYTES}))) {
+      if (is_doubted()) {
+        CHECK(__real_crypto_box_seal_open(out, sealed, size, to, secret) == 0);
+        CHECK(std::memcmp(out, plaintext->data(), plaintext->size()) == 0);
+      }
       std::memcpy(out, plaintext->data(), plaintext->size());
       return 0;
     }

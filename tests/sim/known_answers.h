@@ -9,6 +9,8 @@
 //   crypto_scalarmult_base        once for each secret
 //   crypto_box_seal_open          what crypto_box_easy has sealed to that key opens to that; anything else is computed
 //
+// One known answer in 64 is computed nevertheless, and must be the same.
+//
 // A question is the digest of all bytes that were given, so one that differs in any bit is another one.
 #pragma once
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What is lost or damaged, in the store or in the journal, and what stays lost.
 #include "tests/sim/scenario.h"
+#include "volume/check.h"
 
 namespace s3crate::sim {
 namespace {
@@ -86,7 +87,7 @@ TEST(Scenario, GenerationWhoseOnlyBlockIsLostMounts) {
     ASSERT_OK(mount.disk().write(8192, pattern(4096, 3)));
     ASSERT_OK(mount.disk().sync());
     EXPECT_EQ(*mount.read(8192, 4096), pattern(4096, 3));
-    EXPECT_CODE(Code::kCorrupt, mount.read(0, 4096));
+    EXPECT_CODE(Code::kLost, mount.read(0, 4096));
     ASSERT_OK(mount.close());
   });
 }
@@ -113,7 +114,7 @@ TEST(Scenario, BlockThatWasLostStaysLostWhenItsOldContentTurnsUp) {
       ASSERT_OK(mount.disk().write(1000, pattern(100, 2)));
       ASSERT_OK(mount.disk().sync());
       w.bucket().replace(name, *data);
-      EXPECT_CODE(Code::kCorrupt, mount.read(0, 4096));
+      EXPECT_CODE(Code::kLost, mount.read(0, 4096));
       EXPECT_TRUE(equal(*mount.read(4096, 4096), ByteView(pattern(8192, 1)).subspan(4096)));
       ASSERT_OK(mount.close());
     }
@@ -122,14 +123,61 @@ TEST(Scenario, BlockThatWasLostStaysLostWhenItsOldContentTurnsUp) {
     options.checkpoint_commits = 1;
     Mount mount(w, w.world.disk(), options);
     ASSERT_OK(mount.open());
-    EXPECT_CODE(Code::kCorrupt, mount.read(0, 4096));
+    EXPECT_CODE(Code::kLost, mount.read(0, 4096));
     ASSERT_OK(mount.disk().write(16'384, pattern(4096, 3)));
     ASSERT_OK(mount.disk().sync());
     wait_until(w, [&] { return mount.disk().stats().checkpoints > 0; });
-    EXPECT_CODE(Code::kCorrupt, mount.read(0, 4096));
+    EXPECT_CODE(Code::kLost, mount.read(0, 4096));
     ASSERT_OK(mount.disk().write(0, pattern(4096, 4)));
     ASSERT_OK(mount.disk().sync());
     EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 4));
+    ASSERT_OK(mount.close());
+  });
+}
+
+// Whether it can be had was found out once: a store is asked for a minute before a block is given up.
+TEST(Scenario, BlockThatIsLostHoldsUpNoUploadAndCostsNothingOnceItIsWhole) {
+  StackWorld w(12);
+  w.run([&] {
+    device::DiskOptions options = lazy_options();
+    options.block_cache_bytes = 0;
+    options.cache_file_bytes = 0;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));
+    ASSERT_OK(mount.disk().sync());
+    std::string lost;
+    SimBucket::Data data;
+    for (const std::string& name : w.bucket().names())
+      if (is_segment(name)) lost = name;
+    data = w.bucket().peek(lost);
+    w.bucket().lose(lost);
+    const auto sync_takes = [&] {
+      const auto begin = w.world.executor().monotonic_now();
+      EXPECT_OK(mount.disk().sync());
+      return w.world.executor().monotonic_now() - begin;
+    };
+    ASSERT_OK(mount.disk().write(1000, pattern(100, 2)));
+    EXPECT_GT(sync_takes(), 30s);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      ASSERT_OK(mount.disk().write(2000 + i, pattern(100, i)));
+      EXPECT_LT(sync_takes(), 1s);
+    }
+    w.bucket().replace(lost, *data);
+    auto volume = w.open_volume(mount.env(), mount.store());
+    ASSERT_OK(volume);
+    volume::CheckOptions check;
+    check.read_data = true;
+    auto report = volume::check(mount.env(), **volume, check);
+    ASSERT_OK(report);
+    ASSERT_EQ(report->damages.size(), 1u);
+    EXPECT_NE(report->damages[0].what.find("are lost"), std::string::npos) << report->damages[0].what;
+    EXPECT_EQ(report->damaged_ranges(), (std::vector<volume::ByteRange>{{0, 4096}}));
+    ASSERT_OK(mount.disk().write(0, pattern(4096, 3)));
+    ASSERT_OK(mount.disk().sync());
+    report = volume::check(mount.env(), **volume, check);
+    ASSERT_OK(report);
+    EXPECT_TRUE(report->clean());
     ASSERT_OK(mount.close());
   });
 }

@@ -81,7 +81,7 @@ void StackRun::read(Mount& mount) {
   const std::uint64_t since = model_.now();
   log(fmt::format("read {}+{}", range.offset, range.length));
   auto data = mount.read(range.offset, range.length);
-  if (!data && may_be_damaged(range.offset, range.length) && (is(data, Code::kCorrupt) || is(data, Code::kNotFound))) return;
+  if (!data && is_damage(data.error().code()) && may_be_damaged(range.offset, range.length, since)) return;
   if (!data) return excuse(mount, data.error(), true, true, "read");
   // Of a process that died meanwhile nobody hears anything.
   if (!mount.alive()) return;
@@ -144,7 +144,7 @@ void StackRun::sync(Mount& mount) {
   ++totals_.syncs;
   log(fmt::format("synced {}: generation {}", through, synced->value));
   model_.stored(through);
-  if (model_.now() != through || pruning_ || taken_over_ || any_damaged()) return;
+  if (model_.now() != through || pruning_ || taken_over_ || model_.any_unreadable()) return;
   generations_[synced->value] = std::make_shared<const Bytes>(model_.newest());
   if (generations_.size() <= kGenerationsKept) return;
   generations_.erase(std::next(generations_.begin(), static_cast<std::ptrdiff_t>(dice_.below(kGenerationsKept))));

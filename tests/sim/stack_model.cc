@@ -55,10 +55,27 @@ void StackModel::Op::apply(std::uint64_t at, Bytes& part) const {
   else std::memcpy(part.data() + (from - at), data.data() + (from - offset), to - from);
 }
 
+StackModel::StackModel(std::uint64_t size)
+    : base_image_(size), newest_(size), damages_((size + kBlock - 1) / kBlock) {}
+
 void StackModel::add(Op op) {
   CHECK(op.offset + op.length <= newest_.size());
   op.apply(newest_);
+  const std::uint64_t end = (op.offset + op.length) / kBlock;
+  for (std::uint64_t block = (op.offset + kBlock - 1) / kBlock; block < end; ++block)
+    if (Damage& damage = damages_[block]; damage.damaged && damage.healed == 0) damage.healed = now() + 1;
   ops_.push_back(std::move(op));
+}
+
+void StackModel::damage(std::uint64_t block) { damages_.at(block) = {true, 0}; }
+
+bool StackModel::unreadable(std::uint64_t block, std::uint64_t as_of) const {
+  const Damage& damage = damages_.at(block);
+  return damage.damaged && (damage.healed == 0 || damage.healed > as_of);
+}
+
+bool StackModel::any_unreadable() const {
+  return std::ranges::any_of(damages_, [](const Damage& d) { return d.damaged && d.healed == 0; });
 }
 
 void StackModel::write(std::uint64_t offset, ByteView data) {
@@ -95,8 +112,12 @@ void StackModel::each_like(ByteView image, std::uint64_t at_least, std::span<con
   std::uint64_t number = base_;
   while (number < at_least) ops_[number++ - base_].apply(at);
   Differences differences(at, image, lost);
+  std::vector<std::uint64_t> blocks;
+  for (std::uint64_t block = 0; block < lost.size(); ++block)
+    if (lost[block] != 0) blocks.push_back(block);
   for (;;) {
-    if (differences.none() && !found(number)) return;
+    const bool may_be_lost = std::ranges::all_of(blocks, [&](std::uint64_t block) { return unreadable(block, number); });
+    if (differences.none() && may_be_lost && !found(number)) return;
     if (number == now()) return;
     const Op& op = ops_[number++ - base_];
     op.apply(at);
@@ -109,6 +130,8 @@ void StackModel::went_back_to(std::uint64_t number) {
   ops_.resize(number - base_);
   newest_ = base_image_;
   for (const Op& op : ops_) op.apply(newest_);
+  for (Damage& damage : damages_)
+    if (damage.healed > number) damage.healed = 0;
 }
 
 void StackModel::trim() {

@@ -17,7 +17,7 @@ namespace s3crate::sim {
 
 class StackModel {
  public:
-  explicit StackModel(std::uint64_t size) : base_image_(size), newest_(size) {}
+  explicit StackModel(std::uint64_t size);
 
   void write(std::uint64_t offset, ByteView data);
   void zero(std::uint64_t offset, std::uint64_t length);
@@ -35,7 +35,7 @@ class StackModel {
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
 
   // The first number >= at_least as of which the disk held exactly `image`; but for the blocks marked in `lost`, which could not be
-  // read. The newest is the one to go on from: what two states of the same content have between them may be in the store.
+  // read, and must be unreadable as of that number. The newest is the one to go on from: what two states of the same content have between them may be in the store.
   [[nodiscard]] std::optional<std::uint64_t> find(ByteView image, std::uint64_t at_least, std::span<const char> lost = {}) const;
   [[nodiscard]] std::optional<std::uint64_t> find_newest(ByteView image, std::uint64_t at_least, std::span<const char> lost) const;
   [[nodiscard]] std::uint64_t base() const { return base_; }
@@ -45,6 +45,11 @@ class StackModel {
   void lost_local_state() { flushed_ = stored_; }
   // Forgets what no crash can go back to. While nobody reads.
   void trim();
+
+  // A block may be unreadable from now on, until it is written as a whole.
+  void damage(std::uint64_t block);
+  [[nodiscard]] bool unreadable(std::uint64_t block, std::uint64_t as_of) const;
+  [[nodiscard]] bool any_unreadable() const;  // as of now
 
   // Whether `data` stood at `offset` as of some number from `since` on.
   [[nodiscard]] bool could_read(std::uint64_t offset, ByteView data, std::uint64_t since) const;
@@ -69,6 +74,11 @@ class StackModel {
   Bytes newest_;
   std::uint64_t flushed_ = 0;
   std::uint64_t stored_ = 0;
+  struct Damage {
+    bool damaged = false;
+    std::uint64_t healed = 0;  // the first number after it that writes all of the block; 0: none
+  };
+  std::vector<Damage> damages_;  // of each block
 };
 
 }  // namespace s3crate::sim

@@ -161,7 +161,7 @@ void StackRun::prune() {
 
 // A segment is lost or spoiled: its blocks of the newest generation may be unreadable from now on, and nothing else.
 void StackRun::damage() {
-  if (any_damaged() || readers_ > 0 || !reading_.empty() || another_writer_ || !condemned_.empty()) return;
+  if (model_.any_unreadable() || readers_ > 0 || !reading_.empty() || another_writer_ || !condemned_.empty()) return;
   Mount looker(world_, another_machine(), options_of_another());
   auto segments = world_.segments(looker.env(), looker.store());
   if (!segments) return excuse(looker, segments.error(), faults_on_, false, "looking for segments");
@@ -170,7 +170,7 @@ void StackRun::damage() {
   const SimBucket::Data data = world_.bucket().peek(name);
   if (data == nullptr) return;
   for (const segment::Run& run : runs)
-    for (BlockIndex block = run.block; block < run.end(); block = block + 1) damaged_[block.value] = true;
+    for (BlockIndex block = run.block; block < run.end(); block = block + 1) model_.damage(block.value);
   generations_.clear();
   log("damage to " + name);
   if (dice_.coin()) return world_.bucket().lose(name);
@@ -179,23 +179,21 @@ void StackRun::damage() {
   world_.bucket().replace(name, std::move(spoiled));
 }
 
-namespace {
-bool any_in(const std::vector<bool>& blocks, std::uint64_t offset, std::uint64_t length) {
+bool StackRun::may_be_damaged(std::uint64_t offset, std::uint64_t length, std::uint64_t as_of) const {
   if (length == 0) return false;
   for (std::uint64_t block = offset / kStackBlock; block <= (offset + length - 1) / kStackBlock; ++block)
-    if (blocks[block]) return true;
+    if (model_.unreadable(block, as_of)) return true;
   return false;
 }
-}  // namespace
 
-bool StackRun::may_be_damaged(std::uint64_t offset, std::uint64_t length) const { return any_in(damaged_, offset, length); }
+bool StackRun::is_damage(Code code) { return code == Code::kCorrupt || code == Code::kNotFound || code == Code::kLost; }
 
-// The whole disk, as long as the model's; in `lost` the blocks that cannot be read and are damaged.
+// The whole disk, as long as the model's; in `lost` the blocks that are damaged or gone. The model says whether they may be.
 Result<Bytes> StackRun::read_image(Mount& mount, std::vector<char>& lost) {
   const std::uint64_t size = mount.disk().size();
   lost.assign(model_.size() / kStackBlock, 0);
   auto whole = mount.read_all();
-  if (whole || !any_damaged()) {
+  if (whole || !is_damage(whole.error().code())) {
     if (whole) whole->resize(model_.size());
     return whole;
   }
@@ -203,8 +201,8 @@ Result<Bytes> StackRun::read_image(Mount& mount, std::vector<char>& lost) {
   for (std::uint64_t at = 0; at < size; at += kStackBlock) {
     auto block = mount.read(at, kStackBlock);
     if (block) std::ranges::copy(*block, image.begin() + static_cast<std::ptrdiff_t>(at));
-    else if (damaged_[at / kStackBlock]) lost[at / kStackBlock] = 1;
-    else return fail(block.error());
+    else if (is_damage(block.error().code()) && model_.unreadable(at / kStackBlock, model_.base())) lost[at / kStackBlock] = 1;
+    else return fail(block.error().within(fmt::format("block {}", at / kStackBlock)));
   }
   return image;
 }

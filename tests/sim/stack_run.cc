@@ -59,8 +59,7 @@ StackRun::StackRun(std::uint64_t seed, ReadAhead read_ahead)
       options_(throw_options(dice_)),
       world_(seed, throw_format(Dice(seed + 1)), executor_options(Dice(seed + 2))),
       model_(throw_format(Dice(seed + 1)).disk_bytes),
-      disk_bytes_(model_.size()),
-      damaged_(model_.size() / kStackBlock) {
+      disk_bytes_(model_.size()) {
   if (read_ahead == ReadAhead::maybe) throw_read_ahead(options_, Dice(seed + 3));
   if (seed % 4 != 3) return;
   // Long ways from one checkpoint to the next, so that commits repeat much.
@@ -248,7 +247,8 @@ bool StackRun::check_open_error(const Error& error, const device::DiskOptions& o
   // A commit of a dead process may have landed between the look at the head and `open`: it is taken for somebody else's if no
   // journal tells, and from then on nothing but --take-over helps.
   const FaultCounts& counts = world_.world.faults();
-  if (error.code() == Code::kFenced && counts[Fault::kStoreLateAfterCrash] + counts[Fault::kStoreLate] > 0)
+  if (error.code() == Code::kFenced && counts[Fault::kStoreLateAfterCrash] + counts[Fault::kStoreLate] > 0 &&
+      (may_lack_journal(options) || !has_journal()))
     excused = may_refuse_ = true;
   if (error.code() == Code::kIo || error.code() == Code::kNoSpace || error.code() == Code::kTransient) excused |= faults_.any_disk;
   EXPECT_TRUE(excused) << code_name(error.code()) << ": " << error.message();

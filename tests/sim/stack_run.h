@@ -91,8 +91,8 @@ class StackRun {
   void succeed(bool closed);
   void prune();
   void damage();
-  [[nodiscard]] bool any_damaged() const { return std::ranges::find(damaged_, true) != damaged_.end(); }
-  [[nodiscard]] bool may_be_damaged(std::uint64_t offset, std::uint64_t length) const;
+  [[nodiscard]] bool may_be_damaged(std::uint64_t offset, std::uint64_t length, std::uint64_t as_of) const;
+  [[nodiscard]] static bool is_damage(Code code);
   Result<Bytes> read_image(Mount& mount, std::vector<char>& lost);
   [[nodiscard]] bool had_faults();
   struct Range {
@@ -146,7 +146,6 @@ class StackRun {
   bool pruning_ = false;
   std::vector<std::string> condemned_;
   std::uint64_t condemned_in_ = 0;  // that life
-  std::vector<bool> damaged_;       // blocks that may be unreadable
 };
 
 }  // namespace s3crate::sim

@@ -310,7 +310,7 @@ TEST(ExtentFormat, LostBlocksAreAnErrorForEverybody) {
   const crypto::OpeningKey key = extent_opening_key(secret, vid);
   const auto opened = open_extent(key, 5, crypto::digest(stored), stored, kBlock);
   ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code(), Code::kCorrupt);
+  EXPECT_EQ(opened.error().code(), Code::kLost);
   EXPECT_EQ(opened.error().message(), "lost when a part of it was written, because the rest was damaged");
 }
 
