@@ -116,7 +116,7 @@ TEST(TransferTest, EveryGenerationIsExportedComparedAndToldApartAsItWas) {
     const auto equal_report = device::compare_view(system_env(), *reader, same, small_pieces());
     ASSERT_OK(equal_report);
     std::vector<bool> expected((std::max(bytes.size(), other.size()) + kBlock - 1) / kBlock);
-    const auto differ = [&](const Bytes& image) {
+    const auto differ = [&, &bytes = bytes](const Bytes& image) {
       for (std::size_t b = 0; b < expected.size(); ++b) {
         bool differs = false;
         for (std::size_t i = b * kBlock; i < (b + 1) * kBlock; ++i)
