@@ -23,21 +23,6 @@
 namespace s3crate::cli {
 namespace {
 
-Result<> check_directory(const std::string& path) {
-  struct stat st = {};
-  if (::stat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) return fail(Code::kNotFound, "there is no directory {}: make it first", path);
-    return fail(system_error(errno, "use the directory", path));
-  }
-  if (!S_ISDIR(st.st_mode)) return fail(Code::kBadArgument, "{} is not a directory", path);
-  if (is_mountpoint(path)) return fail(Code::kExists, "something else is mounted on {} already", path);
-  std::error_code error;
-  if (!std::filesystem::is_empty(path, error) || error) {
-    return fail(Code::kBadArgument, "the directory {} is not empty: choose an empty one", path);
-  }
-  return {};
-}
-
 // The last line that a program printed tells most, but for the one in which mount(8) speaks of dmesg.
 std::string last_line(std::string_view output) {
   std::string last = "without a word";
@@ -186,7 +171,7 @@ Error undo(Context& context, const std::string& directory, const Error& why) {
 
 CommandResult attach(Context& context, const AttachRequest& request, Attached& attached) {
   TRY(clear_remains(context, request.directory));
-  TRY(check_directory(request.directory));
+  TRY(check_free_directory(request.directory));
   attached.place = request.filesystem ? TRY(place_for(request.directory)) : request.directory;
   if (request.filesystem) TRY(make_place(attached.place));
   auto plan = plan_mount(context.arguments, attached.place);

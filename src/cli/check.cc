@@ -106,14 +106,7 @@ CommandResult run_check(Context& context) {
   auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
 
-  std::atomic<bool> stop = false;
-  const SignalWatch signals(
-      context.env.executor,
-      [&](int) {
-        stop = true;
-        stack->cancel();
-      },
-      [] {});
+  const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   volume::CheckOptions options;
   options.read_data = arguments.has("read-data");
@@ -121,7 +114,7 @@ CommandResult run_check(Context& context) {
   options.sample_seed = context.env.random.u64();
   options.seen = seen_here(arguments, volume->vid());
   options.progress = [&](const volume::CheckProgress& p) { line.show({.phase = std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false}); };
-  options.stop = &stop;
+  options.stop = stop.flag();
   auto report = volume::check(context.env, *volume, options);
   if (!report) return fail(report.error().within(url.text()));
   print(context.out, *report, options.read_data);

@@ -57,14 +57,7 @@ CommandResult run_import(Context& context) {
   TRY(plan_writer(arguments, plan));
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
-  std::atomic<bool> stop = false;
-  const SignalWatch signals(
-      context.env.executor,
-      [&](int) {
-        stop = true;
-        stack->cancel();
-      },
-      [] {});
+  const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   auto& options = plan.disk;
   options.block_cache_bytes = kBlockCache;
   options.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
@@ -74,12 +67,12 @@ CommandResult run_import(Context& context) {
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   device::ImportOptions how;
   how.fit = arguments.flag("resize") ? device::Fit::resize : device::Fit::as_it_is;
-  how.transfer.stop = &stop;
+  how.transfer.stop = stop.flag();
   how.transfer.progress = [&](const device::TransferProgress& p) {
     line.show({.phase = "import", .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = true});
   };
   const auto report = device::import_image(context.env, io::uring_file_io(), *volume, options, *image, how);
-  if (stop && !report)
+  if (stop.came() && !report)
     return fail(Code::kCancelled, "the import was stopped: the disk is as it was; the same command goes on, and sends nothing again that is there");
   if (!report) return fail(stack->given_up().value_or(in_words(report.error(), plan.url.text(), file)));
   print(context.out, file, plan.url.text(), *report);

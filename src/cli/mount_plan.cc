@@ -30,18 +30,7 @@ Result<> check_mountpoint(const std::string& path) {
   if (find_mount(path)) {
     return fail(Code::kExists, "a volume is mounted on {} already (s3crate-blk status {} shows it)", path, path);
   }
-  struct stat st = {};
-  if (::stat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) return fail(Code::kNotFound, "there is no directory {}: make it first", path);
-    return fail(system_error(errno, "use the directory", path));
-  }
-  if (!S_ISDIR(st.st_mode)) return fail(Code::kBadArgument, "{} is not a directory", path);
-  if (is_mountpoint(path)) return fail(Code::kExists, "something else is mounted on {} already", path);
-  std::error_code error;
-  if (!std::filesystem::is_empty(path, error) || error) {
-    return fail(Code::kBadArgument, "the directory {} is not empty: choose an empty one", path);
-  }
-  return {};
+  return check_free_directory(path);
 }
 
 Result<> check_fuse() {

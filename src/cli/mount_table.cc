@@ -2,8 +2,10 @@
 #include "cli/mount_table.h"
 
 #include <mntent.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -71,6 +73,21 @@ bool is_mountpoint(const std::string& path) {
     return !found;
   });
   return found;
+}
+
+Result<> check_free_directory(const std::string& path) {
+  struct stat st = {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) return fail(Code::kNotFound, "there is no directory {}: make it first", path);
+    return fail(system_error(errno, "use the directory", path));
+  }
+  if (!S_ISDIR(st.st_mode)) return fail(Code::kBadArgument, "{} is not a directory", path);
+  if (is_mountpoint(path)) return fail(Code::kExists, "something else is mounted on {} already", path);
+  std::error_code error;
+  if (!std::filesystem::is_empty(path, error) || error) {
+    return fail(Code::kBadArgument, "the directory {} is not empty: choose an empty one", path);
+  }
+  return {};
 }
 
 std::vector<KernelMount> kernel_mounts() {

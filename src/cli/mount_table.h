@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
+
 namespace s3crate::cli {
 
 struct MountEntry {
@@ -20,6 +22,8 @@ struct MountEntry {
 [[nodiscard]] std::optional<MountEntry> find_mount(const std::string& mountpoint);
 // Whether anything is mounted right there.
 [[nodiscard]] bool is_mountpoint(const std::string& path);
+// Whether something can be mounted there: it is a directory, empty, and nothing is mounted on it.
+[[nodiscard]] Result<> check_free_directory(const std::string& path);
 
 struct KernelMount {
   std::string source;  // "/dev/loop0"

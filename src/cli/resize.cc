@@ -83,14 +83,7 @@ CommandResult resize_stored(Context& context, std::uint64_t bytes, device::Disca
     print(context.out, plan.url.text(), {bytes, bytes, head.header.generation}, {});
     return kDone;
   }
-  std::atomic<bool> stop = false;
-  const SignalWatch signals(
-      context.env.executor,
-      [&](int) {
-        stop = true;
-        stack->cancel();
-      },
-      [] {});
+  const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   auto& options = plan.disk;
   options.durability = device::Durability::store;
   options.block_cache_bytes = kBlockCache;
@@ -100,8 +93,8 @@ CommandResult resize_stored(Context& context, std::uint64_t bytes, device::Disca
   auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, options);
   if (!disk) return fail(stack->given_up().value_or(mounted_here(disk.error(), plan.url.text())));
   const std::uint64_t before = (*disk)->size();
-  auto generation = (*disk)->resize(bytes, tail, &stop);
-  auto closed = (*disk)->close(stop ? Duration::zero() : Duration(kCloseTime));
+  auto generation = (*disk)->resize(bytes, tail, stop.flag());
+  auto closed = (*disk)->close(stop.came() ? Duration::zero() : Duration(kCloseTime));
   if (auto given_up = stack->given_up()) return fail(std::move(*given_up));
   if (!generation) return fail(generation.error().within(plan.url.text()));
   if (!closed) return fail(closed.error().within(fmt::format("{} has its new size, but could not be closed", plan.url.text())));

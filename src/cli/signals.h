@@ -27,6 +27,25 @@ class SignalWatch {
   std::unique_ptr<Task> task_;
 };
 
+// For a command that works on a store: a signal is noted, and `cancel` ends what waits.
+class StopSignals {
+ public:
+  StopSignals(Executor& executor, std::function<void()> cancel)
+      : watch_(
+            executor,
+            [this, cancel = std::move(cancel)](int) {
+              came_ = true;
+              cancel();
+            },
+            [] {}) {}
+  [[nodiscard]] bool came() const { return came_; }
+  [[nodiscard]] const std::atomic<bool>* flag() const { return &came_; }
+
+ private:
+  std::atomic<bool> came_ = false;
+  SignalWatch watch_;  // ends first
+};
+
 // For a command that has something to undo: while it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process. One at
 // a time. Programs that are run meanwhile know nothing of it.
 class Interrupts {

@@ -14,13 +14,7 @@ Result<std::unique_ptr<Transfer>> Transfer::open(Context& context, const std::st
   auto out = std::unique_ptr<Transfer>(new Transfer(context, TRY(parse_url(url_text)), std::move(phase)));
   out->stack_ = TRY(Stack::make(context.env, out->url_, context.arguments, Outage::kFail));
   out->volume_ = TRY(open_volume(context.env, *out->stack_, out->url_, context.arguments, kPageCache));
-  out->signals_ = std::make_unique<SignalWatch>(
-      context.env.executor,
-      [transfer = out.get()](int) {
-        transfer->stop_ = true;
-        transfer->stack_->cancel();
-      },
-      [] {});
+  out->stop_.emplace(context.env.executor, [stack = out->stack_.get()] { stack->cancel(); });
   return out;
 }
 
@@ -38,14 +32,14 @@ Result<device::ViewReader*> Transfer::reader() {
 
 device::TransferOptions Transfer::options() {
   device::TransferOptions options;
-  options.stop = &stop_;
+  options.stop = stop();
   options.progress = [this](const device::TransferProgress& p) { line_.show({phase_, p.done, p.total, p.bytes, true}); };
   return options;
 }
 
 Error Transfer::explain(const Error& error) const {
   if (auto given_up = stack_->given_up()) return *given_up;
-  if (stop_) return {Code::kCancelled, fmt::format("{} was stopped", phase_)};
+  if (stop_->came()) return {Code::kCancelled, fmt::format("{} was stopped", phase_)};
   return error;
 }
 

@@ -25,7 +25,7 @@ class Transfer {
   // Of the URL's point.
   [[nodiscard]] Result<device::ViewReader*> reader();
   [[nodiscard]] device::TransferOptions options();
-  [[nodiscard]] device::StopFlag stop() const { return &stop_; }
+  [[nodiscard]] device::StopFlag stop() const { return stop_->flag(); }
   // Why it ended, in words: an error within the volume's URL, unless the user or a store that is away ended it.
   [[nodiscard]] Error explain(const Error& error) const;
 
@@ -34,10 +34,9 @@ class Transfer {
   Env env_;
   const Url url_;
   const std::string phase_;
-  std::atomic<bool> stop_ = false;
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<volume::Volume> volume_;
-  std::unique_ptr<SignalWatch> signals_;
+  std::optional<StopSignals> stop_;
   std::unique_ptr<device::ViewReader> reader_;
   ProgressLine line_;
 };

@@ -204,13 +204,12 @@ TEST_P(CrashPoints, LeaveWhatWasAcknowledged) {
   EXPECT_EQ(n, (changes + stride - 1) / stride);
 }
 
-// A directory shows a commit whose process was killed before it had synced the name. Who has that
-// noted as seen, and loses it in a power cut, would be told for ever that somebody had put an older
-// copy there.
-TEST(CrashPoint, CommitThatAPowerCutMayTakeAwayIsNotNotedAsSeen) {
-  const StackFormat format{.directory = true};
+constexpr StackFormat kDirectory{.directory = true};
+
+// A commit is in the directory, and its name goes with the next power cut.
+StackImage killed_before_it_synced_a_commit() {
   StackImage image;
-  StackWorld w(1, format);
+  StackWorld w(1, kDirectory);
   w.run([&] {
     Mount mount(w, w.world.disk(), small_options());
     ASSERT_OK(mount.open());
@@ -224,12 +223,20 @@ TEST(CrashPoint, CommitThatAPowerCutMayTakeAwayIsNotNotedAsSeen) {
     w.world.steps().observer = nullptr;
     image = w.image();
   });
+  return image;
+}
+
+// A directory shows a commit whose process was killed before it had synced the name. Who has that
+// noted as seen, and loses it in a power cut, would be told for ever that somebody had put an older
+// copy there.
+TEST(CrashPoint, CommitThatAPowerCutMayTakeAwayIsNotNotedAsSeen) {
+  const StackImage image = killed_before_it_synced_a_commit();
   device::DiskOptions options = small_options();
   options.state_dir = "/state of another";
   options.take_over = true;
   std::uint64_t step = 0;
   for (bool opened = false; !opened && step < 1000 && !testing::Test::HasFailure(); ++step) {
-    StackWorld other(2 + step, format, image);
+    StackWorld other(2 + step, kDirectory, image);
     other.run([&] {
       Mount first(other, other.world.disk(), options);
       first.crash_after(step, true);
@@ -245,25 +252,10 @@ TEST(CrashPoint, CommitThatAPowerCutMayTakeAwayIsNotNotedAsSeen) {
 // The commit of a process that was killed before it had synced the name: its successor's stands on
 // it, and a power cut before that one is synced may keep either name.
 TEST(CrashPoint, CommitThatTheNextOneStandsOnOutlivesAPowerCut) {
-  const StackFormat format{.directory = true};
-  StackImage image;
-  StackWorld w(1, format);
-  w.run([&] {
-    Mount mount(w, w.world.disk(), small_options());
-    ASSERT_OK(mount.open());
-    w.world.steps().observer = [&] {
-      const auto commits = w.world.disk().find("/store/commits");
-      if (commits && !(*commits)->unsynced_names.empty()) mount.kill();
-    };
-    ASSERT_OK(mount.disk().write(0, pattern(kStackBlock, 1)));
-    EXPECT_FALSE(mount.disk().sync());
-    ASSERT_FALSE(mount.alive());
-    w.world.steps().observer = nullptr;
-    image = w.image();
-  });
+  const StackImage image = killed_before_it_synced_a_commit();
   std::uint64_t between = 0;
   for (std::uint64_t seed = 2; seed < 42 && !testing::Test::HasFailure(); ++seed) {
-    StackWorld other(seed, format, image);
+    StackWorld other(seed, kDirectory, image);
     other.run([&] {
       Mount first(other, other.world.disk(), small_options());
       std::size_t names = 0;
