@@ -314,15 +314,16 @@ TEST(ResizeTest, CheckpointCarriesNoDataBeyondTheEnd) {
   auto page = faults.list("map/", "", 1000);
   ASSERT_OK(page);
   ASSERT_FALSE(page->objects.empty());
-  ASSERT_OK(world.open());
-  for (const auto& object : page->objects) faults.lose(object.name);
-  std::atomic<bool> held = false, released = false;
+  std::atomic<bool> armed = false, held = false, released = false;
   faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
-    if (verb != store::Verb::get_range || !name.starts_with("map/")) return {};
+    if (!armed || verb != store::Verb::get_range || !name.starts_with("map/")) return {};
     held = true;
     wait_for([&] { return released.load(); });
     return {};
   });
+  ASSERT_OK(world.open());
+  for (const auto& object : page->objects) faults.lose(object.name);
+  armed = true;
   write(256, 512);
   wait_for([&] { return held.load(); });  // a checkpoint that holds data beyond the new end
   ASSERT_OK(world.disk->resize(kMi, DiscardTail::yes));
@@ -339,7 +340,12 @@ TEST(ResizeTest, CheckpointCarriesNoDataBeyondTheEnd) {
   }
   ASSERT_OK(world.open());
   ASSERT_OK(world.disk->resize(2 * kMi, DiscardTail::no));
-  EXPECT_TRUE(all_zero(read_at(*world.disk, kMi, kMi)));
+  // The last leaf left may be one that is gone: what is behind it cannot be told then.
+  for (std::uint64_t at = kMi; at < 2 * kMi; at += 4096) {
+    Bytes block(4096);
+    if (auto read = world.disk->read(at, block)) EXPECT_TRUE(all_zero(block)) << at;
+    else EXPECT_TRUE(is(read, Code::kNotFound) || is(read, Code::kCorrupt)) << read.error().message();
+  }
   ASSERT_OK(world.close());
   for (const auto& object : page->objects) faults.restore(object.name);
   ASSERT_OK(world.open());
