@@ -40,6 +40,7 @@ Result<> check(const OptionSpec& option, std::string_view text) {
       return check_bounds(option, static_cast<std::uint64_t>(TRY(parse_duration(text)).count() / 1'000'000), show_ms);
     case OptionType::kChoice: return check_choice(option.value, text);
     case OptionType::kText:
+    case OptionType::kTexts:
     case OptionType::kWords:
       if (text.empty()) return fail(Code::kBadArgument, "a value is missing");
       if (text.size() > kTextMax || text.find_first_of(std::string_view("\0\n", 2)) != std::string_view::npos) {
@@ -56,7 +57,9 @@ Result<> Arguments::set(const OptionSpec& option, std::string_view text, Source 
   if (auto good = check(option, text); !good) return fail(good.error().within(where));
   const auto found = values_.find(option.name);
   if (found != values_.end() && found->second.source > source) return {};
-  values_.insert_or_assign(std::string(option.name), Value{std::string(text), source});
+  // None of them has a line break.
+  if (option.type == OptionType::kTexts && found != values_.end() && found->second.source == source) found->second.text.append("\n").append(text);
+  else values_.insert_or_assign(std::string(option.name), Value{std::string(text), source});
   return {};
 }
 
@@ -100,6 +103,18 @@ bool Arguments::flag(std::string_view option) const {
 
 std::string Arguments::text(std::string_view option) const {
   return value(option, spec(option).type == OptionType::kChoice ? OptionType::kChoice : OptionType::kText);
+}
+
+std::vector<std::string> Arguments::texts(std::string_view option) const {
+  std::vector<std::string> out;
+  if (!has(option)) return out;
+  const std::string all = value(option, OptionType::kTexts);
+  for (std::size_t begin = 0; begin <= all.size();) {
+    const auto end = std::min(all.find('\n', begin), all.size());
+    out.push_back(all.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
 }
 
 std::uint64_t Arguments::size(std::string_view option) const { return *parse_size(value(option, OptionType::kSize)); }

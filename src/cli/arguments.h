@@ -37,6 +37,7 @@ class Arguments {
   // The value given or the table's default. CHECKed: the option is one of this command, of this type, and has either.
   [[nodiscard]] bool flag(std::string_view option) const;
   [[nodiscard]] std::string text(std::string_view option) const;  // of choices as well
+  [[nodiscard]] std::vector<std::string> texts(std::string_view option) const;  // in the order given; may be none
   [[nodiscard]] std::uint64_t size(std::string_view option) const;
   [[nodiscard]] std::uint64_t count(std::string_view option) const;
   [[nodiscard]] std::uint64_t percent(std::string_view option) const;

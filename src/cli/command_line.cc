@@ -160,7 +160,7 @@ Result<Arguments> split(const CommandSpec& command, std::vector<std::string> wor
       continue;
     }
     const auto& given = grammar.values[std::string(option.name)];
-    if (given.size() > 1 && option.type != OptionType::kWords) {
+    if (given.size() > 1 && option.type != OptionType::kWords && option.type != OptionType::kTexts) {
       return fail(Code::kBadArgument, "{} is given more than once", dashed(option.name));
     }
     for (const auto& value : given) {

@@ -204,6 +204,8 @@ Result<MountPlan> plan_mount(const Arguments& arguments, const std::string& moun
   plan.allow_other = arguments.flag("allow-other");
   plan.outage_timeout = arguments.time("outage-timeout");
   plan.drain_timeout = arguments.time("drain-timeout");
+  if (arguments.has("hook")) plan.hooks = canonical_path(arguments.text("hook"));
+  plan.hook_timeout = arguments.time("hook-timeout");
   plan.log_level = arguments.text("log-level");
   const bool in_front = arguments.command() == Command::kMount && arguments.flag("foreground");
   const auto front = std::string(in_front ? kLogToStderr : kLogToSyslog);

@@ -19,6 +19,8 @@ struct MountPlan {
   bool greets = true;      // says on standard output what is mounted, and how it is used
   std::string log_to, log_level;
   Duration outage_timeout{}, drain_timeout{};
+  std::string hooks;  // a directory; "": none
+  Duration hook_timeout{};
   device::DiskOptions disk;  // but for what the store and the log are needed for
 };
 

@@ -42,6 +42,11 @@ Result<> MountSession::start() {
   TRY(start_log(plan_.log_to, plan_.log_level));
   if (!flusher) spdlog::debug("not allowed to be an I/O flusher (PR_SET_IO_FLUSHER)");
   if (const auto notice = crypto::memory_notice(); !notice.empty()) spdlog::warn("{}", notice);
+  hooks_ = std::make_unique<Hooks>(env_, plan_.hooks, plan_.hook_timeout,
+                                   HookFacts{{"URL", plan_.url.text()}, {"MOUNTPOINT", plan_.mountpoint},
+                                             {"DISK", fmt::format("{}/{}", plan_.mountpoint, plan_.disk_name)}});
+  TRY(hooks_->check());
+  TRY(hooks_->run("pre-mount", {}));
   if (auto opened = open_disk(); !opened) {
     const auto given_up = stack_ ? stack_->given_up() : std::nullopt;
     return given_up ? fail(*given_up) : opened;
@@ -68,6 +73,10 @@ Result<> MountSession::open_disk() {
     if (phase_ == Phase::kStarting) opening_notes_ += line + "\n";
   };
   options.cancel_store = [this] { stack_->cancel(); };
+  if (!plan_.hooks.empty()) {
+    options.before_commit = [this] { return hooks_->before_commit(); };
+    options.after_commit = [this](Generation generation) { hooks_->after_commit(generation); };
+  }
   disk_ = TRY(device::Disk::open(env_, io::uring_file_io(), *volume_, options));
   MountFacts facts;
   facts.url = plan_.url.text();
@@ -117,6 +126,8 @@ std::string MountSession::greeting() const {
 
 ExitStatus MountSession::run() {
   spdlog::info("{} is mounted on {}", plan_.url.text(), plan_.mountpoint);
+  // It may want to use the disk.
+  auto mounted = env_.executor.spawn("post-mount", [this] { hooks_->run_logged("post-mount", {}); });
   auto served = server_->run();
   if (!served) spdlog::error("{}", served.error().message());
   std::unique_ptr<Task> drainer;
@@ -129,10 +140,15 @@ ExitStatus MountSession::run() {
   drainer.reset();
   spdlog::info("{} is no longer served; waiting for the store", plan_.mountpoint);
   server_->unmount();
+  mounted.reset();
   Ending ending = close_disk();
   if (!served && ending.status == kDone) ending.status = kFailed;
   if (ending.message.empty()) spdlog::info("closed at generation {}", ending.generation);
   else spdlog::error("{}", ending.message);
+  hooks_->stop();
+  HookFacts facts = {{"GENERATION", fmt::format("{}", ending.generation)}};
+  if (!ending.message.empty()) facts["ERROR"] = ending.message;
+  hooks_->run_logged("post-umount", facts);
   {
     MutexLock lock(mu_);
     phase_ = Phase::kClosed;
@@ -172,20 +188,6 @@ MountSession::Ending MountSession::close_disk() {
     ending.message = fmt::format("{}: {}", plan_.url.text(), error.message());
   }
   return ending;
-}
-
-template <typename Call>
-bool MountSession::while_serving(Call call) {
-  {
-    MutexLock lock(mu_);
-    if (phase_ != Phase::kServing) return false;
-    ++calls_;
-  }
-  call();
-  MutexLock lock(mu_);
-  --calls_;
-  changed_->notify_all();
-  return true;
 }
 
 void MountSession::on_signal(int signal) {
@@ -234,6 +236,7 @@ void MountSession::on_tick() {
   // What closing has to ask of the store by itself, `close` above all, gets its time.
   if (phase == Phase::kClosing && stop_waiting_ && now < *until + kLastWordTime) return;
   stop_waiting_ = true;
+  hooks_->stop();
   stack_->cancel();
   if (now >= *until + kCancelAfter) disk_->cancel();
 }
@@ -268,6 +271,10 @@ void MountSession::handle(const nlohmann::json& request, ControlConnection& conn
     handle_sync(connection);
   } else if (command == "resize") {
     handle_resize(request, connection);
+  } else if (command == "before-umount") {
+    handle_before_umount(connection);
+  } else if (command == "snapshot") {
+    handle_snapshot(request, connection);
   } else if (command == "wait") {
     handle_wait(connection);
   } else {

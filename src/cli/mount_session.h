@@ -12,10 +12,12 @@
 
 #include "cli/command.h"
 #include "cli/control.h"
+#include "cli/hooks.h"
 #include "cli/mount_plan.h"
 #include "cli/report.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
+#include "cli/tagging.h"
 #include "fuse/server.h"
 
 namespace s3crate::cli {
@@ -55,6 +57,10 @@ class MountSession {
   void handle(const nlohmann::json& request, ControlConnection& connection);
   void handle_sync(ControlConnection& connection);
   void handle_resize(const nlohmann::json& request, ControlConnection& connection);
+  void handle_before_umount(ControlConnection& connection);
+  void handle_snapshot(const nlohmann::json& request, ControlConnection& connection);
+  [[nodiscard]] Result<nlohmann::json> cut_and_tag(const TagRequest& tag, ControlConnection& connection);
+  [[nodiscard]] Result<nlohmann::json> snapshot(const nlohmann::json& request, ControlConnection& connection);
   void handle_wait(ControlConnection& connection);
 
   Env env_;
@@ -65,6 +71,7 @@ class MountSession {
   std::unique_ptr<SignalWatch> signals_;
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<volume::Volume> volume_;
+  std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<device::Disk> disk_;
   std::unique_ptr<device::Disk> scratch_;  // over it, if it takes writes that it forgets
   std::unique_ptr<Reporter> reporter_;
@@ -79,8 +86,23 @@ class MountSession {
   std::string opening_notes_ GUARDED_BY(mu_);  // what the disk said while it was opened, for the terminal
   std::optional<MonotonicTime> drain_until_ GUARDED_BY(mu_);  // set by SIGTERM
   std::unique_ptr<Task> drainer_ GUARDED_BY(mu_);
+  bool snapshotting_ GUARDED_BY(mu_) = false;
   int calls_ GUARDED_BY(mu_) = 0;  // under way in while_serving()
   std::optional<Ending> ending_ GUARDED_BY(mu_);
 };
+
+template <typename Call>
+bool MountSession::while_serving(Call call) {
+  {
+    MutexLock lock(mu_);
+    if (phase_ != Phase::kServing) return false;
+    ++calls_;
+  }
+  call();
+  MutexLock lock(mu_);
+  --calls_;
+  changed_->notify_all();
+  return true;
+}
 
 }  // namespace s3crate::cli

@@ -36,6 +36,14 @@ constexpr std::array kCommands = {
                 "info file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kHistory, "history", "URL[@POINT]", 1, 1, "List the generations of a volume, newest first, or from POINT down",
                 "history file:///srv/disk --limit 10 --key-file /root/disk.key"},
+    CommandSpec{kTag, "tag", "URL[@POINT] NAME", 2, 2, "Give a generation a name, beside whoever has the volume mounted",
+                "tag file:///srv/disk@42 before-upgrade --key-file /root/disk.key"},
+    CommandSpec{kUntag, "untag", "URL NAME", 2, 2, "Take a name away; the generation stays",
+                "untag file:///srv/disk before-upgrade --key-file /root/disk.key"},
+    CommandSpec{kSnapshot, "snapshot", "MOUNTPOINT", 1, 1, "Store a generation of the disk as it is now, and give it a name",
+                "snapshot /mnt/crate --tag nightly-2026-11-20 --freeze /mnt/data"},
+    CommandSpec{kRollback, "rollback", "URL@POINT", 1, 1, "Make the disk what it was at a point of the past, by a new generation",
+                "rollback file:///srv/disk@before-upgrade --key-file /root/disk.key"},
     CommandSpec{kResize, "resize", "URL|MOUNTPOINT SIZE", 2, 2,
                 "Give the disk another size; refuses to make it smaller than its data", "resize /mnt/crate 200G"},
     CommandSpec{kCheck, "check", "URL", 1, 1,
@@ -69,14 +77,17 @@ constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
 constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
 constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
-constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kImport) | kTransferring;
+constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag);
+constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | kGuests | bit(kRollback) | bit(kResize) | bit(kCheck) |
+                                   bit(kImport) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
-constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | bit(kResize) | bit(kImport));
-constexpr std::uint32_t kWriting = kMounting | bit(kResize) | bit(kImport);
-constexpr std::uint32_t kStoring = bit(kFormat) | kWriting;
+constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | kGuests | bit(kRollback) | bit(kResize) | bit(kImport));
+constexpr std::uint32_t kWriting = kMounting | bit(kRollback) | bit(kResize) | bit(kImport);
+constexpr std::uint32_t kStoring = bit(kFormat) | kGuests | kWriting;
 constexpr std::uint32_t kFacts =
-    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | bit(kResize) | bit(kCheck) | bit(kImport) | bit(kJournalList) | bit(kList) |
+    bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | kGuests | bit(kSnapshot) | bit(kRollback) | bit(kResize) |
+    bit(kCheck) | bit(kImport) | bit(kJournalList) | bit(kList) |
     bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach) | bit(kRestore);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
@@ -114,15 +125,15 @@ constexpr std::array kOptions = {
     OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
                "Take a volume that is open elsewhere; what it had not sent there is lost", kWriting, false},
     OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
-               "Go on although the store shows an older state than this machine has seen", kWriting, false},
+               "Go on although the store shows an older state than this machine has seen", kWriting | kGuests, false},
     OptionSpec{"moved", 0, kFlag, "", "", "", 0, 0,
-               "The volume was moved here, and its old place is gone for good", kWriting, false},
+               "The volume was moved here, and its old place is gone for good", kWriting | kGuests, false},
     OptionSpec{"durability", 0, kChoice, "local|store", "local", "", 0, 0,
                "What fsync waits for: the journal on this machine, or the store", kMounting, true},
     OptionSpec{"state-dir", 0, kText, "DIR", "",
                "/var/lib/s3crate-blk for root, else $XDG_STATE_HOME/s3crate-blk", 0, 0,
                "Where journals and what this machine knows of volumes are kept",
-               kWriting | bit(kRestore) | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
+               kWriting | kGuests | bit(kRestore) | bit(kCheck) | bit(kJournalList) | bit(kJournalDiscard), true},
     OptionSpec{"journal-size", 0, kSize, "SIZE", "", "10% of the free space, 1G to 32G", 32 * kMi, kTi,
                "How much the journal may hold that the store lacks", kMounting, true},
     OptionSpec{"dirty-max", 0, kSize, "SIZE", "", "64M, 32M on machines under 2G", kMi, kTi,
@@ -145,6 +156,8 @@ constexpr std::array kOptions = {
                "How long mount, and later each read, waits for a store that is away before it fails", kReadingFiles, true},
     OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,
                "How long SIGTERM waits for the store; what is left stays in the journal", kMounting, true},
+    OptionSpec{"hook", 0, kText, "DIR", "", "", 0, 0, "Run programs in DIR before and after what the mount does: HOOKS", kMounting, true},
+    OptionSpec{"hook-timeout", 0, kTime, "TIME", "60s", "", 100, 3'600'000, "How long each of them may take", kMounting, true},
     OptionSpec{"file-name", 0, kText, "NAME", "disk", "", 0, 0, "The name of the file that is the disk", kMounting, true},
     OptionSpec{"stats-name", 0, kText, "NAME", "stats", "", 0, 0,
                "The name of the file with statistics; NAME.json is there too", kMounting, true},
@@ -202,7 +215,17 @@ constexpr std::array kOptions = {
     OptionSpec{"timeout", 0, kTime, "TIME", "", "no limit", 1, 365 * kDayMs,
                "Wait no longer than this; the sending goes on", kUnmounting, false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
-               "How to show what is still to be done", kUnmounting | bit(kSync) | bit(kResize) | bit(kCheck) | kTransferring | bit(kImport), false},
+               "How to show what is still to be done",
+               kUnmounting | bit(kSync) | bit(kSnapshot) | bit(kResize) | bit(kCheck) | kTransferring | bit(kImport), false},
+
+    // tag, snapshot
+    OptionSpec{"tag", 0, kText, "NAME", "", "", 0, 0, "The name that the new generation gets; needed", bit(kSnapshot), false},
+    OptionSpec{"force", 0, kFlag, "", "", "", 0, 0, "If the name is given to another generation already, move it",
+               bit(kTag) | bit(kSnapshot), false},
+    OptionSpec{"freeze", 0, kTexts, "DIR", "", "", 0, 0,
+               "Freeze the filesystem that is mounted at DIR meanwhile, so that it is stored at rest; may be given again", bit(kSnapshot), false},
+    OptionSpec{"freeze-timeout", 0, kTime, "TIME", "30s", "", 100, 600'000,
+               "How long a filesystem may stay frozen; then it is thawed, and there is no snapshot", bit(kSnapshot), false},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,

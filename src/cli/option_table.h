@@ -10,7 +10,8 @@
 namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
-  kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kResize, kCheck, kDiff, kExport, kCompare, kImport,
+  kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kTag, kUntag, kSnapshot, kRollback,
+  kResize, kCheck, kDiff, kExport, kCompare, kImport,
   kJournalList, kJournalDiscard, kList, kBucketCheck,
   kBucketPolicy, kKeyNew,
 };
@@ -30,6 +31,7 @@ struct CommandSpec {
 enum class OptionType : std::uint8_t {
   kFlag,
   kText,
+  kTexts,    // may be given again and again
   kSize,     // 64M
   kTime,     // 30s
   kCount,

@@ -24,6 +24,10 @@ CommandResult run(Context& context) {
     case Command::kStatus: return run_status(context);
     case Command::kInfo: return run_info(context);
     case Command::kHistory: return run_history(context);
+    case Command::kTag: return run_tag(context);
+    case Command::kUntag: return run_untag(context);
+    case Command::kSnapshot: return run_snapshot(context);
+    case Command::kRollback: return run_rollback(context);
     case Command::kResize: return run_resize(context);
     case Command::kCheck: return run_check(context);
     case Command::kDiff: return run_diff(context);

@@ -113,6 +113,13 @@ CommandResult unmount_volume(Context& context, const std::string& mountpoint, co
   const auto socket = control_socket_path(mountpoint, mount ? mount->owner : ::geteuid());
   auto connection = connect_control(socket);
   if (!mount && !connection) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
+  // A hook may refuse.
+  if (auto asked = connect_control(socket); mount && asked) {
+    TRY(asked->send({{"command", "before-umount"}}));
+    const auto style = progress_style(context.arguments.text("progress"));
+    auto answer = wait_with_progress(context.env.clock, *asked, socket, style, std::nullopt);
+    if (answer && (**answer).contains("refused")) return fail(Code::kIo, "{} stays mounted: {}", mountpoint, (**answer).value("refused", ""));
+  }
   // Before the unmount, so that its end is not missed.
   if (connection) TRY(connection->send({{"command", "wait"}}));
   if (mount) TRY(unmount(context.env, mountpoint));

@@ -69,6 +69,7 @@ void Checkpointer::end() {
 
 bool Checkpointer::due() {
   if (head_.failure_locked()) return false;
+  if (rollback_ != nullptr) return true;
   std::uint64_t runs = head_.committed_runs_locked();
   runs -= std::min<std::uint64_t>(runs, head_.carried_runs_locked());
   // Writers that wait for runs get room by a checkpoint only once their generations are committed.
@@ -101,6 +102,7 @@ bool Checkpointer::stopped() {
 void Checkpointer::run() {
   while (wait_until_due()) {
     Head::Changes changes = head_.begin_checkpoint();
+    if (serve_rollback(changes)) continue;
     for (Duration wait = kTroublePauseFirst;; wait = std::min(wait * 2, kTroublePauseMax)) {
       auto stored = store(changes);
       if (stored) break;
@@ -139,48 +141,68 @@ Result<std::vector<volume::Event>> Checkpointer::events(Generation as_of) {
   return out;
 }
 
-Result<> Checkpointer::store(const Head::Changes& changes) {
+// Puts the pages of `runs` over `base`, and of the companions that follow; `companions.late` holds what was noted before. What is not
+// referred to any more dies in `deaths_in`: P, which does not need it; or a rollback, since what was before that does.
+Result<Checkpointer::Laid> Checkpointer::lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs,
+                                             volume::Companions companions, const Head::Changes& changes,
+                                             Generation deaths_in) {
   std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
   volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
                              .ring = keys->ring(), .page_key = keys->page_sealing_key(),
                              .new_id = [this] { return chain_.new_object_id(); },
                              .page_bytes = options_.page_bytes,
                              .stopped = [this] { return stopped(); }});
-  std::vector<volume::Run> carried;
-  volume::Companions companions = state_.companions;
-  volume::MaybeRoot map =
-      TRY(volume::map_update(volume_.pages(), writer, changes.root, changes.runs->runs(), companions.late, &carried));
+  Laid laid;
+  // Another map than before must be whole.
+  std::vector<volume::Run>* carried = deaths_in == changes.as_of ? &laid.carried : nullptr;
+  laid.map = TRY(volume::map_update(volume_.pages(), writer, base, runs, companions.late, carried));
   // Over a page that is gone they stand in the commit instead; as they do so each time, they count too long.
-  for (const volume::Run& run : carried) companions.late.add(run);
+  for (const volume::Run& run : laid.carried) companions.late.add(run);
   TRY(companions.late.walk(volume_.pages(), kWalkedPagesMax, kDroppedNotesMax, [this] { return stopped(); }));
 
-  std::vector<ObjectInfo> objects = changes.objects;
-  std::ranges::sort(objects, {}, &ObjectInfo::key);
+  laid.objects = changes.objects;
+  std::ranges::sort(laid.objects, {}, &ObjectInfo::key);
   const std::vector<volume::Event> events = TRY(this->events(changes.as_of));
   std::vector<TreeChange> rows_left;
-  companions = TRY(volume::update_companions(volume_.pages(), writer, std::move(companions),
-                                             {.as_of = changes.as_of, .previous = state_.ref, .objects = objects,
-                                              .events = events}, rows_left));
-  TRY(check_carried(carried.size(), rows_left.size()));
-  const std::vector<ObjectInfo> objects_left = take_rows(objects, rows_left);
+  laid.companions = TRY(volume::update_companions(volume_.pages(), writer, std::move(companions),
+                                                  {.as_of = deaths_in, .previous = state_.ref, .objects = laid.objects,
+                                                   .events = events}, rows_left));
+  TRY(check_carried(laid.carried.size(), rows_left.size()));
+  laid.left = take_rows(laid.objects, rows_left);
+  laid.own = TRY(writer.finish());
+  return laid;
+}
 
+CommitBody Checkpointer::body_of(const Laid& laid, Generation as_of) {
   CommitBody body;
   body.kind = CommitKind::checkpoint;
   body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
-  body.checkpoint.as_of = changes.as_of;
-  if (map) body.roots.push_back(*map);
-  put_companions(companions, body);
-  body.objects = TRY(writer.finish());
-  std::vector<ObjectInfo> own = body.objects;
-  body.objects.insert(body.objects.end(), objects_left.begin(), objects_left.end());
-  body.runs = carried;
-  volume::CommitRef ref = TRY(uploader_.append(std::move(body)));
+  body.checkpoint.as_of = as_of;
+  if (laid.map) body.roots.push_back(*laid.map);
+  put_companions(laid.companions, body);
+  body.objects = laid.own;
+  body.objects.insert(body.objects.end(), laid.left.begin(), laid.left.end());
+  body.runs = laid.carried;
+  return body;
+}
+
+// Its commit is stored. Answers the objects that the next checkpoint's table has to take.
+std::vector<ObjectInfo> Checkpointer::stored(Laid laid, const volume::CommitRef& ref, Generation as_of) {
+  std::vector<ObjectInfo> own = std::move(laid.own);
   for (ObjectInfo& info : own) info.born = ref.generation;
-  own.insert(own.end(), objects_left.begin(), objects_left.end());
-  objects_.rebase(companions.objects, objects);
-  chain_.forget_events(changes.as_of);
-  state_ = {std::move(companions), {ref.generation, changes.as_of, {}}};
-  head_.end_checkpoint(map, carried, own);
+  own.insert(own.end(), laid.left.begin(), laid.left.end());
+  objects_.rebase(laid.companions.objects, laid.objects);
+  chain_.forget_events(as_of);
+  state_ = {std::move(laid.companions), {ref.generation, as_of, {}}};
+  return own;
+}
+
+Result<> Checkpointer::store(const Head::Changes& changes) {
+  Laid laid = TRY(lay(changes.root, changes.runs->runs(), state_.companions, changes, changes.as_of));
+  const volume::CommitRef ref = TRY(uploader_.append(body_of(laid, changes.as_of)));
+  const auto map = laid.map;
+  const auto carried = laid.carried;
+  head_.end_checkpoint(map, carried, stored(std::move(laid), ref, changes.as_of));
   return {};
 }
 

@@ -35,7 +35,33 @@ class Checkpointer {
   // Finishes the checkpoint that is under way, if any, and makes no more.
   void end();
 
+  // Makes the map of an older generation, `past`, that of the disk: see rollback.cc. Everything acknowledged is stored, and nobody
+  // writes. Answers the generation that is it. kExists: somebody writes; kCorrupt: its map is damaged.
+  [[nodiscard]] Result<Generation> roll_back(const volume::View& past, StopFlag stop);
+
  private:
+  struct Rollback {
+    const volume::View& past;
+    StopFlag stop;
+    bool served = false;  // it is the task's until `done`
+    std::optional<Result<Generation>> done = {};
+  };
+  // What a checkpoint puts before its commit.
+  struct Laid {
+    volume::MaybeRoot map;
+    volume::Companions companions;
+    std::vector<volume::Run> carried;
+    std::vector<segment::ObjectInfo> objects;  // that the table has taken
+    std::vector<segment::ObjectInfo> left;     // that it could not
+    std::vector<segment::ObjectInfo> own;      // the map objects
+  };
+  [[nodiscard]] Result<Laid> lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs, volume::Companions companions,
+                                 const Head::Changes& changes, Generation deaths_in);
+  [[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of);
+  [[nodiscard]] std::vector<segment::ObjectInfo> stored(Laid laid, const volume::CommitRef& ref, Generation as_of);
+  // Whether a rollback was asked for, and done in place of a checkpoint.
+  [[nodiscard]] bool serve_rollback(const Head::Changes& changes);
+  [[nodiscard]] Result<Generation> store_rollback(const Head::Changes& changes, const Rollback& rollback);
   void run();
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
@@ -55,6 +81,7 @@ class Checkpointer {
   const CheckpointerOptions options_;
   const std::function<void(const Error&)> trouble_;
   std::atomic<bool> ended_{false};
+  Rollback* rollback_ GUARDED_BY(head_.mutex()) = nullptr;  // that somebody waits for
   std::unique_ptr<Task> task_;
 };
 

@@ -69,6 +69,10 @@ struct DiskOptions {
   std::uint32_t page_bytes = 64 << 10;          // shrunk by tests
   int compression_level = 1;
   std::function<void(const std::string&)> log;  // sentences for the log; may be called from any task
+  // Asked before each commit of data, by the task that commits, and again a second later as long as it fails: whoever gives it sees to
+  // it that this has an end. And told of each, in order, by the same task.
+  std::function<Result<>()> before_commit = {};
+  std::function<void(Generation)> after_commit = {};
   std::function<void()> cancel_store;           // ends the store's own retries, when close() gives up draining
   Duration away_limit = std::chrono::minutes(15);
 };
@@ -97,11 +101,20 @@ class Disk : public Readable {
 
   // Waits until the store has everything acknowledged so far. Answers the newest generation.
   [[nodiscard]] virtual Result<Generation> sync(StopFlag stop = nullptr) = 0;
+  // Ends a generation that holds everything acknowledged before this call, and waits until the store has it; answers which that is.
+  // `cut` is called as soon as nothing that is written from then on comes into it. kUnsupported: read-only; kCancelled by `stop`.
+  [[nodiscard]] virtual Result<Generation> snapshot(const std::function<void()>& cut, StopFlag stop = nullptr) = 0;
   // Gives the disk another size, by a commit of its own in the order of writes, and waits until the store has that. What is added
   // reads as zeros; what is taken away does so if it is added again. While it waits, nothing can be written beyond either end.
   // Answers the newest generation. kBadArgument: no disk has this size; kExists: there is data beyond it, or another size is under
   // way; kBadKey: this key may not; kUnsupported: read-only. kCancelled by `stop` when it is on its way already: then it comes all the same.
   [[nodiscard]] virtual Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop = nullptr) = 0;
+  // Gives the disk the content and the size of an older generation, by a commit of its own; all generations in between stay as they
+  // are. Nobody may write meanwhile, and afterwards the disk is only read, or closed. Answers the generation that is it. kBadKey: this
+  // key may not; kCorrupt: the map of `past` is damaged; kUnsupported: read-only.
+  [[nodiscard]] virtual Result<Generation> roll_back(const volume::View& past, StopFlag stop = nullptr) = 0;
+  // A reader of the volume that the disk does not use itself: for one other task at a time. nullptr: there is none.
+  [[nodiscard]] virtual volume::Volume* spare_reader() = 0;
   // Starts uploading what there is, without waiting.
   virtual void upload_now() = 0;
   // Drains for at most `drain`, then writes `close`, which says what is still pending in the journal, and stops. No other call may

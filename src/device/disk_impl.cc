@@ -95,6 +95,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
 }
 
 void DiskImpl::attach_history(const volume::Commit& head) {
+  spare_reader_ = volume_.another_reader();
   history_ = std::make_unique<History>(
       env_, volume_.another_reader(), head, SharedCaches{*cache_, cache_file_.get()},
       HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
@@ -126,9 +127,11 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   w.uploader = std::make_unique<Uploader>(
       env_,
       Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), *w.completion_sealer, trouble,
+                      options_.before_commit,
                       [this](const volume::CommitRef& ref) {
                         // Lost in a crash it is only an older notice.
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
+                        if (options_.after_commit) options_.after_commit(ref.generation);
                       }},
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
                       commit_bytes, continues_epoch, head_->stored_through()});

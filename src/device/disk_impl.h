@@ -56,6 +56,9 @@ class DiskImpl final : public Disk {
   [[nodiscard]] Result<std::uint64_t> seek(std::uint64_t offset, bool hole) override;
   [[nodiscard]] Result<std::uint64_t> allocated_bytes() override;
   [[nodiscard]] Result<Generation> sync(StopFlag stop) override;
+  [[nodiscard]] Result<Generation> snapshot(const std::function<void()>& cut, StopFlag stop) override;
+  [[nodiscard]] volume::Volume* spare_reader() override { return spare_reader_.get(); }
+  [[nodiscard]] Result<Generation> roll_back(const volume::View& past, StopFlag stop) override;
   [[nodiscard]] Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop) override;
   void upload_now() override;
   [[nodiscard]] Result<> close(Duration drain) override;
@@ -93,6 +96,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;
   std::unique_ptr<ReadAhead> read_ahead_;  // may be null
+  std::unique_ptr<volume::Volume> spare_reader_;
   std::unique_ptr<History> history_;
   Generation opened_;  // of a reader
   Writer writer_;

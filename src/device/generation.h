@@ -47,6 +47,7 @@ struct PendingGeneration {
   std::uint64_t bytes = 0;     // stored bytes of its extents and patches
   std::uint64_t memory = 0;    // of those, what is held in memory: extents without a record, and patches
   MonotonicTime oldest{};      // its first change
+  s3crate::Generation number;  // once it is committed
 
   [[nodiscard]] bool empty() const { return runs.empty() && patches.empty(); }
 };

@@ -163,7 +163,7 @@ Result<std::optional<Head::Encoding>> Head::begin_encoding(Seq through) {
   for (;;) {
     if (encoded_through_ >= through || frozen_.empty()) return std::nullopt;
     if (stopped_) return fail(Code::kCancelled, "the disk is closing");
-    if (!encoding_) break;
+    if (!encoding_ && cuts_waiting_ == 0) break;
     changed_->wait(mu_);
   }
   encoding_ = true;
@@ -270,7 +270,7 @@ void Head::committed(const GenerationPtr& generation, s3crate::Generation number
   for (const Run& run : runs) committed_.put(run);
   for (const PendingSegmentPtr& segment : generation->segments) pending_.erase(segment->id);
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
-  committed_generation_ = number;
+  committed_generation_ = generation->number = number;
   commits_since_checkpoint_++;
   bytes_since_checkpoint_ += volume::encoded_max(runs, objects);
   memory_bytes_ -= generation->memory;

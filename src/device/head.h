@@ -106,6 +106,14 @@ class Head {
   [[nodiscard]] Result<> queue_resize();
   [[nodiscard]] bool resizing_locked() const REQUIRES(mu_) { return resizing_.has_value(); }
 
+  // --- a snapshot --------------------------------------------------------------------------------------------------------------
+  // Ends the open generation, so that what comes from now on is in a later one.
+  struct Cut {
+    GenerationPtr generation;      // to be committed; nullptr: there is nothing that is not
+    s3crate::Generation committed; // then: which holds everything
+  };
+  [[nodiscard]] Result<Cut> cut_now();
+
   // --- the uploader ----------------------------------------------------------------------------------------------------------
   // Cuts the open generation off if it holds anything and `wanted` says so; waits while a batch is being encoded. nullptr if not.
   [[nodiscard]] GenerationPtr cut_if(const std::function<bool(const PendingGeneration&)>& wanted);
@@ -136,6 +144,11 @@ class Head {
   // next one's table has to take: the checkpoint's own, and what this one's could not.
   void end_checkpoint(const volume::MaybeRoot& root, std::span<const volume::Run> carried,
                       std::span<const segment::ObjectInfo> objects);
+  // The same of a rollback: `generation` has this root, and the disk this size. Whatever was in memory is no more.
+  void end_rollback(s3crate::Generation generation, const volume::MaybeRoot& root, std::uint64_t disk_bytes,
+                    std::span<const segment::ObjectInfo> objects);
+  // Whether all that was acknowledged is committed.
+  [[nodiscard]] bool is_all_committed();
 
   // --- state ---------------------------------------------------------------------------------------------------------------
   // From now on writes fail with this. The first one counts.
@@ -212,6 +225,7 @@ class Head {
   };
   std::optional<Resizing> resizing_ GUARDED_BY(mu_);
   bool encoding_ GUARDED_BY(mu_) = false;
+  std::uint64_t cuts_waiting_ GUARDED_BY(mu_) = 0;  // of cut_now(): the next batch waits for them
   bool stopped_ GUARDED_BY(mu_) = false;
   std::optional<Error> failure_ GUARDED_BY(mu_);
   Seq last_frozen_ GUARDED_BY(mu_);

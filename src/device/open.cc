@@ -16,7 +16,6 @@
 #include "base/time_text.h"
 #include "device/disk_impl.h"
 #include "device/term.h"
-#include "volume/history.h"
 
 namespace s3crate::device {
 
@@ -42,7 +41,7 @@ class Opener {
     // It is as of a moment ago: a writer beside us may have noted more since then.
     if (known && known->generation > head.header.generation) head = TRY(volume_.load_head());
     TRY(get_ahead(head, known));
-    TRY(check_seen(head, known));
+    TRY(check_seen(volume_, head, known, options_));
     if (options_.read_only) return open_reader(head);
     if (auto unknown = volume_.object().features.read_only_compatible & ~volume::kKnownFeatures.read_only_compatible; unknown != 0)
       return fail(Code::kUnsupported, "{} uses features ({:#x}) that this program does not know: it can mount it with --read-only; "
@@ -73,7 +72,6 @@ class Opener {
   }
   Result<> make_state_directory();
   Result<> get_ahead(const Commit& head, const std::optional<CommitRef>& seen);
-  Result<> check_seen(const Commit& head, const std::optional<CommitRef>& seen);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
@@ -126,32 +124,6 @@ Result<> Opener::get_ahead(const Commit& head, const std::optional<CommitRef>& s
   }
   if (!options_.read_only && head.body.term < head.header.generation) also.push_back(head.body.term);
   return volume_.get_ahead_of_view(head, also);
-}
-
-Result<> Opener::check_seen(const Commit& head, const std::optional<CommitRef>& seen) {
-  if (seen && !options_.accept_rollback) {
-    const CommitRef& known = *seen;
-    auto refuse = [&](std::string_view what) {
-      return fail(Code::kCorrupt, "{}: {} (this machine has seen generation {}). If you put an older copy there on purpose, "
-                  "add --accept-rollback: what came after it is lost", options_.url, what, known.generation);
-    };
-    if (known.generation > head.header.generation) return refuse("the store shows an older state of the volume");
-    if (known.generation == head.header.generation && known.hash != head.hash)
-      return refuse("another history stands in the store");
-    if (known.generation < head.header.generation) {
-      const auto below = volume::hash_below(volume_, head, known.generation);
-      if (below && *below != known.hash) return refuse("another history stands in the store");
-      // Damage to the past proves no other history, and nothing else needs it.
-      if (is(below, Code::kCorrupt) || is(below, Code::kNotFound)) {
-        const auto there = volume_.load_commit(known.generation);
-        if (there && there->hash != known.hash) return refuse("another history stands in the store");
-        log(fmt::format("whether the store shows the history that this machine has seen cannot be told: {}", below.error().message()));
-      } else if (!below) {
-        return fail(below.error());
-      }
-    }
-  }
-  return {};
 }
 
 // A process that was killed a moment ago holds its lock until the kernel has taken it apart.

@@ -35,6 +35,9 @@ class ScratchDisk final : public Disk {
 
   [[nodiscard]] Result<Generation> sync(StopFlag stop) override { return below_.sync(stop); }
   [[nodiscard]] Result<Generation> resize(std::uint64_t bytes, DiscardTail tail, StopFlag stop) override { return below_.resize(bytes, tail, stop); }
+  [[nodiscard]] Result<Generation> snapshot(const std::function<void()>& cut, StopFlag stop) override { return below_.snapshot(cut, stop); }
+  [[nodiscard]] Result<Generation> roll_back(const volume::View& past, StopFlag stop) override { return below_.roll_back(past, stop); }
+  [[nodiscard]] volume::Volume* spare_reader() override { return below_.spare_reader(); }
   void upload_now() override { below_.upload_now(); }
   [[nodiscard]] Result<> close(Duration drain) override { return below_.close(drain); }
   void cancel() override { below_.cancel(); }

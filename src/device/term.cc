@@ -5,11 +5,13 @@
 
 #include "base/time_text.h"
 #include "base/wire.h"
+#include "volume/history.h"
 
 namespace s3crate::device {
 
 using volume::Commit;
 using volume::CommitKind;
+using volume::CommitRef;
 
 namespace {
 
@@ -79,6 +81,32 @@ Result<Term> find_term(volume::Volume& volume, const Commit& head) {
   }
   term.open = term.commit.body.kind == CommitKind::open;
   return term;
+}
+
+Result<> check_seen(volume::Volume& volume, const Commit& head, const std::optional<CommitRef>& seen, const DiskOptions& options) {
+  if (seen && !options.accept_rollback) {
+    const CommitRef& known = *seen;
+    auto refuse = [&](std::string_view what) {
+      return fail(Code::kCorrupt, "{}: {} (this machine has seen generation {}). If you put an older copy there on purpose, "
+                  "add --accept-rollback: what came after it is lost", options.url, what, known.generation);
+    };
+    if (known.generation > head.header.generation) return refuse("the store shows an older state of the volume");
+    if (known.generation == head.header.generation && known.hash != head.hash)
+      return refuse("another history stands in the store");
+    if (known.generation < head.header.generation) {
+      const auto below = volume::hash_below(volume, head, known.generation);
+      if (below && *below != known.hash) return refuse("another history stands in the store");
+      // Damage to the past proves no other history, and nothing else needs it.
+      if (is(below, Code::kCorrupt) || is(below, Code::kNotFound)) {
+        const auto there = volume.load_commit(known.generation);
+        if (there && there->hash != known.hash) return refuse("another history stands in the store");
+        if (options.log) options.log(fmt::format("whether the store shows the history that this machine has seen cannot be told: {}", below.error().message()));
+      } else if (!below) {
+        return fail(below.error());
+      }
+    }
+  }
+  return {};
 }
 
 Result<> check_home(volume::Volume& volume, const Commit& head, const DiskOptions& options) {

@@ -284,14 +284,14 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   return {};
 }
 
-Result<CommitRef> Uploader::append(CommitBody body) {
+Result<CommitRef> Uploader::append(CommitBody body, std::optional<Generation> only_as) {
   {
     MutexLock lock(head_.mutex());
     while (appending_) head_.changed().wait(head_.mutex());
     if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
     appending_ = true;
   }
-  auto done = parts_.chain.append(std::move(body));
+  auto done = parts_.chain.append(std::move(body), only_as);
   // The chain takes nothing more from us, whichever task hears of it.
   if (!done && !is(done, Code::kCancelled) && parts_.chain.broken()) {
     parts_.trouble(done.error());
@@ -304,6 +304,8 @@ Result<CommitRef> Uploader::append(CommitBody body) {
 }
 
 Result<> Uploader::commit(Active& active) {
+  if (parts_.before_commit)
+    if (auto may = parts_.before_commit(); !may) return fail(Code::kTransient, "{}", may.error().message());
   const PendingGeneration& generation = *active.generation;
   HeadCounters now = head_.counters();
   CommitBody body;

@@ -41,6 +41,7 @@ class Uploader {
     journal::Journal* journal;      // may be nullptr
     SegmentSealer& sealer;          // the uploader's own: for completed patches
     std::function<void(const Error&)> trouble;
+    std::function<Result<>()> before_commit;  // may be empty
     std::function<void(const volume::CommitRef&)> committed;  // in order, from one task
   };
   Uploader(Env env, const Parts& parts, const UploaderOptions& options);
@@ -53,7 +54,7 @@ class Uploader {
   // The journal is full: what the store has, or does not need, shall be freed.
   void make_room();
   // Appends to the chain; one at a time, in the order of arrival.
-  [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body);
+  [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body, std::optional<Generation> only_as = std::nullopt);
   // Puts a segment that is no generation's of the head, under a fresh name, through outages. Thread-safe; only kCancelled.
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   // Who acknowledged the batch before `first`.

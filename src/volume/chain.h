@@ -21,6 +21,7 @@
 #include <deque>
 #include <functional>
 
+#include "volume/commit_put.h"
 #include "volume/delta_levels.h"
 #include "volume/volume.h"
 
@@ -34,9 +35,6 @@ struct WriterIdentity {
   std::string host;
   Uuid journal{};
 };
-
-// kDenied: what is said of a store that cannot decide between two writers. `what` is wrong with it.
-[[nodiscard]] Error needs_single_writer(std::string_view what);
 
 class Chain {
  public:
@@ -60,7 +58,8 @@ class Chain {
 
   // Completes `body` (who, term, time, delta base and what is repeated since then, checkpoint, and unless it is a resize the size
   // of the disk) and commits it as the next generation. Blocks through outages; kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
-  [[nodiscard]] Result<CommitRef> append(CommitBody body);
+  // `only_as`, if given: it may become no other generation, kExists if a guest took the number.
+  [[nodiscard]] Result<CommitRef> append(CommitBody body, std::optional<Generation> only_as = std::nullopt);
   void stop();
   // Nothing can be appended any more. The appender's alone.
   [[nodiscard]] bool broken() const { return broken_.has_value(); }
@@ -78,24 +77,14 @@ class Chain {
   // A fresh object id of this epoch. kNoSpace after 2^40 of them.
   [[nodiscard]] Result<ObjectId> new_object_id();
 
-  void set_away_limit(Duration limit) { away_limit_ = limit; }
+  void set_away_limit(Duration limit) { put_.set_away_limit(limit); }
 
  private:
-  enum class Outcome { stored, taken };
   [[nodiscard]] Result<Bytes> seal(Commit& commit);
-  enum class Refused { passing, final };
-  // Puts the same bytes until the outcome is known.
-  [[nodiscard]] Result<Outcome> put_until_known(const Commit& commit, const Bytes& bytes, Refused refused);
-  [[nodiscard]] Result<Outcome> put_once(const Commit& commit, const Bytes& bytes);
-  [[nodiscard]] Result<> read_back(const std::string& name, const Bytes& bytes);
-  [[nodiscard]] Result<> prove_conditions(const std::string& name, const Bytes& stored);
   // The next number is taken: accepts a guest as the new head, else kFenced or kCorrupt. True if it was `mine` after all.
   [[nodiscard]] Result<bool> accept_next(const Commit* mine);
-  // Since the last contact, as this machine's clock or the store's tells it: that of a machine that was halted from outside,
-  // as virtual ones are, stood still.
-  [[nodiscard]] bool was_away();
   [[nodiscard]] Result<> look_after_absence();
-  [[nodiscard]] Result<> pause(Duration how_long);
+  [[nodiscard]] Result<> leave_gap();
   void advance(const Commit& commit);
   void choose_delta_base(CommitBody& body, Generation generation);
   void hint_at_bases(CommitBody& body);
@@ -104,12 +93,10 @@ class Chain {
   Env env_;
   Volume& volume_;
   const std::function<void(const Error&)> trouble_;
+  CommitPut put_;
   WriterIdentity who_;
-  Duration away_limit_ = std::chrono::minutes(15);
 
   mutable Mutex mu_;
-  std::unique_ptr<CondVar> stopping_;
-  bool stopped_ GUARDED_BY(mu_) = false;
   CommitRef head_ GUARDED_BY(mu_);
   std::deque<Event> events_ GUARDED_BY(mu_);
   std::uint64_t next_counter_ GUARDED_BY(mu_) = 1;
@@ -121,8 +108,10 @@ class Chain {
   DeltaLevels levels_;        // as of it
   std::uint32_t guests_ = 0;  // seen since the checkpoint
   std::optional<Error> broken_;  // final
-  BootTime last_contact_{};
-  std::optional<WallTime> last_store_time_;  // then
+  MonotonicTime last_end_{};     // of the last PUT
+  Duration last_put_{};          // how long it took
+  MonotonicTime last_gap_{};     // end of the last pause that was long enough for a guest
+  int gap_step_ = 0;             // how long the next one is to be
 };
 
 }  // namespace s3crate::volume

@@ -54,8 +54,8 @@ class Update {
       while (fresh != changes_.objects.end() && fresh->key < key) ++fresh;
       const ObjectInfo* born = fresh != changes_.objects.end() && fresh->key == key ? &*fresh : nullptr;
       auto row = TRY(now_of(key, born));
-      if (!row || row->died != Generation(0)) continue;
-      TRY(count(key, change, born, *row, dead));
+      if (!row || (row->died != Generation(0) && change <= 0)) continue;
+      TRY(row->died == Generation(0) ? count(key, change, born, *row, dead) : revive(key, change, *row, dead));
       rows.push_back(change_of(encode_liveness(key, *row)));
     }
     now_.late.clear_net();
@@ -102,6 +102,13 @@ class Update {
     row.died = (*info)->kind == ObjectKind::map ? std::max(changes_.as_of, changes_.previous.commit).next()
                                                 : changes_.as_of;
     dead.push_back(change_of(encode_dead(row.died, key, (*info)->born)));
+    return {};
+  }
+
+  // The map of an older generation came back, and what it refers to is not dead any more.
+  Result<> revive(const ObjectKey& key, std::int64_t change, Liveness& row, std::vector<TreeChange>& dead) {
+    dead.push_back({encode_dead(row.died, key, {}).key, std::nullopt});
+    row = {row.live + static_cast<std::uint64_t>(change), {}};
     return {};
   }
 

@@ -157,7 +157,7 @@ Result<CatalogueEntry> Timeline::row(Generation generation) {
   return std::move(*found);
 }
 
-Result<TagEntry> Timeline::tag(std::string_view name) {
+Result<std::optional<TagEntry>> Timeline::find_tag(std::string_view name, Generation* untagged_in) {
   for (Generation at = head_.generation; at > checkpoint_.as_of; at = Generation(at.value - 1)) {
     TRY(walk_some_to(at));
     const Event& event = known(at).event;
@@ -165,14 +165,25 @@ Result<TagEntry> Timeline::tag(std::string_view name) {
     if (named == event.tags.end()) continue;
     TRY(refuse_gap(Generation(at.value - 1)));
     if (event.entry.kind == CommitKind::tag) return TagEntry{std::string(name), named->generation, event.entry.time};
-    return fail(Code::kNotFound, "there is no tag {}: it was taken away in generation {}", name, at);
+    if (untagged_in != nullptr) *untagged_in = at;
+    return std::nullopt;
   }
   TRY(refuse_gap(Generation(0)));
   TRY(load_roots());
   Bytes key(name.begin(), name.end());
-  auto value = TRY(tree_find(volume_->pages(), tags_, key));
-  if (!value) return fail(Code::kNotFound, "there is no tag {} (a time is written as in 2026-11-20T12:00:00Z or \"2h ago\")", name);
-  return decode_tag({std::move(key), std::move(*value)});
+  auto value = tree_find(volume_->pages(), tags_, key);
+  // That a page is gone does not say that there is no such tag.
+  if (is(value, Code::kNotFound)) return fail(Code::kCorrupt, "{}", value.error().message());
+  if (!TRY(value)) return std::nullopt;
+  return TRY(decode_tag({std::move(key), std::move(**value)}));
+}
+
+Result<TagEntry> Timeline::tag(std::string_view name) {
+  Generation untagged_in;
+  auto found = TRY(find_tag(name, &untagged_in));
+  if (found) return std::move(*found);
+  if (untagged_in > Generation(0)) return fail(Code::kNotFound, "there is no tag {}: it was taken away in generation {}", name, untagged_in);
+  return fail(Code::kNotFound, "there is no tag {} (a time is written as in 2026-11-20T12:00:00Z or \"2h ago\")", name);
 }
 
 Result<CatalogueEntry> Timeline::find(const Point& point) {

@@ -36,6 +36,8 @@ class Timeline {
   [[nodiscard]] Result<Hash> hash(Generation generation);
   [[nodiscard]] Result<CatalogueEntry> row(Generation generation);
   [[nodiscard]] Result<TagEntry> tag(std::string_view name);
+  // nullopt: there is none. `untagged_in`, if given: where it was taken away, if that is above the checkpoint.
+  [[nodiscard]] Result<std::optional<TagEntry>> find_tag(std::string_view name, Generation* untagged_in = nullptr);
   [[nodiscard]] Result<CatalogueEntry> find(const Point& point);
   // By name; no more than `max`.
   [[nodiscard]] Result<std::vector<TagEntry>> tags(std::size_t max);

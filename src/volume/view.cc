@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "segment/object_names.h"
 #include "volume/delta_levels.h"
+#include "volume/rollback.h"
 #include "volume/volume.h"
 
 namespace s3crate::volume {
@@ -22,8 +23,8 @@ constexpr std::size_t kHintsFollowed = 1024;
 }  // namespace
 
 bool has_changes(const CommitBody& body) {
-  // What a checkpoint carries is as of P.
-  return body.kind != CommitKind::checkpoint && !(body.runs.empty() && body.objects.empty());
+  // What a checkpoint carries is as of P, or else, in a rollback, the state of that itself.
+  return !has_checkpoint(body) && !(body.runs.empty() && body.objects.empty());
 }
 
 CommitRef newest_change(const Commit& commit) {

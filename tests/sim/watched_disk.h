@@ -28,6 +28,9 @@ class WatchedDisk final : public device::Disk {
   Result<std::uint64_t> seek(std::uint64_t offset, bool hole) override { return watched()->seek(offset, hole); }
   Result<std::uint64_t> allocated_bytes() override { return watched()->allocated_bytes(); }
   Result<Generation> sync(device::StopFlag stop) override { return watched()->sync(stop); }
+  Result<Generation> snapshot(const std::function<void()>& cut, device::StopFlag stop) override { return watched()->snapshot(cut, stop); }
+  volume::Volume* spare_reader() override { return disk_->spare_reader(); }
+  Result<Generation> roll_back(const volume::View& past, device::StopFlag stop) override { return watched()->roll_back(past, stop); }
   Result<Generation> resize(std::uint64_t bytes, device::DiscardTail tail, device::StopFlag stop) override { return watched()->resize(bytes, tail, stop); }
   void upload_now() override { watched()->upload_now(); }
   Result<> close(Duration drain) override { return watched()->close(drain); }

@@ -113,7 +113,15 @@ class MemoryDisk final : public device::Disk {
     return kBlock * static_cast<std::uint64_t>(std::count(data_block_.begin(), data_block_.end(), true));
   }
 
+  [[nodiscard]] Result<Generation> snapshot(const std::function<void()>& cut, device::StopFlag = nullptr) override {
+    cut();
+    return Generation(1);
+  }
   [[nodiscard]] Result<Generation> sync(device::StopFlag = nullptr) override { return Generation(1); }
+  [[nodiscard]] volume::Volume* spare_reader() override { return nullptr; }
+  [[nodiscard]] Result<Generation> roll_back(const volume::View&, device::StopFlag = nullptr) override {
+    return fail(Code::kUnsupported, "plain memory has no past");
+  }
   [[nodiscard]] Result<Generation> resize(std::uint64_t, device::DiscardTail, device::StopFlag = nullptr) override {
     return fail(Code::kUnsupported, "plain memory stays as it is");
   }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// rollback: a generation with the content and the size of an older one. The volume is opened as a mount would, and closed again.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/time_text.h"
+#include "cli/command.h"
+#include "cli/mount_plan.h"
+#include "cli/mount_table.h"
+#include "cli/signals.h"
+#include "cli/stack.h"
+
+namespace s3crate::cli {
+namespace {
+
+constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+constexpr auto kCloseTime = std::chrono::seconds(30);
+
+Error mounted_here(const Error& error, const std::string& url) {
+  const auto mounts = our_mounts();
+  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
+  if (error.code() != Code::kFenced || mount == mounts.end()) return error;
+  return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint,
+                                     mount->mountpoint)};
+}
+
+}  // namespace
+
+CommandResult run_rollback(Context& context) {
+  MountPlan plan;
+  plan.url = TRY(url_argument(context.arguments, TakesPoint::yes));
+  const std::string url = plan.url.text();
+  const auto point = TRY(point_of(plan.url, context.env.clock.wall_now()));
+  if (!point) return fail(Code::kBadArgument, "{}: which generation? Write {}@POINT: a generation, a tag, or a time", url, url);
+  TRY(plan_writer(context.arguments, plan));
+  auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kFail));
+  const auto volume = TRY(open_volume(context.env, *stack, plan.url, context.arguments, kPageCache));
+  const auto head = TRY(volume->load_head());
+  const auto commit = TRY(volume::resolve(*volume, head, *point));
+  const auto past = TRY(volume->load_view(commit));
+
+  std::atomic<bool> stop = false;
+  const SignalWatch signals(
+      context.env.executor,
+      [&](int) {
+        stop = true;
+        stack->cancel();
+      },
+      [] {});
+  auto& options = plan.disk;
+  options.durability = device::Durability::store;
+  options.block_cache_bytes = kBlockCache;
+  options.home = stack->home();
+  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
+  options.cancel_store = [&] { stack->cancel(); };
+  auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, options);
+  if (!disk) return fail(stack->given_up().value_or(mounted_here(disk.error(), url)));
+  const std::uint64_t bytes_before = (*disk)->size();
+  const auto before = (*disk)->sync(&stop);
+  auto generation = before ? (*disk)->roll_back(past, &stop) : fail(before.error());
+  auto closed = (*disk)->close(stop ? Duration::zero() : Duration(kCloseTime));
+  if (auto given_up = stack->given_up()) return fail(std::move(*given_up));
+  if (!generation) return fail(generation.error().within(url));
+  if (!closed) return fail(closed.error().within(fmt::format("{} is as of generation {} now, but could not be closed", url, past.generation)));
+  context.out.print(fmt::format("{} is as it was in generation {}, and has {} (generation {})\nwhat it was before is generation {}", url,
+                                past.generation, format_bytes(past.disk_bytes), *generation, *before));
+  context.out.print_json({{"generation", generation->value}, {"point", past.generation.value}, {"previous_generation", before->value},
+                          {"disk_bytes", past.disk_bytes}, {"disk_bytes_before", bytes_before}});
+  return kDone;
+}
+
+}  // namespace s3crate::cli

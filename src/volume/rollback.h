@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a rollback is made of: a commit that holds the roots of a checkpoint, of a map that was not made out of the one before it.
+#pragma once
+
+#include "volume/volume.h"
+
+namespace s3crate::volume {
+
+// Whether a commit holds the roots of a checkpoint: of a state before it, or, in a rollback, of its own.
+[[nodiscard]] inline bool has_checkpoint(const CommitBody& body) {
+  return body.kind == CommitKind::checkpoint || (body.kind == CommitKind::rollback && !body.roots.empty());
+}
+
+// Extension 1 of a body, of a rollback: whose map this is.
+void put_rollback_point(CommitBody& body, Generation point);
+[[nodiscard]] std::optional<Generation> rollback_point(const CommitBody& body);
+
+// Notes in `ledger` that the map `to` stands where `from` stood. Maps of one volume share most pages, so only those that one of
+// them has alone are read. What of `from` cannot be read stays counted. kCorrupt: something of `to` cannot be read, so nobody knows
+// what it needs. kCancelled once it is `stopped`. Memory: the places of the pages of one level that the two do not share, some 80
+// bytes each.
+[[nodiscard]] Result<> note_switch(PageLoader& loader, const MaybeRoot& from, const MaybeRoot& to, Ledger& ledger,
+                                   const std::function<bool()>& stopped = {});
+
+}  // namespace s3crate::volume

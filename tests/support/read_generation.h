@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The disk of a generation, as another reader of the volume sees it.
+#pragma once
+
+#include "device/gather.h"
+#include "tests/support/disk_world.h"
+
+namespace s3crate::test {
+
+inline std::unique_ptr<volume::Volume> open_volume(store::ObjectStore& store, const DiskWorld& world) {
+  auto volume = volume::Volume::open(system_env(), store, world.keys(), {});
+  CHECK(volume && (*volume)->load_head());
+  return std::move(*volume);
+}
+
+// The disk of a generation, whole.
+inline Result<Bytes> read_generation(volume::Volume& volume, Generation generation) {
+  const volume::View view = TRY(volume.load_view(TRY(volume.load_commit(generation))));
+  volume::ObjectTable objects(system_env().executor, volume.keys(), volume.pages());
+  objects.rebase(view.companions.objects, {});
+  for (const auto& info : view.new_objects) objects.add(info);
+  cache::StoreExtentSource source(volume.store(), objects, DiskWorld::kBlock);
+  cache::ExtentCache cache(system_env().executor, 1 << 20);
+  Bytes out(view.disk_bytes);
+  device::Gather gather(BlockIndex(0), BlockIndex(view.disk_bytes / DiskWorld::kBlock), DiskWorld::kBlock, out);
+  gather.add_runs(view.changes, {});
+  TRY(gather.add_tree(volume.pages(), view.map));
+  TRY(gather.finish(cache, source));
+  return out;
+}
+
+}  // namespace s3crate::test
