@@ -204,7 +204,7 @@ TEST(ImportTest, WhatWasLeftIsNotUsedOnceACheckpointHasSeenThatNothingRefersToIt
   std::atomic<int> puts = 0;
   dying.set_hook([&](store::Verb verb, const std::string&) -> Result<> {
     if (verb == store::Verb::put) ++puts;
-    return puts > 16 ? Result<>(fail(Code::kCancelled, "the process was killed")) : Result<>();
+    return puts > 12 ? Result<>(fail(Code::kCancelled, "the process was killed")) : Result<>();
   });
   ASSERT_FALSE(import_into(world, image, small_pieces(), &dying));
   ASSERT_OK(world.open());
