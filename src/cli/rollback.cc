@@ -39,14 +39,7 @@ CommandResult run_rollback(Context& context) {
   const auto commit = TRY(volume::resolve(*volume, head, *point));
   const auto past = TRY(volume->load_view(commit));
 
-  std::atomic<bool> stop = false;
-  const SignalWatch signals(
-      context.env.executor,
-      [&](int) {
-        stop = true;
-        stack->cancel();
-      },
-      [] {});
+  const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   auto& options = plan.disk;
   options.durability = device::Durability::store;
   options.block_cache_bytes = kBlockCache;
@@ -56,9 +49,9 @@ CommandResult run_rollback(Context& context) {
   auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, options);
   if (!disk) return fail(stack->given_up().value_or(mounted_here(disk.error(), url)));
   const std::uint64_t bytes_before = (*disk)->size();
-  const auto before = (*disk)->sync(&stop);
-  auto generation = before ? (*disk)->roll_back(past, &stop) : fail(before.error());
-  auto closed = (*disk)->close(stop ? Duration::zero() : Duration(kCloseTime));
+  const auto before = (*disk)->sync(stop.flag());
+  auto generation = before ? (*disk)->roll_back(past, stop.flag()) : fail(before.error());
+  auto closed = (*disk)->close(stop.came() ? Duration::zero() : Duration(kCloseTime));
   if (auto given_up = stack->given_up()) return fail(std::move(*given_up));
   if (!generation) return fail(generation.error().within(url));
   if (!closed) return fail(closed.error().within(fmt::format("{} is as of generation {} now, but could not be closed", url, past.generation)));

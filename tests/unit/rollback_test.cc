@@ -99,20 +99,22 @@ class RollbackTest : public testing::Test {
     std::advance(it, random() % states_.size());
     return it->first;
   }
-  void expect_all_states(store::ObjectStore& store, const std::map<Generation, Bytes>& states) {
-    auto volume = open_volume(store, world_);
+  static void expect_states(store::ObjectStore& store, DiskWorld& world, const std::map<Generation, Bytes>& states) {
+    auto volume = open_volume(store, world);
     for (const auto& [generation, bytes] : states) {
       const auto read = read_generation(*volume, generation);
       ASSERT_TRUE(read) << "generation " << generation.value << ": " << read.error().message();
       EXPECT_TRUE(*read == bytes) << "generation " << generation.value;
     }
   }
-  void expect_sound() {
-    auto volume = open_volume(world_.memory(), world_);
+  void expect_all_states(store::ObjectStore& store, const std::map<Generation, Bytes>& states) { expect_states(store, world_, states); }
+  static void expect_sound(store::ObjectStore& store, DiskWorld& world) {
+    auto volume = open_volume(store, world);
     auto report = volume::check(system_env(), *volume, {.read_data = true});
     ASSERT_OK(report);
     for (const auto& damage : report->damages) ADD_FAILURE() << damage.what;
   }
+  void expect_sound() { expect_sound(world_.memory(), world_); }
   // Keeps some generations, as prune will, and deletes all objects that none of them needs.
   void expect_kept_survive(std::mt19937_64& random) {
     std::map<Generation, Bytes> kept;
@@ -256,6 +258,20 @@ TEST_F(RollbackTest, GuestsThatTakeItsNumberMakeItBeDoneAnew) {
   store::MemoryStore memory;
   test::FaultStore faults(memory);
   DiskWorld world(64 * kBlock, &faults);
+  // Right before the commit of kind rollback, twice.
+  std::atomic<bool> armed = false;
+  int guests = 0;
+  faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
+    if (!armed || verb != store::Verb::put || !name.starts_with(segment::kCommitsPrefix) || guests == 2) return {};
+    ++guests;
+    auto other = open_volume(memory, world);
+    volume::Guest guest(system_env(), *other, {}, [](const Error&) {});
+    volume::CommitBody body;
+    body.kind = CommitKind::tag;
+    body.tags = {{fmt::format("tag{}", guests), Generation(1)}};
+    EXPECT_TRUE(guest.append(other->load_head().value(), body, [](const Commit&) -> Result<> { return {}; }));
+    return {};
+  });
   ASSERT_OK(world.open());
   const Bytes data(kBlock, 7);
   ASSERT_OK(world.disk->write(0, data));
@@ -266,19 +282,7 @@ TEST_F(RollbackTest, GuestsThatTakeItsNumberMakeItBeDoneAnew) {
   auto volume = open_volume(faults, world);
   const auto past = volume->load_view(volume->load_commit(*first).value());
   ASSERT_OK(past);
-  // Right before the commit of kind rollback, twice.
-  int guests = 0;
-  faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
-    if (verb != store::Verb::put || !name.starts_with(segment::kCommitsPrefix) || guests == 2) return {};
-    ++guests;
-    auto other = open_volume(memory, world);
-    volume::Guest guest(system_env(), *other, {}, [](const Error&) {});
-    volume::CommitBody body;
-    body.kind = CommitKind::tag;
-    body.tags = {{fmt::format("tag{}", guests), Generation(1)}};
-    EXPECT_TRUE(guest.append(other->load_head().value(), body, [](const Commit&) -> Result<> { return {}; }));
-    return {};
-  });
+  armed = true;
   const auto done = world.disk->roll_back(*past);
   ASSERT_OK(done);
   EXPECT_EQ(guests, 2);
@@ -288,6 +292,63 @@ TEST_F(RollbackTest, GuestsThatTakeItsNumberMakeItBeDoneAnew) {
   ASSERT_OK(world.close());
 }
 
+// Whatever of it has reached the store: the disk is as before or as then, each generation reads as it was, and it can be done again.
+TEST_F(RollbackTest, KilledAtAnyStepTheDiskIsAsBeforeOrAsThen) {
+  int done_at_once = 0;
+  for (int die_at = 1; done_at_once == 0; ++die_at) {
+    SCOPED_TRACE(die_at);
+    ASSERT_LT(die_at, 40);
+    store::MemoryStore memory;
+    test::FaultStore dying(memory);
+    DiskWorld world(64 * kBlock, &dying);
+    world.options.checkpoint_runs = 20;
+    world.options.page_bytes = 512;
+    std::atomic<bool> armed = false;
+    std::atomic<int> puts = 0;
+    dying.set_hook([&](store::Verb verb, const std::string&) -> Result<> {
+      if (armed && verb == store::Verb::put && ++puts >= die_at) return fail(Code::kCancelled, "the process was killed");
+      return puts >= die_at ? Result<>(fail(Code::kCancelled, "the process was killed")) : Result<>();
+    });
+    ASSERT_OK(world.open());
+    std::map<Generation, Bytes> states;
+    Bytes bytes(64 * kBlock);
+    for (std::uint8_t i = 1; i <= 6; ++i) {
+      for (std::uint64_t block = i % 2; block < 64; block += 2 + i) {
+        const Bytes data(kBlock, static_cast<std::uint8_t>(i * 40 + block));
+        ASSERT_OK(world.disk->write(block * kBlock, data));
+        std::memcpy(bytes.data() + block * kBlock, data.data(), kBlock);
+      }
+      const auto generation = world.disk->sync();
+      ASSERT_OK(generation);
+      states[*generation] = bytes;
+    }
+    const auto [point, then] = *std::next(states.begin(), 2);
+    auto volume = open_volume(memory, world);
+    const auto past = volume->load_view(volume->load_commit(point).value());
+    ASSERT_OK(past);
+    armed = true;
+    const auto done = world.disk->roll_back(*past);
+    if (done && puts < die_at) ++done_at_once;
+    world.vanish();
+    armed = false;
+    puts = -1000;
+
+    ASSERT_OK(world.open());
+    Bytes read(64 * kBlock);
+    ASSERT_OK(world.disk->read(0, read));
+    ASSERT_TRUE(read == bytes || read == then);
+    if (done) {
+      ASSERT_TRUE(read == then) << "what was said to be done";
+    }
+    ASSERT_OK(world.disk->roll_back(*past));
+    ASSERT_OK(world.disk->read(0, read));
+    ASSERT_TRUE(read == then);
+    ASSERT_OK(world.close());
+    expect_states(memory, world, states);
+    expect_sound(memory, world);
+  }
+}
+
 TEST_F(RollbackTest, IsRefusedForAReadOnlyDiskAndAMapThatIsDamaged) {
   world_.options.checkpoint_runs = 1;
   ASSERT_OK(world_.open());
@@ -295,6 +356,7 @@ TEST_F(RollbackTest, IsRefusedForAReadOnlyDiskAndAMapThatIsDamaged) {
   for (int i = 0; i < 8; ++i) {
     write_some(random);
     note();
+    for (int n = 0; n < 5000 && world_.disk->stats().checkpoints == 0; ++n) nap(system_clock(), system_env().executor, std::chrono::milliseconds(1));
   }
   ASSERT_OK(world_.close());
   ASSERT_OK(world_.open());
