@@ -114,10 +114,8 @@ CommandResult unmount_volume(Context& context, const std::string& mountpoint, co
   auto connection = connect_control(socket);
   if (!mount && !connection) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
   // A hook may refuse.
-  if (auto asked = connect_control(socket); mount && asked) {
-    TRY(asked->send({{"command", "before-umount"}}));
-    const auto style = progress_style(context.arguments.text("progress"));
-    auto answer = wait_with_progress(context.env.clock, *asked, socket, style, std::nullopt);
+  if (auto asked = connect_control(socket); mount && asked && asked->send({{"command", "before-umount"}})) {
+    auto answer = wait_with_progress(context.env.clock, *asked, socket, what.progress, std::nullopt);
     if (answer && (**answer).contains("refused")) return fail(Code::kIo, "{} stays mounted: {}", mountpoint, (**answer).value("refused", ""));
   }
   // Before the unmount, so that its end is not missed.
