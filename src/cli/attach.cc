@@ -36,7 +36,7 @@ std::string last_line(std::string_view output) {
 }
 
 Result<> run_tool(const std::vector<std::string>& words, const Interrupts& interrupts, const std::string& package) {
-  const auto ran = TRY(run_captured(words, [&] { return interrupts.came(); }));
+  const auto ran = TRY(run_captured(words, [&](pid_t) { return !interrupts.came(); }));
   if (interrupts.came()) return fail(Code::kCancelled, "interrupted: what was done is undone");
   if (ran.status == 0) return {};
   if (ran.status == 127) return fail(Code::kUnsupported, "there is no {} on this machine: install {}", words[0], package);

@@ -92,6 +92,11 @@ Attachment find_attachment(const std::string& directory) {
   return found;
 }
 
+Result<MountEntry> find_volume(const std::string& directory) {
+  if (auto volume = find_attachment(directory).volume) return std::move(*volume);
+  return fail(Code::kNotFound, "no volume is mounted on {}, nor attached on it", directory);
+}
+
 Result<std::string> place_for(const std::string& directory) {
   std::string name;
   for (const char c : directory.substr(std::min<std::size_t>(1, directory.size()))) {

@@ -27,6 +27,9 @@ struct Attachment {
 // What there is of it.
 [[nodiscard]] Attachment find_attachment(const std::string& directory);
 
+// The mount of the volume that is shown on the directory, or whose filesystem attach has put there. kNotFound.
+[[nodiscard]] Result<MountEntry> find_volume(const std::string& directory);
+
 // Where the volume of a directory is mounted. kBadArgument: the name of the directory is too long.
 [[nodiscard]] Result<std::string> place_for(const std::string& directory);
 [[nodiscard]] Result<> make_place(const std::string& place);

@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <vector>
 
 namespace s3crate::cli {
@@ -105,7 +106,15 @@ constexpr int kPollMs = 200;
 
 }  // namespace
 
-Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool()>& stop) {
+std::uint64_t bytes_written_by(pid_t process) {
+  std::ifstream counts(fmt::format("/proc/{}/io", process));
+  std::string name;
+  for (std::uint64_t count; counts >> name >> count;)
+    if (name == "wchar:") return count;
+  return 0;
+}
+
+Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool(pid_t)>& go_on) {
   std::vector<char*> argv;
   for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -118,7 +127,7 @@ Result<Ran> run_captured(const std::vector<std::string>& words, const std::funct
   writing.reset();
   Ran ran;
   for (bool told = false;;) {
-    if (!told && stop()) told = ::kill(child, SIGTERM) == 0;
+    if (!told && !go_on(child)) told = ::kill(child, SIGTERM) == 0;
     pollfd wait = {reading.get(), POLLIN, 0};
     if (::poll(&wait, 1, kPollMs) <= 0) continue;
     char piece[4096];

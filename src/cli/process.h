@@ -2,6 +2,8 @@
 // What a process says to the kernel about itself, and how it goes into the background.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -36,8 +38,10 @@ struct Ran {
   int status = -1;     // of its exit; 127: it is not there; -1: a signal ended it
   std::string output;  // the beginning of what it printed
 };
-// Ends it, gently, once `stop` turns true. kIo: it could not be started.
-[[nodiscard]] Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool()>& stop);
+// `go_on` is asked a few times a second, with the process's id; once it says no, that is ended, gently. kIo: it could not be started.
+[[nodiscard]] Result<Ran> run_captured(const std::vector<std::string>& words, const std::function<bool(pid_t)>& go_on);
+// What a process has written so far, to wherever, as the kernel counts it; 0 if that cannot be known.
+[[nodiscard]] std::uint64_t bytes_written_by(pid_t process);
 
 // Forks. The child runs `body`, which calls `ready` once the work has begun to succeed: from then on it has no terminal, and the
 // parent has exited with kDone. A body that returns before that decides the parent's status; until then the child

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/attachment.h"
 #include "cli/command.h"
 #include "cli/mount_plan.h"
-#include "cli/mount_table.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -46,10 +46,8 @@ void print(const Output& out, const std::string& what, const Resized& resized, c
 }
 
 CommandResult resize_mounted(Context& context, std::uint64_t bytes, bool discard_tail) {
-  const auto mountpoint = canonical_path(context.arguments.positionals().at(0));
-  const auto mount = find_mount(mountpoint);
-  if (!mount) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
-  const auto socket = control_socket_path(mountpoint, mount->owner);
+  const auto [url, mountpoint, owner] = TRY(find_volume(canonical_path(context.arguments.positionals().at(0))));
+  const auto socket = control_socket_path(mountpoint, owner);
   auto connection = connect_control(socket);
   if (!connection) return fail(Code::kIo, "the process behind {} does not answer: {}", mountpoint, connection.error().message());
   TRY(connection->send({{"command", "resize"}, {"bytes", bytes}, {"discard_tail", discard_tail}}));

@@ -17,6 +17,7 @@
 #include "cli/attach.h"
 #include "cli/control.h"
 #include "cli/process.h"
+#include "cli/progress_line.h"
 #include "cli/signals.h"
 
 namespace s3crate::cli {
@@ -25,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kWorkPrefix = "restore.";
+constexpr std::size_t kLinksMax = 100'000;  // what is linked more often counts as more, in the progress alone
 
 struct Wanted {
   std::string from;  // below the mounted filesystem, no symbolic link on the way
@@ -96,12 +98,40 @@ class Staging {
   std::string path_;
 };
 
-Result<> copy(const std::vector<Wanted>& wanted, const Staging& staging, const Interrupts& interrupts) {
+// What all of it takes on the disk, holes left out, each file once.
+Result<std::uint64_t> bytes_of(const std::vector<Wanted>& wanted, const Interrupts& interrupts) {
+  std::uint64_t bytes = 0;
+  std::set<std::pair<dev_t, ino_t>> linked;
+  const auto add = [&](const std::string& path) {
+    struct stat st = {};
+    if (::lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return;
+    const bool known = st.st_nlink > 1 && linked.size() < kLinksMax && !linked.emplace(st.st_dev, st.st_ino).second;
+    if (known) return;
+    bytes += std::min<std::uint64_t>(static_cast<std::uint64_t>(st.st_blocks) * 512, static_cast<std::uint64_t>(st.st_size));
+  };
+  for (const auto& one : wanted) {
+    add(one.from);
+    std::error_code error;  // cp will say so
+    if (!fs::is_directory(fs::symlink_status(one.from, error))) continue;
+    for (fs::recursive_directory_iterator it(one.from, fs::directory_options::skip_permission_denied, error), end; !error && it != end; it.increment(error)) {
+      if (interrupts.came()) return fail(Code::kCancelled, "interrupted: nothing was restored");
+      add(it->path());
+    }
+  }
+  return bytes;
+}
+
+Result<> copy(const std::vector<Wanted>& wanted, const Staging& staging, const Interrupts& interrupts, ProgressLine& progress) {
+  const auto total = TRY(bytes_of(wanted, interrupts));
   // All at once, so that hard links between them stay. Attributes that the target cannot hold are errors, which -a would pass over.
   std::vector<std::string> words = {"cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--"};
   for (const auto& one : wanted) words.push_back(one.from);
   words.push_back(staging.path());
-  const auto ran = TRY(run_captured(words, [&] { return interrupts.came(); }));
+  const auto ran = TRY(run_captured(words, [&](pid_t child) {
+    const auto done = bytes_written_by(child);
+    progress.show({.phase = "copying", .done = done, .total = std::max(done, total), .bytes = done, .in_bytes = true});
+    return !interrupts.came();
+  }));
   if (interrupts.came()) return fail(Code::kCancelled, "interrupted: nothing was restored");
   if (ran.status == 0) return {};
   const auto why = ran.output.substr(0, ran.output.find('\n'));
@@ -121,7 +151,8 @@ Result<> move_in(const std::vector<Wanted>& wanted, const Staging& staging, cons
   return {};
 }
 
-Result<std::size_t> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite) {
+Result<std::size_t> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
+                            ProgressLine& progress) {
   const Interrupts interrupts;
   const auto wanted = TRY(find_wanted(root, paths));
   for (const auto& one : wanted) {
@@ -129,7 +160,7 @@ Result<std::size_t> restore(const std::string& root, const std::vector<std::stri
     if (!overwrite && is_there(to)) return fail(Code::kExists, "{} is there already: choose another directory, or --overwrite", to);
   }
   const auto staging = TRY(Staging::make(target));
-  TRY(copy(wanted, staging, interrupts));
+  TRY(copy(wanted, staging, interrupts, progress));
   TRY(move_in(wanted, staging, target, overwrite));
   return wanted.size();
 }
@@ -188,7 +219,10 @@ CommandResult run_restore(Context& context) {
     ::rmdir(directory.c_str());
     return status;
   }
-  const auto restored = restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"));
+  const auto restored = [&] {
+    ProgressLine progress(context.env.clock, progress_style(context.arguments.text("progress")));
+    return restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), progress);
+  }();
   take_away(quiet, directory);
   if (!restored) return fail(restored.error());
   context.out.print(fmt::format("{} {} restored to {}", *restored, *restored == 1 ? "path is" : "paths are", target));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // snapshot: a generation of a mounted disk as it is now, with a name; filesystems on it may be frozen meanwhile. What is said to
 // the process behind the mount: mount_snapshot.cc.
+#include "cli/attachment.h"
 #include "cli/command.h"
 #include "cli/freezer.h"
-#include "cli/mount_table.h"
 #include "cli/progress.h"
 #include "volume/tag_name.h"
 
@@ -29,16 +29,14 @@ Result<> cut_frozen(ControlConnection& connection, Freezer& freezer, Duration li
 
 CommandResult run_snapshot(Context& context) {
   const auto& arguments = context.arguments;
-  const auto mountpoint = canonical_path(arguments.positionals().at(0));
   if (!arguments.has("tag")) return fail(Code::kBadArgument, "--tag is missing: the name that the snapshot gets");
   const auto name = arguments.text("tag");
   TRY(volume::validate_tag_name(name, context.env.clock.wall_now()));
-  const auto mount = find_mount(mountpoint);
-  if (!mount) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
+  const auto [url, mountpoint, owner] = TRY(find_volume(canonical_path(arguments.positionals().at(0))));
   const auto limit = arguments.time("freeze-timeout");
   auto freezer = TRY(Freezer::make(arguments.texts("freeze"), mountpoint, limit));
 
-  const auto socket = control_socket_path(mountpoint, mount->owner);
+  const auto socket = control_socket_path(mountpoint, owner);
   auto connection = connect_control(socket);
   if (!connection) return fail(Code::kIo, "the process behind {} does not answer: {}", mountpoint, connection.error().message());
   const auto style = progress_style(arguments.text("progress"));

@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/attachment.h"
 #include "cli/command.h"
 #include "cli/control.h"
-#include "cli/mount_table.h"
 
 namespace s3crate::cli {
 namespace {
@@ -85,10 +85,7 @@ void print_details(const Output& out, const json& status) {
 CommandResult run_status(Context& context) {
   const auto& positionals = context.arguments.positionals();
   if (!positionals.empty()) {
-    const auto mountpoint = canonical_path(positionals[0]);
-    const auto mount = find_mount(mountpoint);
-    if (!mount) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
-    const auto status = ask(*mount);
+    const auto status = ask(TRY(find_volume(canonical_path(positionals[0]))));
     print_details(context.out, status);
     context.out.print_json(status);
     return status.contains("pid") ? kDone : kFailed;

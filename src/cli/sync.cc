@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // sync: until the store has what was acknowledged before.
 #include "cli/command.h"
-#include "cli/mount_table.h"
+#include "cli/attachment.h"
 #include "cli/progress.h"
 
 namespace s3crate::cli {
 
 CommandResult run_sync(Context& context) {
-  const auto mountpoint = canonical_path(context.arguments.positionals().at(0));
-  const auto mount = find_mount(mountpoint);
-  if (!mount) return fail(Code::kNotFound, "no volume is mounted on {}", mountpoint);
-  const auto socket = control_socket_path(mountpoint, mount->owner);
+  const auto [url, mountpoint, owner] = TRY(find_volume(canonical_path(context.arguments.positionals().at(0))));
+  const auto socket = control_socket_path(mountpoint, owner);
   auto connection = connect_control(socket);
   if (!connection) return fail(Code::kIo, "the process behind {} does not answer: {}", mountpoint, connection.error().message());
   TRY(connection->send({{"command", "sync"}}));

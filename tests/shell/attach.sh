@@ -67,7 +67,7 @@ for type in ext4 xfs btrfs; do
   sync -f "$d"
   echo two >"$d/two"
   sync "$d/two"
-  "$S3CRATE" sync "$place" >"$T/generation"
+  "$S3CRATE" sync "$d" >"$T/generation"
 
   say "$type: that generation beside it, after it has changed"
   echo changed >"$d/one"
@@ -126,6 +126,8 @@ expect_message "mounted on $T/second too"
 [ "$(cat "$d/file")" = kept ] || fail "it was unmounted although the disk is in use"
 umount "$T/second"
 "$S3CRATE" sync "$place" >"$T/generation"
+expect_status 0 "$S3CRATE" status "$d" --json
+grep -q "\"mountpoint\": \"$place\"" "$T/stdout" || fail "status of $d is that of another mount"
 expect_status 2 "${old[@]}" --mkfs ext4
 expect_message '--mkfs writes'
 expect_status 1 "${old[@]}" --scratch-size 4K

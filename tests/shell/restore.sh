@@ -110,6 +110,7 @@ nothing_left "no room"
 say "ended from outside"
 cat >"$T/bin/cp" <<END
 #!/bin/sh
+head -c 12345 /dev/zero >$T/written
 echo \$PPID >$T/started
 echo \$\$ >$T/sleeper
 exec sleep 600
@@ -117,9 +118,10 @@ END
 chmod +x "$T/bin/cp"
 for signal in INT KILL; do
   rm -f "$T/started"
-  unlocked env "PATH=$T/bin:$PATH" "${restore[@]}" home --to "$T/to" 2>"$T/stderr" &
+  unlocked env "PATH=$T/bin:$PATH" "${restore[@]}" home --to "$T/to" --progress=json 2>"$T/stderr" &
   running=$!
   wait_until 60 test -s "$T/started" || fail "cp is not run: $(cat "$T/stderr")"
+  wait_until 60 grep -q '"phase":"copying"' "$T/stderr" || fail "no progress: $(cat "$T/stderr")"
   kill -$signal "$(cat "$T/started")"
   status=0
   wait $running || status=$?

@@ -59,7 +59,7 @@ done
 expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$place" first
 expect_message "the tag first is there already"
 [ ! -e "$d/data/.snapshots/first" ] || fail "a snapshot is left of what failed"
-expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$place" daily3
+expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$d" daily3
 expect_status 1 "$scripts/btrfs-snapshot" "$d" "$T" x
 expect_status 2 "$scripts/btrfs-snapshot" "$d/data" "$place"
 [ "$(tags)" = 'daily1 daily2 daily3 first second third ' ] || fail "tags: $(tags)"

@@ -110,17 +110,17 @@ TEST(Attachment, EachDirectoryHasAPlaceOfItsOwn) {
 // No secret goes to the programs that are run.
 TEST(RunCaptured, GivesThePathAloneAndTellsHowItEnded) {
   ::setenv("S3CRATE_TEST_SECRET", "secret", 1);
-  const auto never = [] { return false; };
-  const auto ran = run_captured({"env"}, never);
+  const auto always = [](pid_t) { return true; };
+  const auto ran = run_captured({"env"}, always);
   ASSERT_TRUE(ran);
   EXPECT_EQ(ran->status, 0);
   EXPECT_EQ(ran->output.find("SECRET"), std::string::npos);
   EXPECT_EQ(ran->output.rfind("PATH=", 0), 0u);
-  EXPECT_EQ(run_captured({"sh", "-c", "exit 3"}, never)->status, 3);
-  EXPECT_EQ(run_captured({"no-such-program-is-there"}, never)->status, 127);
-  EXPECT_EQ(run_captured({"sh", "-c", "kill -9 $$"}, never)->status, -1);
-  EXPECT_LE(run_captured({"sh", "-c", "head -c 100000 /dev/zero"}, never)->output.size(), 16u << 10);
-  EXPECT_EQ(run_captured({"sleep", "600"}, [] { return true; })->status, -1);
+  EXPECT_EQ(run_captured({"sh", "-c", "exit 3"}, always)->status, 3);
+  EXPECT_EQ(run_captured({"no-such-program-is-there"}, always)->status, 127);
+  EXPECT_EQ(run_captured({"sh", "-c", "kill -9 $$"}, always)->status, -1);
+  EXPECT_LE(run_captured({"sh", "-c", "head -c 100000 /dev/zero"}, always)->output.size(), 16u << 10);
+  EXPECT_EQ(run_captured({"sleep", "600"}, [](pid_t) { return false; })->status, -1);
 }
 
 }  // namespace
