@@ -58,6 +58,8 @@ constexpr std::array kCommands = {
                 "compare /var/tmp/disk.img file:///srv/disk@41 --key-file /root/disk.key"},
     CommandSpec{kImport, "import", "FILE URL", 2, 2, "Store an image or block device as the next generation; sends only what has changed",
                 "import /var/tmp/disk.img file:///srv/disk --key-file /root/disk.key"},
+    CommandSpec{kRepair, "repair", "URL", 1, 1, "Rebuild the map of the newest generation where pages of it are damaged or gone; deletes nothing",
+                "repair file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
@@ -79,15 +81,15 @@ constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare
 constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
 constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag);
 constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | kGuests | bit(kRollback) | bit(kResize) | bit(kCheck) |
-                                   bit(kImport) | kTransferring;
+                                   bit(kImport) | bit(kRepair) | kTransferring;
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
-constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | kGuests | bit(kRollback) | bit(kResize) | bit(kImport));
-constexpr std::uint32_t kWriting = kMounting | bit(kRollback) | bit(kResize) | bit(kImport);
+constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | kGuests | bit(kRollback) | bit(kResize) | bit(kImport) | bit(kRepair));
+constexpr std::uint32_t kWriting = kMounting | bit(kRollback) | bit(kResize) | bit(kImport) | bit(kRepair);
 constexpr std::uint32_t kStoring = bit(kFormat) | kGuests | kWriting;
 constexpr std::uint32_t kFacts =
     bit(kFormat) | bit(kSync) | bit(kStatus) | bit(kInfo) | bit(kHistory) | kGuests | bit(kSnapshot) | bit(kRollback) | bit(kResize) |
-    bit(kCheck) | bit(kImport) | bit(kJournalList) | bit(kList) |
+    bit(kCheck) | bit(kImport) | bit(kRepair) | bit(kJournalList) | bit(kList) |
     bit(kBucketCheck) | bit(kBucketPolicy) | kTransferring | bit(kAttach) | bit(kRestore);
 constexpr std::uint64_t kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
 constexpr std::uint64_t kDayMs = 86'400'000;
@@ -208,7 +210,7 @@ constexpr std::array kOptions = {
                "The least time between two changes to an object of one name", kMounting, true},
     OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting | bit(kImport), true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring | bit(kImport), true},
+               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring | bit(kImport) | bit(kRepair), true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", kUnmounting, false},
@@ -216,7 +218,7 @@ constexpr std::array kOptions = {
                "Wait no longer than this; the sending goes on", kUnmounting, false},
     OptionSpec{"progress", 0, kChoice, "auto|plain|json|off", "auto", "a line on a terminal", 0, 0,
                "How to show what is still to be done",
-               kUnmounting | bit(kRestore) | bit(kSync) | bit(kSnapshot) | bit(kResize) | bit(kCheck) | kTransferring | bit(kImport), false},
+               kUnmounting | bit(kRestore) | bit(kSync) | bit(kSnapshot) | bit(kResize) | bit(kCheck) | kTransferring | bit(kImport) | bit(kRepair), false},
 
     // tag, snapshot
     OptionSpec{"tag", 0, kText, "NAME", "", "", 0, 0, "The name that the new generation gets; needed", bit(kSnapshot), false},

@@ -11,7 +11,7 @@ namespace s3crate::cli {
 
 enum class Command : std::uint8_t {
   kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kTag, kUntag, kSnapshot, kRollback,
-  kResize, kCheck, kDiff, kExport, kCompare, kImport,
+  kResize, kCheck, kDiff, kExport, kCompare, kImport, kRepair,
   kJournalList, kJournalDiscard, kList, kBucketCheck,
   kBucketPolicy, kKeyNew,
 };

@@ -34,6 +34,7 @@ CommandResult run(Context& context) {
     case Command::kExport: return run_export(context);
     case Command::kCompare: return run_compare(context);
     case Command::kImport: return run_import(context);
+    case Command::kRepair: return run_repair(context);
     case Command::kJournalList: return run_journal_list(context);
     case Command::kJournalDiscard: return run_journal_discard(context);
     case Command::kList: return run_list(context);

@@ -70,6 +70,7 @@ void Checkpointer::end() {
 bool Checkpointer::due() {
   if (head_.failure_locked()) return false;
   if (rollback_ != nullptr) return true;
+  if (wanted_) return true;
   std::uint64_t runs = head_.committed_runs_locked();
   runs -= std::min<std::uint64_t>(runs, head_.carried_runs_locked());
   // Writers that wait for runs get room by a checkpoint only once their generations are committed.
@@ -105,12 +106,30 @@ void Checkpointer::run() {
     if (serve_rollback(changes)) continue;
     for (Duration wait = kTroublePauseFirst;; wait = std::min(wait * 2, kTroublePauseMax)) {
       auto stored = store(changes);
+      note(stored);
       if (stored) break;
       if (is(stored, Code::kCancelled) || is(stored, Code::kFenced)) return;
       trouble_(stored.error().within("checkpoint"));
       if (!pause(wait)) return;
     }
   }
+}
+
+void Checkpointer::note(const Result<>& stored) {
+  MutexLock lock(head_.mutex());
+  last_ = stored;
+  wanted_ = false;
+  head_.changed().notify_all();
+}
+
+Result<> Checkpointer::make_one(StopFlag stop) {
+  MutexLock lock(head_.mutex());
+  wanted_ = !last_.has_value();
+  head_.changed().notify_all();
+  while (!last_ && !head_.stopped_locked() && !head_.failure_locked() && !is_set(stop))
+    head_.changed().wait_until(head_.mutex(), env_.clock.monotonic_now() + kStopPoll);
+  if (last_) return *last_;
+  return fail(head_.failure_locked().value_or(Error(Code::kCancelled, "stopped")));
 }
 
 Result<> Checkpointer::check_carried(std::size_t runs, std::size_t rows) {

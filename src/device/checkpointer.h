@@ -32,6 +32,8 @@ class Checkpointer {
   ~Checkpointer();
   void start();
   void join();  // of its task; the head must be stopped before, and the chain if the store is away
+  // Waits for one that holds all that is committed: the first since the start will do. Its error, if it fails; kCancelled by `stop`.
+  [[nodiscard]] Result<> make_one(StopFlag stop);
   // Finishes the checkpoint that is under way, if any, and makes no more.
   void end();
 
@@ -63,6 +65,7 @@ class Checkpointer {
   [[nodiscard]] bool serve_rollback(const Head::Changes& changes);
   [[nodiscard]] Result<Generation> store_rollback(const Head::Changes& changes, const Rollback& rollback);
   void run();
+  void note(const Result<>& stored);
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
   [[nodiscard]] Result<> store(const Head::Changes& changes);
@@ -82,6 +85,8 @@ class Checkpointer {
   const std::function<void(const Error&)> trouble_;
   std::atomic<bool> ended_{false};
   Rollback* rollback_ GUARDED_BY(head_.mutex()) = nullptr;  // that somebody waits for
+  bool wanted_ GUARDED_BY(head_.mutex()) = false;
+  std::optional<Result<>> last_ GUARDED_BY(head_.mutex());  // how the last try ended
   std::unique_ptr<Task> task_;
 };
 

@@ -24,6 +24,12 @@
 #include "store/object_store.h"
 #include "volume/point.h"
 
+namespace s3crate::volume {
+class DeltaLevels;
+struct Commit;
+struct View;
+}  // namespace s3crate::volume
+
 namespace s3crate::device {
 
 enum class Durability { local, store };
@@ -74,6 +80,8 @@ struct DiskOptions {
   std::function<Result<>()> before_commit = {};
   std::function<void(Generation)> after_commit = {};
   std::function<void()> cancel_store;           // ends the store's own retries, when close() gives up draining
+  // Of a writer: what opens the map of the newest commit, in place of Volume::load_view() (device/repair.h).
+  std::function<Result<>(const volume::Commit&, volume::View&, volume::DeltaLevels&)> load_view = {};
   Duration away_limit = std::chrono::minutes(15);
 };
 

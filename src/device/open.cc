@@ -75,6 +75,7 @@ class Opener {
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
+  Result<volume::View> load_view(const Commit& head, volume::DeltaLevels& levels);
   Result<> open_writer(Commit head);
   Result<> replay(Journal& journal, Seq committed);
   Result<> begin_incarnation(Journal& journal);
@@ -168,6 +169,13 @@ Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* jo
   });
 }
 
+Result<volume::View> Opener::load_view(const Commit& head, volume::DeltaLevels& levels) {
+  if (!options_.load_view) return volume_.load_view(head, &levels);
+  volume::View view;
+  TRY(options_.load_view(head, view, levels));
+  return view;
+}
+
 Result<> Opener::open_writer(Commit head) {
   std::unique_ptr<Journal> journal = TRY(open_journal());
   Term term = TRY(find_term(volume_, head));
@@ -184,11 +192,11 @@ Result<> Opener::open_writer(Commit head) {
   // What the last mount left is read while the store answers.
   disk_->attach_cache_file(files_, state_dir_);
   volume::DeltaLevels levels;
-  volume::View view = TRY(volume_.load_view(head, &levels));
+  volume::View view = TRY(load_view(head, levels));
   Commit below = TRY(win(*chain, head, journal.get(), use));
   // Not before: what a directory shows of a process that was killed may go with the next power cut, until `open` is beside it.
   TRY(seen_->note({below.header.generation, below.hash}, io::Sync::yes));
-  if (below.hash != head.hash) view = TRY(volume_.load_view(below, &levels));
+  if (below.hash != head.hash) view = TRY(load_view(below, levels));
   chain->continue_from(std::move(levels));
   Seq committed = below.body.committed;
   disk_->attach_reader(std::move(view), committed);

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// repair: a map that is damaged or gone is rebuilt, and it is said what cannot be.
+#include "device/repair.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/time_text.h"
+#include "cli/command.h"
+#include "cli/mount_plan.h"
+#include "cli/mount_table.h"
+#include "cli/progress_line.h"
+#include "cli/signals.h"
+#include "cli/stack.h"
+
+namespace s3crate::cli {
+namespace {
+
+constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+
+Error in_words(const Error& error, const std::string& url) {
+  const auto mounts = our_mounts();
+  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
+  if (error.code() == Code::kFenced && mount != mounts.end())
+    return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint, mount->mountpoint)};
+  return error.within(url);
+}
+
+std::string text_of(const volume::GenerationRange& range) {
+  return range.first == range.last ? fmt::format("generation {}", range.first) : fmt::format("generations {} to {}", range.first, range.last);
+}
+
+nlohmann::json json_of(const device::RepairReport& report) {
+  const auto& rebuilt = report.rebuilt;
+  auto lost = nlohmann::json::array(), unreadable = nlohmann::json::array();
+  for (const auto& range : rebuilt.lost) lost.push_back({range.first.value, range.last.value});
+  for (const auto& range : rebuilt.unreadable) unreadable.push_back({range.offset, range.length});
+  nlohmann::json past = nullptr;
+  if (rebuilt.past) past = {rebuilt.past->first.value, rebuilt.past->last.value};
+  return {{"repaired", !rebuilt.sound},
+          {"generation", rebuilt.sound ? report.head.value : report.generation.value},
+          {"from_generation", rebuilt.from.as_of.value},
+          {"commits_read", rebuilt.commits},
+          {"runs", rebuilt.runs},
+          {"damages", rebuilt.damages},
+          {"lost_generations", lost},
+          {"past_unreadable", past},
+          {"unreadable", unreadable}};
+}
+
+void print(const Output& out, const std::string& url, const device::RepairReport& report) {
+  const auto& rebuilt = report.rebuilt;
+  for (const auto& damage : rebuilt.damages) out.print(fmt::format("damaged: {}", damage));
+  if (rebuilt.sound) {
+    out.print(fmt::format("the map of generation {} of {} is whole, and all that is kept beside it: there is nothing to repair\n"
+                          "whether the data is there as well, check says (with --read-data)", report.head, url));
+  } else {
+    const auto from = rebuilt.from.as_of == Generation(0) ? std::string("the empty disk") : fmt::format("the map of generation {}, which is whole", rebuilt.from.as_of);
+    out.print(fmt::format("generation {} of {} has a map again: {} commits read, {} pieces laid over {}", report.generation, url, rebuilt.commits, rebuilt.runs, from));
+  }
+  if (rebuilt.past) out.print(fmt::format("not repaired: {}, of which parts of the map are lost: they cannot be read as a whole", text_of(*rebuilt.past)));
+  for (const auto& range : rebuilt.lost)
+    out.print(fmt::format("not repaired: {}, of which the commits are lost: they cannot be read, and tags that were given there are gone unless a checkpoint holds them", text_of(range)));
+  if (!rebuilt.unreadable.empty()) out.print("not repaired: these bytes of the disk, as nothing names the objects that hold them (offset and length):");
+  for (const auto& range : rebuilt.unreadable) out.print(fmt::format("  {} {}", range.offset, range.length));
+}
+
+}  // namespace
+
+CommandResult run_repair(Context& context) {
+  const auto& arguments = context.arguments;
+  MountPlan plan;
+  plan.url = TRY(url_argument(arguments));
+  const std::string url = plan.url.text();
+  TRY(plan_writer(arguments, plan));
+  auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
+  const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
+  const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
+  auto& options = plan.disk;
+  options.block_cache_bytes = kBlockCache;
+  options.home = stack->home();
+  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
+  options.cancel_store = [&] { stack->cancel(); };
+  ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
+  device::RepairOptions how;
+  how.rebuild.stop = stop.flag();
+  how.rebuild.progress = [&](const volume::CheckProgress& p) {
+    line.show({.phase = std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
+  };
+  const auto report = device::repair(context.env, io::uring_file_io(), *volume, options, how);
+  if (stop.came() && !report) return fail(Code::kCancelled, "{}: the repair was stopped: what was damaged is so still; the same command begins anew", url);
+  if (!report) return fail(stack->given_up().value_or(in_words(report.error(), url)));
+  print(context.out, url, *report);
+  context.out.print_json(json_of(*report));
+  return report->rebuilt.unreadable.empty() ? kDone : kDamaged;
+}
+
+}  // namespace s3crate::cli

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# repair through the whole program: a volume that has lost all objects of its map reads as it did, and is mounted and written to
+# again; and what is refused. The volume is a golden one, as small as it is and with checkpoints all the same.
+. "${0%/*}/lib.sh"
+requires_fuse
+requires python3
+tmpdir
+. "${0%/*}/volume.sh"
+
+mkdir -p "$store" "$m"
+tar -xzf "${0%/*}/../golden/mixed.tar.gz" -C "$store"
+printf '\007%.0s' {1..32} >"$T/key"
+chmod 600 "$T/key"
+key=(--key-file "$T/key") writer=(--key-file "$T/key" --state-dir "$state" --moved)
+"$S3CRATE" export "$url" "$T/before" "${key[@]}" >"$T/export"
+
+say "nothing to repair, and what is refused"
+expect_status 2 "$S3CRATE" repair "$url" "${key[@]}" --state-dir "$state"
+expect_message 'is a copy: the volume was last written in another place'
+expect_status 2 "$S3CRATE" repair "$url@5" "${writer[@]}"
+expect_status 5 "$S3CRATE" repair "$url" --key-file /dev/null --state-dir "$state"
+commits=$(find "$store/commits" -type f | wc -l)
+expect_status 0 "$S3CRATE" repair "$url" "${writer[@]}"
+expect_message 'there is nothing to repair'
+[ "$(find "$store/commits" -type f | wc -l)" = "$commits" ] || fail "it wrote, though there was nothing to repair"
+mount_volume --moved
+expect_status 3 "$S3CRATE" repair "$url" "${writer[@]}"
+expect_message "is mounted on $m: unmount it first"
+umount_volume
+
+say "all objects of the map are lost"
+find "$store" -type f ! -path "$store/map/*" -exec sha256sum {} + >"$T/objects"
+rm -r "$store/map"
+expect_status 4 "$S3CRATE" export "$url" "$T/none" "${key[@]}"
+expect_status 0 "$S3CRATE" repair "$url" "${writer[@]}" --json
+python3 - "$T/stdout" <<'END' || fail "another report: $(cat "$T/stdout")"
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert report["repaired"] and report["from_generation"] == 0 and report["runs"] > 100
+assert len(report["damages"]) >= 3 and report["unreadable"] == [] and report["lost_generations"] == []
+first, last = report["past_unreadable"]
+assert first < last == report["generation"] - 1
+END
+sha256sum -c --quiet "$T/objects" || fail "something was deleted or changed"
+expect_status 0 "$S3CRATE" compare "$T/before" "$url" "${key[@]}"
+expect_status 0 "$S3CRATE" repair "$url" "${writer[@]}"
+expect_message 'there is nothing to repair'
+mount_volume
+cmp "$T/before" "$m/disk" || fail "the mounted disk is another"
+dd if=/dev/urandom of="$m/disk" bs=64K count=3 seek=20 conv=notrunc,fsync status=none
+cp "$m/disk" "$T/after"
+umount_volume
+expect_status 0 "$S3CRATE" compare "$T/after" "$url" "${key[@]}"
