@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 
+#include "segment/part.h"
+
 namespace s3crate::device {
 
 using segment::ObjectId;
@@ -61,7 +63,12 @@ Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceC
   }
   // Holes need a place in some index: where there is no segment, one of an index only.
   if (out.segments.empty()) out.segments.push_back(lay_out(TRY(make_empty()), {}));
-  for (PlacedSegment& placed : out.segments) describe(placed, generation, context);
+  segment::Part part{.number = 0, .parts = static_cast<std::uint32_t>(out.segments.size()), .ordinal = context.ordinal};
+  for (PlacedSegment& placed : out.segments) {
+    describe(placed, generation, context);
+    part.number++;
+    segment::put_part(placed.index, part);
+  }
 
   for (Run& run : out.runs) {
     if (run.hole) {

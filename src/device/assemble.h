@@ -31,6 +31,7 @@ struct PlacedGeneration {
 struct PlaceContext {
   std::uint32_t epoch = 0;
   std::uint32_t continues_epoch = 0;  // whose batch the one before generation.first is
+  std::uint64_t ordinal = 1;          // of the generation, among those of the epoch that have segments
 };
 // `generation` is cut and has no patches. If all its runs are holes, `make_empty` makes the segment that their index stands in.
 [[nodiscard]] Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,

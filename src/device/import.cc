@@ -8,6 +8,7 @@
 #include "device/in_order.h"
 #include "device/segment_puts.h"
 #include "device/staged.h"
+#include "segment/part.h"
 #include "volume/create.h"
 
 namespace s3crate::device {
@@ -81,7 +82,8 @@ class Importer {
   Result<> compare(Piece& piece);
   Result<> take(Piece& piece);
   Result<> send(BlockIndex block, ByteView raw);
-  Result<> put_current();
+  enum class Last { no, yes };
+  Result<> put_current(Last last);
   Result<> stage();
   Result<> add(const Run& run);
   Result<> commit();
@@ -109,6 +111,7 @@ class Importer {
   Seq seq_;
   SegmentSealer sealer_;
   std::shared_ptr<PendingGeneration> current_;  // the segment that fills
+  segment::Part part_{.number = 0, .parts = 0, .ordinal = 1};  // the last one put; how many there are the last one says
   RunMap changes_, holes_;
   std::uint64_t read_ = 0;
   SegmentPuts puts_;  // ends first
@@ -224,7 +227,7 @@ Result<> Importer::take(Piece& piece) {
 Result<> Importer::send(BlockIndex block, ByteView raw) {
   auto stored = std::make_shared<Bytes>();
   auto sealed = TRY(sealer_.seal(raw, *stored));
-  if (current_ && current_->segments[0] != sealed.segment) TRY(put_current());
+  if (current_ && current_->segments[0] != sealed.segment) TRY(put_current(Last::no));
   if (!current_) {
     current_ = std::make_shared<PendingGeneration>();
     current_->segments.push_back(sealed.segment);
@@ -236,12 +239,18 @@ Result<> Importer::send(BlockIndex block, ByteView raw) {
   return {};
 }
 
-Result<> Importer::put_current() {
+Result<> Importer::put_current(Last last) {
   current_->first = current_->last = seq_;
   current_->disk_bytes = report_.disk_bytes;
-  auto placed = TRY(place(*current_, disk_.writer().uploader->context_of(seq_), [this] { return sealer_.empty_segment(); }));
+  const PlaceContext context = disk_.writer().uploader->context_of(seq_);
+  part_.ordinal = context.ordinal;
+  auto placed = TRY(place(*current_, context, [this] { return sealer_.empty_segment(); }));
   for (const Run& run : placed.runs) TRY(add(run));
   for (PlacedSegment& segment : placed.segments) {
+    // What an import before this one had sent, no index tells to be of this generation: it counts as a part that is missing.
+    part_.number++;
+    if (last == Last::yes) part_.parts = part_.number + (report_.found_bytes > 0 ? 1 : 0);
+    segment::put_part(segment.index, part_);
     report_.sent_bytes += segment.extents_end;
     TRY(puts_.add(std::move(segment)));
   }
@@ -264,7 +273,7 @@ Result<> Importer::commit() {
   if (!current_ && !holes_.empty()) current_ = std::make_shared<PendingGeneration>();
   if (current_) {
     for (const Run& run : holes_.runs()) current_->runs.put(run);
-    TRY(put_current());
+    TRY(put_current(Last::yes));
   }
   TRY(puts_.wait_for_all());
   if (is_set(stop())) return stopped();

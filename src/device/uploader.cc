@@ -264,7 +264,7 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
 
 PlaceContext Uploader::context_of(Seq first) const {
   const std::uint32_t own = parts_.chain.who().epoch;
-  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own};
+  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own, placed_ + 1};
 }
 
 Result<> Uploader::start_generation(const GenerationPtr& generation) {
@@ -275,6 +275,7 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   active->generation = generation;
   const bool nothing_to_store = generation->resizes && generation->runs.empty();
   if (!nothing_to_store) active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
+  if (!nothing_to_store) placed_++;
   active->puts_left = active->placed.segments.size();
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());

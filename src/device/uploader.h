@@ -57,7 +57,7 @@ class Uploader {
   [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body, std::optional<Generation> only_as = std::nullopt);
   // Puts a segment that is no generation's of the head, under a fresh name, through outages. Thread-safe; only kCancelled.
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
-  // Who acknowledged the batch before `first`.
+  // Of the next generation that has segments: its place in the epoch, and who acknowledged the batch before `first`.
   [[nodiscard]] PlaceContext context_of(Seq first) const;
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
 
@@ -100,6 +100,7 @@ class Uploader {
   bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
   MonotonicTime last_start_ GUARDED_BY(head_.mutex()){};  // of a generation's uploads
   bool appending_ GUARDED_BY(head_.mutex()) = false;
+  std::uint64_t placed_ = 0;  // generations with segments; of who starts them alone
   std::vector<std::unique_ptr<Task>> tasks_;
 };
 
