@@ -22,9 +22,9 @@
 namespace s3crate::cli {
 namespace {
 
-enum Word : char { kFreeze = 'f', kThaw = 't' };
+enum Word : char { kWriteOut = 'w', kFreeze = 'f', kThaw = 't' };
 // What the holder says: a word, and an errno.
-enum Answer : int { kFrozen = 1, kThawed, kFailed, kTimeOver };
+enum Answer : int { kWritten = 1, kFrozen, kThawed, kFailed, kTimeOver };
 struct Said {
   int answer = 0;
   int error = 0;
@@ -51,6 +51,10 @@ void say(int socket, Answer answer, int error) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::signal(signal, SIG_IGN);
   ::prctl(PR_SET_NAME, "s3crate-thaw");
   char word = 0;
+  // What waits for a disk that waits for its store cannot be killed: so it is not the command that does.
+  if (::read(socket, &word, 1) != 1 || word != kWriteOut) ::_exit(0);
+  static_cast<void>(::syncfs(directory));
+  say(socket, kWritten, 0);
   if (::read(socket, &word, 1) != 1 || word != kFreeze) ::_exit(0);
   if (::ioctl(directory, FIFREEZE, 0) != 0) {
     say(socket, kFailed, errno);
@@ -64,6 +68,8 @@ void say(int socket, Answer answer, int error) {
   say(socket, told ? kThawed : kTimeOver, error);
   ::_exit(0);
 }
+
+void tell(int socket, Word word) { static_cast<void>(::send(socket, &word, 1, MSG_NOSIGNAL)); }
 
 // nullopt: no answer in time. An answer of 0: the holder is gone.
 std::optional<Said> hear(int socket, int ms) {
@@ -127,14 +133,20 @@ Freezer::~Freezer() {
 
 Result<> Freezer::freeze() {
   // What is dirty goes first, while nobody has to wait for it.
-  for (const Held& held : held_) static_cast<void>(::syncfs(held.directory.get()));
+  for (const Held& held : held_) tell(held.socket.get(), kWriteOut);
+  for (Held& held : held_) {
+    const auto said = hear(held.socket.get(), milliseconds(limit_));
+    if (said && said->answer == kWritten) continue;
+    held.socket = Fd();
+    if (said) return fail(Code::kIo, "{} was not frozen: the process that does it was killed", held.path);
+    return fail(Code::kTransient, "{} could not be written out within {}: nothing was frozen", held.path, format_duration(limit_));
+  }
   for (Held& held : held_) TRY(freeze(held));
   return {};
 }
 
 Result<> Freezer::freeze(Held& held) {
-  const char word = kFreeze;
-  static_cast<void>(::send(held.socket.get(), &word, 1, MSG_NOSIGNAL));
+  tell(held.socket.get(), kFreeze);
   held.frozen = true;
   const auto said = hear(held.socket.get(), milliseconds(limit_));
   if (said && said->answer == kFrozen) return {};
@@ -157,8 +169,7 @@ Result<> Freezer::thaw() {
 
 Result<> Freezer::thaw(Held& held) {
   if (!std::exchange(held.frozen, false)) return {};
-  const char word = kThaw;
-  static_cast<void>(::send(held.socket.get(), &word, 1, MSG_NOSIGNAL));
+  tell(held.socket.get(), kThaw);
   const auto said = hear(held.socket.get(), milliseconds(limit_));
   held.socket = Fd();
   if (said && said->answer == kThawed && said->error == 0) return {};

@@ -24,6 +24,7 @@ class Freezer {
   Freezer& operator=(Freezer&&) = delete;
   ~Freezer();  // thaws
 
+  [[nodiscard]] bool empty() const { return held_.empty(); }
   // In this order, or none of them.
   [[nodiscard]] Result<> freeze();
   // An error: one was thawed before, because its time was over.

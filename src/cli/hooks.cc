@@ -27,6 +27,7 @@ constexpr auto kLastTime = std::chrono::seconds(2);     // between SIGTERM and S
 constexpr auto kPutOffMax = std::chrono::minutes(10);  // that pre-commit may put commits off
 constexpr std::size_t kPrintedMax = 64 << 10;          // of one run; the rest is dropped
 constexpr std::size_t kLineMax = 500;
+constexpr int kPiecesMax = 64;  // taken at a time, so that who prints without end is still ended
 constexpr std::string_view kLast = "post-umount";  // comes when all else has ended
 
 // Of this user or root, and nobody else may change it.
@@ -61,15 +62,16 @@ class Printed {
   std::size_t total_ = 0;
 };
 
-// Takes what is there without waiting. False: the other end is closed.
+// Takes what is there without waiting, up to some 256 KiB. False: the other end is closed.
 bool drain(int fd, Printed& printed) {
   char piece[4096];
-  for (;;) {
+  for (int i = 0; i < kPiecesMax; ++i) {
     const auto n = ::read(fd, piece, sizeof piece);
     if (n > 0) printed.add({piece, static_cast<std::size_t>(n)});
     else if (n == 0) return false;
     else if (errno != EINTR) return errno == EAGAIN;
   }
+  return true;
 }
 
 Result<pid_t> spawn(const std::string& path, const std::vector<std::string>& environment, int output) {
@@ -112,6 +114,11 @@ Hooks::~Hooks() {
   }
 }
 
+void Hooks::end(const std::string& name) {
+  MutexLock lock(mu_);
+  ended_ = name;
+}
+
 void Hooks::stop() {
   MutexLock lock(mu_);
   stopped_ = true;
@@ -133,7 +140,10 @@ Result<std::string> Hooks::find(const std::string& name) const {
   const std::string path = directory_ + "/" + name;
   struct stat st = {};
   if (::stat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) return "";
+    if (errno == ENOENT && ::lstat(path.c_str(), &st) != 0) {
+      TRY(check());  // without the directory nobody knows what would be in it
+      return "";
+    }
     return fail(Code::kIo, "{}: {}", path, std::strerror(errno));
   }
   TRY(check());
@@ -157,8 +167,9 @@ Result<> Hooks::run_program(const std::string& path, const std::string& name, co
   for (const auto* some : {&always_, &facts})
     for (const auto& [key, value] : *some) environment.push_back(fmt::format("S3CRATE_{}={}", key, value));
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail(system_error(errno, "make", "a pipe"));
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(system_error(errno, "make", "a pipe"));
   const Fd ours(ends[0]);
+  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);  // of this end alone: the program's waits until there is room
   Fd theirs(ends[1]);
   const pid_t child = TRY(spawn(path, environment, theirs.get()));
   theirs.reset();
@@ -177,7 +188,7 @@ Result<> Hooks::run_program(const std::string& path, const std::string& name, co
     bool stopped;
     {
       MutexLock lock(mu_);
-      stopped = stopped_ && name != kLast;
+      stopped = (stopped_ && name != kLast) || name == ended_;
     }
     const auto now = env_.clock.monotonic_now();
     if (done != 0 || (!stopped && now < until)) continue;

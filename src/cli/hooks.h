@@ -39,6 +39,8 @@ class Hooks {
   [[nodiscard]] Result<> before_commit();
   // post-commit, by a task of its own: of commits that come meanwhile, the newest.
   void after_commit(Generation generation);
+  // Ends one, now or as soon as it runs.
+  void end(const std::string& name);
   // Ends what is running; nothing is run any more but post-umount.
   void stop();
 
@@ -56,6 +58,7 @@ class Hooks {
   Mutex mu_;
   std::unique_ptr<CondVar> changed_;
   bool stopped_ GUARDED_BY(mu_) = false;
+  std::string ended_ GUARDED_BY(mu_);
   std::optional<Generation> to_tell_ GUARDED_BY(mu_);
   std::unique_ptr<Task> teller_ GUARDED_BY(mu_);
 };

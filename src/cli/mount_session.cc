@@ -140,6 +140,7 @@ ExitStatus MountSession::run() {
   drainer.reset();
   spdlog::info("{} is no longer served; waiting for the store", plan_.mountpoint);
   server_->unmount();
+  hooks_->end("post-mount");
   mounted.reset();
   Ending ending = close_disk();
   if (!served && ending.status == kDone) ending.status = kFailed;

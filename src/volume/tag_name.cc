@@ -25,9 +25,20 @@ std::optional<std::string_view> next_character(std::string_view text) {
   }
   static constexpr std::array<std::uint32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
   const bool odd = code < kLeast[length] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff;
-  const bool controls = code < 0x20 || (code >= 0x7f && code < 0xa0);
+  // Lines, and which way text runs: a list of tags could be made to show something else.
+  const bool directs = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0x200e || code == 0x200f;
+  const bool controls = code < 0x20 || (code >= 0x7f && code < 0xa0) || directs;
   if (odd || controls) return std::nullopt;
   return text.substr(0, length);
+}
+
+// 2026-02-30, 9999-12-31T23:59:59Z, 99999999999999999999d ago: who reads it takes it for one, though it is none.
+bool looks_like_a_time(std::string_view name) {
+  constexpr std::string_view kDate = "dddd-dd-dd";
+  const auto fits = [&](std::size_t i) { return kDate[i] == 'd' ? name[i] >= '0' && name[i] <= '9' : name[i] == kDate[i]; };
+  bool date = name.size() == kDate.size() || (name.size() > kDate.size() && (name[kDate.size()] == 'T' || name[kDate.size()] == ' '));
+  for (std::size_t i = 0; date && i < kDate.size(); ++i) date = fits(i);
+  return date || (name[0] >= '0' && name[0] <= '9' && name.ends_with(" ago"));
 }
 
 }  // namespace
@@ -46,7 +57,7 @@ Result<> validate_tag_name(std::string_view name, WallTime now) {
   }
   const Point point = TRY(parse_point(name, now));
   if (std::holds_alternative<Generation>(point)) return bad("it is the number of a generation");
-  if (std::holds_alternative<WallTime>(point)) return bad("it is a time");
+  if (std::holds_alternative<WallTime>(point) || looks_like_a_time(name)) return bad("it is a time");
   return {};
 }
 

@@ -22,6 +22,7 @@ mkdir "$T/hooks"
 cat >"$T/hooks/pre-snapshot" <<'END'
 #!/bin/sh
 [ "$S3CRATE_TAG" != forbidden ] || { echo "not today"; exit 1; }
+[ "$S3CRATE_TAG" != frozen2 ] || seq 1 300000 # more than a pipe holds
 END
 cat >"$T/hooks/post-snapshot" <<END
 #!/bin/sh
@@ -85,7 +86,48 @@ for delay in 0 0.02 0.05 0.1 0.2; do
 done
 kill -0 "$load" || fail "the load has ended"
 
-say "what is refused, before anything is frozen"
+say "a mount that does not say that the generation is cut: no snapshot"
+cat >"$T/fake" <<'END'
+import hashlib, os, socket, sys
+mountpoint, words = sys.argv[1], sys.argv[2:]
+path = "/run/s3crate-blk/%s.sock" % hashlib.blake2b(mountpoint.encode(), digest_size=32).hexdigest()[:16]
+os.rename(path, path + ".real")
+try:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(5)
+        listener.settimeout(60)
+        open(sys.argv[0] + ".ready", "w").close()
+        connection, _ = listener.accept()
+    said = connection.makefile("rwb", buffering=0)
+    for word in words:
+        said.readline()
+        said.write(word.encode() + b"\n")
+    while line := said.readline():  # what is said after those
+        print(line.decode())
+finally:
+    os.unlink(path)
+    os.rename(path + ".real", path)
+END
+# played CODE TEXT WORDS... -- SNAPSHOT OPTIONS: the answers are WORDS.
+played() {
+  local status=$1 text=$2 words=()
+  shift 2
+  while [ "$1" != -- ]; do words+=("$1") && shift; done
+  rm -f "$T/fake.ready"
+  timeout 60 python3 "$T/fake" "$m" "${words[@]}" >"$T/heard" &
+  local fake=$!
+  wait_until 10 test -e "$T/fake.ready" || fail "no socket"
+  expect_status "$status" "$S3CRATE" snapshot "$m" --tag played "${@:2}"
+  expect_message "$text"
+  wait $fake || fail "the other end failed"
+  ! grep -q held "$T/heard" || fail "it was told that what was frozen was so until the cut"
+  is_thawed || fail "not thawed"
+}
+played 6 'no snapshot: .* 3 s' '{"ready": true}' -- --freeze "$fs" --freeze-timeout 3s
+played 1 'makes no sense' '{"ready": true}' '{"done": true, "generation": 1}' --
+played 1 'makes no sense' '{"ready": true}' '{"cut": true}' '{"cut": true}' --
+
 expect_status 2 "$S3CRATE" snapshot "$m" --tag x --freeze "$T/home"
 expect_message 'is not on the disk in'
 expect_status 2 "$S3CRATE" snapshot "$m" --tag x --freeze "$T/nowhere"
@@ -94,7 +136,7 @@ expect_message 'tag is missing'
 expect_status 1 "$S3CRATE" snapshot "$m" --tag frozen1 --freeze "$fs"
 expect_message 'is there already'
 expect_status 1 "$S3CRATE" snapshot "$T/nowhere" --tag x
-for name in 42 2026-11-20 '2h ago' a/b 'a@b' . .. -x ' x' $'a\nb' ''; do
+for name in 42 2026-11-20 2026-02-30 9999-12-31T23:59:59Z '2h ago' '99999999999999999999d ago' $'a\xe2\x80\xaeb' a/b 'a@b' . .. -x ' x' $'a\nb' ''; do
   expect_status 2 "$S3CRATE" snapshot "$m" --tag "$name"
   expect_status 2 "$S3CRATE" tag "$url" "${named[@]}" -- "$name"
 done
