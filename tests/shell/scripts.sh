@@ -50,6 +50,16 @@ expect_status 0 "$scripts/backup-tree" "$src" "$d/data/tree" --exclude /cache --
 [ "$(getfattr --absolute-names --only-values -n user.note "$d/data/tree/sub")" = kept ] || fail "an attribute is lost"
 [ -z "$(ls "$d/data/tree/sub")" ] && [ ! -e "$d/data/tree/cache" ] || fail "deleted and excluded files are there"
 
+expect_status 1 "$scripts/backup-tree" "$d/data/tree" "$d/data"
+expect_message 'would become a copy'
+expect_status 1 "$scripts/backup-tree" "$d/data" "$d/data/tree"
+expect_message 'copied into itself'
+expect_status 1 "$scripts/backup-tree" "$src" "$T/elsewhere"
+expect_message 'on no loop device'
+expect_status 1 "$scripts/backup-tree" "$src" "$d/data/tree" --mountpoint "$T"
+expect_message 'and not in'
+[ -d "$d/data/tree/sub" ] || fail "what was refused has changed something"
+
 say "btrfs-snapshot"
 for i in 1 2 3; do
   echo "$i" >"$d/data/count"
@@ -60,6 +70,11 @@ expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$place" first
 expect_message "the tag first is there already"
 [ ! -e "$d/data/.snapshots/first" ] || fail "a snapshot is left of what failed"
 expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$d" daily3
+expect_status 2 "$scripts/btrfs-snapshot" "$d/data" "$d" .made-by-btrfs-snapshot
+expect_status 1 "$scripts/btrfs-snapshot" "$d/data" "$d" elsewhere --into "$T"
+expect_status 0 "$scripts/btrfs-snapshot" "$d/data" "$d" beside --into "$d/kept"
+[ -e "$d/kept/beside/count" ] || fail "it is not where it was to be"
+"$S3CRATE" untag "$url" beside --key-file "$T/key" --state-dir "$state" >/dev/null
 expect_status 1 "$scripts/btrfs-snapshot" "$d" "$T" x
 expect_status 2 "$scripts/btrfs-snapshot" "$d/data" "$place"
 [ "$(tags)" = 'daily1 daily2 daily3 first second third ' ] || fail "tags: $(tags)"
