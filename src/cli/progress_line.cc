@@ -42,11 +42,11 @@ void ProgressLine::show(const Amounts& amounts) {
   const auto amount = [&](std::uint64_t n) {
     return amounts.in_bytes ? format_bytes(n) : fmt::format("{}", n);
   };
-  const auto text = fmt::format(
-      "{}: {} of {}, {} read{}{}", amounts.phase, amount(amounts.done), amount(amounts.total),
-      format_bytes(amounts.bytes),
-      known ? fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(rate))) : "",
-      left(amounts, now));
+  std::string text = fmt::format("{}: {}", amounts.phase, amount(amounts.done));
+  if (amounts.total > 0) text += fmt::format(" of {}", amount(amounts.total));
+  if (amounts.bytes > 0) text += fmt::format(", {} read", format_bytes(amounts.bytes));
+  if (amounts.bytes > 0 && known) text += fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(rate)));
+  text += left(amounts, now);
   drawn_ = style_ == ProgressStyle::kLine;
   std::fprintf(stderr, drawn_ ? "\r\033[K%s" : "%s\n", text.c_str());
   std::fflush(stderr);

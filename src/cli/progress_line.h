@@ -10,8 +10,8 @@ namespace s3crate::cli {
 
 struct Amounts {
   std::string phase;
-  std::uint64_t done = 0, total = 0;
-  std::uint64_t bytes = 0;  // read so far
+  std::uint64_t done = 0, total = 0;  // total 0: unknown
+  std::uint64_t bytes = 0;  // read so far; 0: unknown
   bool in_bytes = false;    // done and total are bytes, and no count of things
 };
 

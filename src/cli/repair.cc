@@ -85,7 +85,7 @@ CommandResult run_repair(Context& context) {
   device::RepairOptions how;
   how.rebuild.stop = stop.flag();
   how.rebuild.progress = [&](const volume::CheckProgress& p) {
-    line.show({.phase = std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
+    line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
   };
   const auto report = device::repair(context.env, io::uring_file_io(), *volume, options, how);
   if (stop.came() && !report) return fail(Code::kCancelled, "{}: the repair was stopped: what was damaged is so still; the same command begins anew", url);

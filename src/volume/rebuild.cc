@@ -11,7 +11,7 @@
 namespace s3crate::volume {
 namespace {
 
-constexpr std::size_t kRangesMax = 10'000;  // told one by one
+constexpr std::size_t kRangesMax = 10'000, kDamagesMax = 1000;  // told one by one
 
 class Rebuilder {
  public:
@@ -27,6 +27,7 @@ class Rebuilder {
   Result<std::optional<Commit>> load(Generation generation);
   Result<> lay_below(std::span<const Run> runs);
   Result<> take_objects(const Commit& commit);
+  void note(std::string damage);
   Result<> missing(Generation generation);
   void forget_lost_pages(Ledger& late) const;
   Result<> find_unreadable(const MaybeRoot& objects);
@@ -102,21 +103,23 @@ Result<Rebuilt> Rebuilder::run() {
   return out;
 }
 
-// nullopt: damaged or gone, or another than the one that belongs here.
+// nullopt: damaged or gone, or another than the one that belongs here. One that a commit above names is waited for, as the store may
+// be behind with it.
 Result<std::optional<Commit>> Rebuilder::load(Generation generation) {
-  auto commit = volume_.load_commit(generation);
   const auto named = named_.extract(generation);
-  if (commit && !named.empty() && commit->hash != named.mapped()) {
-    report_.damages.push_back(fmt::format("commit {} is not the one that later commits name", generation));
-    return std::nullopt;
-  }
+  auto commit = named.empty() ? volume_.load_commit(generation) : volume_.load_commit(volume::CommitRef{generation, named.mapped()});
   if (commit) {
     report_.commits++;
     return std::optional(std::move(*commit));
   }
   if (!is_damage(commit.error())) return fail(commit.error());
-  report_.damages.push_back(is(commit, Code::kNotFound) ? fmt::format("commit {} is gone", generation) : commit.error().message());
+  note(is(commit, Code::kNotFound) ? fmt::format("commit {} is gone", generation) : commit.error().message());
   return std::nullopt;
+}
+
+void Rebuilder::note(std::string damage) {
+  if (report_.damages.size() < kDamagesMax) report_.damages.push_back(std::move(damage));
+  else if (report_.damages.size() == kDamagesMax) report_.damages.emplace_back("and more, too many to tell one by one");
 }
 
 Result<> Rebuilder::look_at(const Commit& commit) {
@@ -180,7 +183,7 @@ Result<> Rebuilder::look_for_checkpoint(const CheckpointRef& ref) {
   if (done) return {};
   begin_.reset();
   if (!is_damage(done.error())) return done;
-  report_.damages.push_back(fmt::format("the checkpoint in commit {}: {}", ref.commit, done.error().message()));
+  note(fmt::format("the checkpoint in commit {}: {}", ref.commit, done.error().message()));
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "segment/object_names.h"
 #include "tests/support/damage_world.h"
 #include "tests/support/history_world.h"
+#include "store/arguments.h"
 #include "tests/support/seed.h"
 #include "volume/history.h"
 
@@ -28,6 +29,35 @@ using volume::CommitKind;
     const auto& ok_ = (expression);                               \
     ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
   } while (0)
+
+// A store far away that is behind with one object: it is not there, so many times.
+class LateStore final : public store::ObjectStore {
+ public:
+  LateStore(store::ObjectStore& inner, std::string late, int times) : inner_(inner), late_(std::move(late)), times_(times) {}
+  using ObjectStore::put;
+  Result<> put(const std::string& name, std::span<const ByteView> parts) override { return inner_.put(name, parts); }
+  Result<> remove(const std::string& name) override { return inner_.remove(name); }
+  Result<Bytes> get(const std::string& name, std::uint64_t max_size) override {
+    if (name == late_ && times_-- > 0) return store::not_found(name);
+    return inner_.get(name, max_size);
+  }
+  Result<> get_range(const std::string& name, std::uint64_t offset, MutableByteView out) override { return inner_.get_range(name, offset, out); }
+  Result<store::ObjectInfo> head(const std::string& name) override { return inner_.head(name); }
+  Result<store::ListPage> list(const std::string& prefix, const std::string& after, std::size_t max_keys) override {
+    return inner_.list(prefix, after, max_keys);
+  }
+  store::StoreCaps caps() const override {
+    auto caps = inner_.caps();
+    caps.local = false;
+    return caps;
+  }
+  std::string describe() const override { return inner_.describe(); }
+
+ private:
+  store::ObjectStore& inner_;
+  const std::string late_;
+  std::atomic<int> times_;
+};
 
 class RepairTest : public testing::Test {
  protected:
@@ -95,6 +125,35 @@ TEST_F(RepairTest, EverythingIsBackAfterTheLossOfAllMapObjects) {
   ASSERT_OK(again);
   EXPECT_TRUE(again->rebuilt.sound);
   expect_it_goes_on();
+}
+
+// No tree refers to them any more; counted as alive, a prune would keep them for ever.
+TEST_F(RepairTest, MapObjectsThatWereLostAreDead) {
+  lose_all("map/");
+  const auto report = repair();
+  ASSERT_OK(report);
+  const auto volume = *world.open_volume();
+  auto head = volume->load_head();
+  ASSERT_OK(head);
+  const auto view = volume->load_view(*head);
+  ASSERT_OK(view);
+  std::size_t looked = 0;
+  for (Generation at(1); at <= report->head; at = at.next()) {
+    const auto commit = volume->load_commit(at);
+    ASSERT_OK(commit);
+    for (const auto& info : commit->body.objects) {
+      if (info.kind != segment::ObjectKind::map || info.born != at) continue;
+      Bytes key = volume::object_table_key(info.key);
+      const auto row = volume::tree_find(volume->pages(), view->companions.liveness, key);
+      ASSERT_OK(row);
+      ASSERT_TRUE(row->has_value());
+      const auto liveness = volume::decode_liveness({key, **row});
+      ASSERT_OK(liveness);
+      EXPECT_GT(liveness->second.died, report->head);
+      looked++;
+    }
+  }
+  EXPECT_GE(looked, 3u);
 }
 
 TEST_F(RepairTest, NewestSoundCheckpointIsBegunWith) {
@@ -211,6 +270,18 @@ TEST_F(RepairTest, RepairWhoseCheckpointFailsIsDoneAnew) {
   ASSERT_OK(repair());
   expect_all_back();
   expect_it_goes_on();
+}
+
+// Taken for lost, it would be missing in the history for good.
+TEST_F(RepairTest, CommitThatTheStoreIsBehindWithIsWaitedFor) {
+  lose_all("map/");
+  LateStore store(world.faults, segment::commit_name(Generation(3)), 4);
+  const auto volume = volume::Volume::open(system_env(), store, world.world().keys(), {});
+  ASSERT_OK(volume);
+  const auto report = device::repair(system_env(), io::posix_file_io(), **volume, world.world().options, {});
+  ASSERT_OK(report);
+  EXPECT_TRUE(report->rebuilt.lost.empty());
+  expect_all_back();
 }
 
 TEST_F(RepairTest, JournalThatWaitsIsPlayedBack) {
