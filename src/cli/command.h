@@ -46,6 +46,7 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_untag(Context& context);
 [[nodiscard]] CommandResult run_snapshot(Context& context);
 [[nodiscard]] CommandResult run_rollback(Context& context);
+[[nodiscard]] CommandResult run_fork(Context& context);
 [[nodiscard]] CommandResult run_resize(Context& context);
 [[nodiscard]] CommandResult run_check(Context& context);
 [[nodiscard]] CommandResult run_diff(Context& context);

@@ -20,7 +20,8 @@ Result<std::unique_ptr<GuestSession>> GuestSession::open(Context& context, const
   std::unique_ptr<GuestSession> session(new GuestSession());
   session->stack_ = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
   Stack& stack = *session->stack_;
-  session->volume_ = TRY(open_volume(context.env, stack, url, context.arguments, kPageCache));
+  session->volume_ = TRY(open_volume(context.env, stack, url, context.arguments, kPageCache,
+                                      kind == volume::CommitKind::pin ? Origins::attach : Origins::leave));
   volume::Volume& volume = *session->volume_;
   session->head_ = TRY(volume.load_head());
   const auto keys = volume.keys();
@@ -34,9 +35,10 @@ Result<std::unique_ptr<GuestSession>> GuestSession::open(Context& context, const
   session->head_ = TRY(volume.load_head());
   session->signals_ = std::make_unique<SignalWatch>(
       context.env.executor,
-      [guest = session->guest_.get(), &stack](int) {
-        guest->stop();
+      [session = session.get(), &stack](int) {
+        session->guest_->stop();
         stack.cancel();
+        if (Stack* other = session->other_) other->cancel();
       },
       [] {});
   return session;

@@ -4,6 +4,7 @@
 // an older state than was seen here, where a store cannot tell two writers apart.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "cli/command.h"
@@ -23,6 +24,9 @@ class GuestSession {
   [[nodiscard]] volume::Volume& volume() { return *volume_; }
   [[nodiscard]] const volume::Commit& head() const { return head_; }
   [[nodiscard]] volume::Guest& guest() { return *guest_; }
+  [[nodiscard]] Stack& stack() { return *stack_; }
+  // A signal ends what waits there as well. It must outlive this.
+  void cancel_too(Stack& other) { other_ = &other; }
   // Why what was asked of the store failed: that it was given up, if it was.
   [[nodiscard]] Error reason(const Error& error) const { return stack_->given_up().value_or(error); }
 
@@ -31,6 +35,7 @@ class GuestSession {
   [[nodiscard]] Result<> look_at(const Context& context, const Url& url);
 
   std::unique_ptr<Stack> stack_;
+  std::atomic<Stack*> other_ = nullptr;
   std::unique_ptr<volume::Volume> volume_;
   device::DiskOptions options_;
   volume::Commit head_;

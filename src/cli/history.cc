@@ -100,7 +100,7 @@ CommandResult run_history(Context& context) {
   }
   if (arguments.has("limit")) wanted.limit = arguments.count("limit");
   auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
-  const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
+  const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache, Origins::leave));
   return arguments.flag("tags") ? list_tags(context, *volume, wanted) : list_generations(context, *volume, wanted);
 }
 

@@ -34,7 +34,7 @@ Result<Usage> stored(store::ObjectStore& store) {
 CommandResult run_info(Context& context) {
   const Url url = TRY(url_argument(context.arguments));
   auto stack = TRY(Stack::make(context.env, url, context.arguments, Outage::kFail));
-  const auto volume = TRY(open_volume(context.env, *stack, url, context.arguments, kPageCache));
+  const auto volume = TRY(open_volume(context.env, *stack, url, context.arguments, kPageCache, Origins::leave));
   const auto head = TRY(volume->load_head());
   const auto term = TRY(term_of(*volume, head));
   const auto usage = TRY(stored(stack->store()));
@@ -54,12 +54,17 @@ CommandResult run_info(Context& context) {
   line("generations", fmt::format("{}, the newest of {}", head.header.generation, format_time(head.body.time)));
   line("stored", fmt::format("{} in {} objects", format_bytes(usage.bytes), usage.objects));
   line("state", state_text(term));
+  auto origins = nlohmann::json::array();
+  for (const auto& origin : object.origins) {
+    line("origin", fmt::format("{} at {}", volume::fingerprint(origin.vid), origin.url));
+    origins.push_back({{"vid", to_hex(origin.vid)}, {"url", origin.url}});
+  }
 
   nlohmann::json json = {{"url", url.text()}, {"vid", vid}, {"fingerprint", volume::fingerprint(volume->vid())}, {"uuid", to_hex(object.uuid)},
                          {"disk_bytes", head.body.disk_bytes}, {"block_size", object.block_size()}, {"segment_bytes", object.segment_bytes},
                          {"format", object.format}, {"single_writer", object.single_writer}, {"created", format_time(object.created)},
                          {"generation", head.header.generation.value}, {"generation_time", format_time(head.body.time)},
-                         {"epoch", head.body.epoch}, {"stored_bytes", usage.bytes}, {"objects", usage.objects}};
+                         {"epoch", head.body.epoch}, {"stored_bytes", usage.bytes}, {"objects", usage.objects}, {"origins", origins}};
   add_state(term, json);
   context.out.print_json(json);
   return kDone;

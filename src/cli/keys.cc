@@ -152,8 +152,9 @@ Result<std::optional<volume::KeySource>> offered_keys(const Arguments& arguments
   return source;
 }
 
-Result<std::vector<volume::SlotRequest>> new_slots(const Arguments& arguments, const std::string& volume) {
-  const Origin origin = TRY(find_origin(arguments));
+namespace {
+
+Result<std::vector<volume::SlotRequest>> slots_of(const Origin& origin, const std::string& volume) {
   std::vector<volume::SlotRequest> slots;
   if (!origin.key_file.empty()) {
     slots.emplace_back();
@@ -177,6 +178,23 @@ Result<std::vector<volume::SlotRequest>> new_slots(const Arguments& arguments, c
   slots.emplace_back();
   slots.back().passphrase = std::move(*first);
   return slots;
+}
+
+}  // namespace
+
+Result<std::vector<volume::SlotRequest>> new_slots(const Arguments& arguments, const std::string& volume) {
+  return slots_of(TRY(find_origin(arguments)), volume);
+}
+
+Result<std::vector<volume::SlotRequest>> fork_slots(const Arguments& arguments, const std::string& volume) {
+  Origin origin;
+  if (arguments.has("new-key-file")) origin.key_file = arguments.text("new-key-file");
+  if (arguments.has("new-passphrase-file")) origin.passphrase_file = arguments.text("new-passphrase-file");
+  if (!origin.empty()) return slots_of(origin, volume);
+  origin = TRY(find_origin(arguments));
+  if (origin.passphrase_file == "-")
+    return fail(Code::kBadArgument, "standard input has been read: name the key of the fork with --new-key-file or --new-passphrase-file");
+  return slots_of(origin, volume);
 }
 
 Result<> check_key_options(const Arguments& arguments) {

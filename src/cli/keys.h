@@ -18,6 +18,8 @@ inline constexpr std::string_view kPassphraseCredential = "s3crate-blk.passphras
 // To open several volumes, without a question: a passphrase is read once, when the first slot wants it. nullopt: no key is
 // offered anywhere.
 [[nodiscard]] Result<std::optional<volume::KeySource>> offered_keys(const Arguments& arguments);
+// For a fork: what --new-... name, else what opens its origin; from the terminal as of a new volume.
+[[nodiscard]] Result<std::vector<volume::SlotRequest>> fork_slots(const Arguments& arguments, const std::string& volume);
 // For a new volume; a passphrase from the terminal is asked for twice.
 [[nodiscard]] Result<std::vector<volume::SlotRequest>> new_slots(const Arguments& arguments, const std::string& volume);
 

@@ -65,6 +65,11 @@ Result<> MountSession::start() {
 Result<> MountSession::open_disk() {
   stack_ = TRY(Stack::make(env_, plan_.url, arguments_, Outage::kWait, plan_.outage_timeout));
   volume_ = TRY(open_volume(env_, *stack_, plan_.url, arguments_, plan_.disk.map_cache_bytes));
+  for (const auto& note : stack_->origin_notes()) {
+    spdlog::warn("{}", note);
+    MutexLock lock(mu_);
+    opening_notes_ += "warning: " + note + "\n";
+  }
   auto options = plan_.disk;
   options.home = stack_->home();
   options.log = [this](const std::string& line) {

@@ -44,6 +44,9 @@ constexpr std::array kCommands = {
                 "snapshot /mnt/crate --tag nightly-2026-11-20 --freeze /mnt/data"},
     CommandSpec{kRollback, "rollback", "URL@POINT", 1, 1, "Make the disk what it was at a point of the past, by a new generation",
                 "rollback file:///srv/disk@before-upgrade --key-file /root/disk.key"},
+    CommandSpec{kFork, "fork", "URL[@POINT] NEWURL", 2, 2,
+                "Make a writable volume out of a generation of another one, with keys of its own and without copying data: FORKING",
+                "fork file:///srv/disk@before-upgrade file:///srv/trial --key-file /root/disk.key"},
     CommandSpec{kResize, "resize", "URL|MOUNTPOINT|DIR SIZE", 2, 2,
                 "Give the disk another size; refuses to make it smaller than its data", "resize /mnt/crate 200G"},
     CommandSpec{kCheck, "check", "URL", 1, 1,
@@ -79,9 +82,10 @@ constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
 constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
 constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
-constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag);
+constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag) | bit(kFork);
 constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | kGuests | bit(kRollback) | bit(kResize) | bit(kCheck) |
                                    bit(kImport) | bit(kRepair) | kTransferring;
+constexpr std::uint32_t kReadingData = kOpening & ~(bit(kInfo) | bit(kHistory) | bit(kTag) | bit(kUntag));
 constexpr std::uint32_t kUnlocking = kOpening | bit(kFormat) | bit(kList);
 constexpr std::uint32_t kStore = kOpening | bit(kList) | bit(kBucketCheck) | bit(kFormat);
 constexpr std::uint32_t kReading = kStore & ~(bit(kFormat) | kGuests | bit(kRollback) | bit(kResize) | bit(kImport) | bit(kRepair));
@@ -111,7 +115,7 @@ constexpr std::array kOptions = {
     OptionSpec{"segment-size", 0, kSize, "SIZE", "8M", "", 64 * kKi, 64 * kMi,
                "How much data one object of the store holds", bit(kFormat), false},
     OptionSpec{"single-writer", 0, kFlag, "", "", "", 0, 0,
-               "For stores that cannot refuse to overwrite: you promise that one machine writes at a time", bit(kFormat), false},
+               "For stores that cannot refuse to overwrite: you promise that one machine writes at a time", bit(kFormat) | bit(kFork), false},
 
     // mount
     OptionSpec{"foreground", 'f', kFlag, "", "", "", 0, 0, "Stay in front, and log to standard error", bit(kMount), false},
@@ -228,6 +232,13 @@ constexpr std::array kOptions = {
                "Freeze the filesystem that is mounted at DIR meanwhile, so that it is stored at rest; may be given again", bit(kSnapshot), false},
     OptionSpec{"freeze-timeout", 0, kTime, "TIME", "30s", "", 100, 600'000,
                "How long a filesystem may stay frozen; then it is thawed, and there is no snapshot", bit(kSnapshot), false},
+
+    // fork
+    OptionSpec{"new-key-file", 0, kText, "FILE", "", "what opens URL", 0, 0, "The key file that is to open the fork", bit(kFork), false},
+    OptionSpec{"new-passphrase-file", 0, kText, "FILE", "", "what opens URL", 0, 0,
+               "The passphrase that is to open the fork, in the first line of FILE; - is standard input", bit(kFork), false},
+    OptionSpec{"origin-url", 0, kTexts, "FINGERPRINT=URL", "", "where the fork was told", 0, 0,
+               "Of a fork: the volume of this fingerprint that it comes from is at URL now; may be given again", kReadingData, true},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,

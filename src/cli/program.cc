@@ -28,6 +28,7 @@ CommandResult run(Context& context) {
     case Command::kUntag: return run_untag(context);
     case Command::kSnapshot: return run_snapshot(context);
     case Command::kRollback: return run_rollback(context);
+    case Command::kFork: return run_fork(context);
     case Command::kResize: return run_resize(context);
     case Command::kCheck: return run_check(context);
     case Command::kDiff: return run_diff(context);

@@ -61,6 +61,15 @@ Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments, Dur
 
 Result<std::unique_ptr<Stack>> Stack::make(Env env, const Url& url, const Arguments& arguments, Outage outage,
                                            Duration outage_timeout) {
+  auto stack = TRY(build(env, url, arguments, outage, outage_timeout));
+  stack->outage_ = outage;
+  stack->outage_timeout_ = outage_timeout;
+  stack->front_.emplace(*stack->top_);
+  return stack;
+}
+
+Result<std::unique_ptr<Stack>> Stack::build(Env env, const Url& url, const Arguments& arguments, Outage outage,
+                                            Duration outage_timeout) {
   std::unique_ptr<Stack> stack(new Stack);
   const bool remote = url.kind == Url::Kind::s3;
   store::RetryOptions patience{.outage_timeout = outage == Outage::kWait ? outage_timeout : kShortPatience};
@@ -106,6 +115,20 @@ void Stack::cancel() {
   if (md5_cache_) md5_cache_->cancel();
   if (retry_) retry_->cancel();
   if (s3_) s3_->cancel();
+  for (const auto& origin : origin_stacks_) origin->cancel();
+}
+
+void Stack::leave_terminal() {
+  watch_.reset();
+  for (const auto& origin : origin_stacks_) origin->leave_terminal();
+}
+
+std::optional<store::Trouble> Stack::trouble() const {
+  if (retry_)
+    if (auto trouble = retry_->trouble()) return trouble;
+  for (const auto& origin : origin_stacks_)
+    if (auto trouble = origin->trouble()) return trouble;
+  return std::nullopt;
 }
 
 void Stack::use_single_writer() {
@@ -133,7 +156,7 @@ Result<Url> bucket_argument(const Arguments& arguments) {
 }
 
 Result<std::unique_ptr<volume::Volume>> open_volume(Env env, Stack& stack, const Url& url, const Arguments& arguments,
-                                                    std::uint64_t page_cache_bytes) {
+                                                    std::uint64_t page_cache_bytes, Origins origins) {
   TRY(crypto::initialise());
   std::vector<std::string> expected;
   if (!url.fingerprint.empty()) expected.push_back(url.fingerprint);
@@ -152,6 +175,7 @@ Result<std::unique_ptr<volume::Volume>> open_volume(Env env, Stack& stack, const
                   vid.substr(0, fingerprint.size()), fingerprint);
     }
   }
+  if (origins == Origins::attach) TRY(stack.attach_origins(env, volume->object(), arguments));
   return volume;
 }
 

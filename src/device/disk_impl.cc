@@ -78,9 +78,8 @@ std::function<void(const Error&)> DiskImpl::trouble_reporter() {
 void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   opened_ = view.generation;
   objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
-  objects_->rebase(view.companions.objects, {});
+  objects_->begin_at(view);
   at_checkpoint_ = {std::move(view.companions), view.checkpoint};
-  for (const segment::ObjectInfo& info : view.new_objects) objects_->add(info);
   const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index), &env_.clock);
   source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get());

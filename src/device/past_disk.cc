@@ -12,8 +12,7 @@ constexpr std::size_t kOpenedObjectsMax = 1024;
 
 std::unique_ptr<volume::ObjectTable> objects_of(Env env, const volume::Volume& volume, const volume::View& view) {
   auto objects = std::make_unique<volume::ObjectTable>(env.executor, volume.keys(), volume.pages(), kOpenedObjectsMax);
-  objects->rebase(view.companions.objects, {});
-  for (const segment::ObjectInfo& info : view.new_objects) objects->add(info);
+  objects->begin_at(view);
   return objects;
 }
 

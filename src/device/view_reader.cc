@@ -27,8 +27,7 @@ ViewReader::ViewReader(Env env, volume::Volume& volume, volume::View view, std::
       objects_(env.executor, volume.keys(), volume.pages()),
       cache_(env.executor, cache_bytes),
       source_(volume.store(), objects_, block_size_) {
-  objects_.rebase(view_.companions.objects, {});
-  for (const segment::ObjectInfo& info : view_.new_objects) objects_.add(info);
+  objects_.begin_at(view_);
 }
 
 Result<std::uint64_t> ViewReader::next_data(std::uint64_t offset) {

@@ -8,6 +8,7 @@
 #include "store/reread.h"
 #include "volume/check_companions.h"
 #include "volume/check_map.h"
+#include "volume/origins.h"
 
 namespace s3crate::volume {
 
@@ -256,7 +257,7 @@ Result<> Checker::objects_of(const Commit& commit) {
     TRY(objects_.one(info));
     if (readable)
       bad_commit(commit.header.generation,
-                 fmt::format("the object table does not say the same of {}", name_of(info)));
+                 fmt::format("the object table does not say the same of {}", stored_name(info)));
   }
   return {};
 }

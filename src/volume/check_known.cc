@@ -5,6 +5,7 @@
 
 #include "segment/object_names.h"
 #include "volume/check_objects.h"
+#include "volume/origins.h"
 
 namespace s3crate::volume {
 
@@ -103,7 +104,9 @@ Result<std::optional<ObjectInfo>> KnownObjects::find(const ObjectKey& key) {
   auto fresh = std::ranges::lower_bound(fresh_, key, {}, &ObjectInfo::key);
   if (fresh != fresh_.end() && fresh->key == key) return *fresh;
   Bytes table_key = object_table_key(key);
-  auto value = TRY(tree_find(volume_.pages(), view_.companions.objects, table_key));
+  const Companions& companions = view_.companions;
+  const MaybeRoot table = key.origin == 0 ? companions.objects : origin_table(companions.origin_objects, key.origin);
+  auto value = TRY(tree_find(volume_.pages(), table, table_key));
   if (!value) return std::nullopt;
   return TRY(decode_object_info({std::move(table_key), std::move(*value)}));
 }
@@ -115,8 +118,7 @@ Result<> KnownObjects::for_each(Findings& findings,
     for (const PageEntry& entry : page.entries) {
       auto info = decode_object_info(entry);
       if (!info) {
-        findings.add(segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce),
-                     {}, info.error().message());
+        findings.add(stored_name(place.page), {}, info.error().message());
         continue;
       }
       for (; fresh != fresh_.end() && fresh->key < info->key; ++fresh) TRY(each(*fresh));
@@ -126,8 +128,7 @@ Result<> KnownObjects::for_each(Findings& findings,
     return {};
   };
   const auto bad = [&](const Place& place, ByteView lower, const Error& error) -> Result<> {
-    const std::string name =
-        segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
+    const std::string name = stored_name(place.page);
     const auto damage = findings.add(name, {}, error.message());
     Hidden hidden{Bytes(lower.begin(), lower.end()), {}, damage};
     if (place.upper) hidden.upper.emplace(place.upper->begin(), place.upper->end());
@@ -158,7 +159,7 @@ Result<> ObjectCheck::all(KnownObjects& known, std::uint64_t expected) {
     TRY(findings_.tick("objects", ++done, std::max(done, expected)));
     if (info.key.origin != 0 || info.kind == ObjectKind::inline_extents) return {};
     Listing& listing = info.kind == ObjectKind::map ? maps : segments;
-    const auto size = TRY(advance(listing, name_of(info), report));
+    const auto size = TRY(advance(listing, stored_name(info), report));
     // What LIST does not show, or shows with another size, is looked at by its name before it is
     // called damage.
     return size == info.length ? content(info) : one(info);

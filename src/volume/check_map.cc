@@ -5,7 +5,9 @@
 #include <tuple>
 
 #include "segment/object_names.h"
+#include "store/origin_stores.h"
 #include "volume/map_leaf.h"
+#include "volume/origins.h"
 
 namespace s3crate::volume {
 
@@ -15,9 +17,7 @@ using segment::ObjectKind;
 
 namespace {
 
-std::string page_object(const Place& place) {
-  return segment::object_name(ObjectKind::map, place.page.object.id, place.page.nonce);
-}
+std::string page_object(const Place& place) { return stored_name(place.page); }
 
 }  // namespace
 
@@ -142,12 +142,10 @@ Result<> MapCheck::group(Group runs) {
   if (!info && is_passing(info.error().code())) return fail(info.error());
   if (!info) return unknown_object(runs, info.error().message());
   if (!*info) return unknown_object(runs, "the map names it, the chain does not");
-  if (runs[0].extent.object.origin != 0 || (*info)->kind != ObjectKind::segment)
-    return fail(
-        Code::kUnsupported,
-        "the map names an object of kind {} or of another volume: a newer version of this program "
-        "checks them",
-        static_cast<int>((*info)->kind));
+  if ((*info)->kind != ObjectKind::segment)
+    return fail(Code::kUnsupported, "the map names an object of kind {}: a newer version of this program checks it",
+                static_cast<int>((*info)->kind));
+  if (runs[0].extent.object.origin != 0) return of_origin(runs, **info);
   const auto index = objects_.open_index(**info);
   if (index) return against_index(runs, **info, *index);
   if (is_passing(index.error().code())) return fail(index.error());
@@ -157,11 +155,28 @@ Result<> MapCheck::group(Group runs) {
   return {};
 }
 
+// What the map says of it was signed with the checkpoint; whether the store still holds that is what is looked at.
+Result<> MapCheck::of_origin(Group runs, const ObjectInfo& info) {
+  const auto sound = objects_.origin_segment(info);
+  if (!sound && is_passing(sound.error().code())) return sound;
+  if (!sound) {
+    const auto id = damage(info, sound.error().message());
+    if (!is(sound, Code::kNotFound)) return by_reading(runs, info);
+    lose(id, runs);
+    return {};
+  }
+  if (!options_.read_data) return {};
+  std::vector<Run> drawn;
+  for (const Run& run : runs)
+    if (objects_.in_sample(info.key.id, run.extent.number)) drawn.push_back(run);
+  return by_reading(drawn, info);
+}
+
 Result<> MapCheck::unknown_object(Group runs, std::string_view why) {
   const ObjectKey& key = runs[0].extent.object;
   auto id = known_.hidden_by(key);
   if (!id) {
-    const std::string name = fmt::format("{}{:016x}", segment::kSegmentsPrefix, key.id.value);
+    const std::string name = store::origin_name(key.origin, fmt::format("{}{:016x}", segment::kSegmentsPrefix, key.id.value));
     id = findings_.add(name, {}, fmt::format("{}: {}", name, why));
   }
   lose(*id, runs);
@@ -208,7 +223,7 @@ void MapCheck::lose(Findings::DamageId damage, Group runs) {
 }
 
 Findings::DamageId MapCheck::damage(const ObjectInfo& info, std::string_view what) {
-  const std::string name = name_of(info);
+  const std::string name = stored_name(info);
   return findings_.add(
       name, info.born,
       what.starts_with(name) ? std::string(what) : fmt::format("{}: {}", name, what));

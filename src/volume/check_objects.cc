@@ -5,6 +5,7 @@
 
 #include "segment/object_names.h"
 #include "store/reread.h"
+#include "volume/origins.h"
 
 namespace s3crate::volume {
 
@@ -40,13 +41,8 @@ std::uint64_t mix(std::uint64_t x) {  // splitmix64
 
 }  // namespace
 
-std::string name_of(const ObjectInfo& info) {
-  if (info.kind == ObjectKind::inline_extents) return segment::commit_name(info.born);
-  return segment::object_name(info.kind, info.key.id, info.nonce);
-}
-
 void ObjectCheck::damage(const ObjectInfo& info, std::string_view what) {
-  const std::string name = name_of(info);
+  const std::string name = stored_name(info);
   findings_.add(name, info.born,
                 what.starts_with(name) ? std::string(what) : fmt::format("{}: {}", name, what));
 }
@@ -62,7 +58,7 @@ Result<std::optional<std::uint64_t>> ObjectCheck::size_of(const std::string& nam
 Result<> ObjectCheck::one(const ObjectInfo& info) {
   if (info.key.origin != 0 || info.kind == ObjectKind::inline_extents)
     return {};  // in another store, or in its commit
-  const auto size = TRY(size_of(name_of(info)));
+  const auto size = TRY(size_of(stored_name(info)));
   if (!size) {
     damage(info, "it is missing");
     return {};
@@ -83,7 +79,7 @@ Result<> ObjectCheck::content(const ObjectInfo& info) {
 }
 
 Result<> ObjectCheck::map_object(const ObjectInfo& info) {
-  const Bytes object = TRY(volume_.store().get(name_of(info), info.length));
+  const Bytes object = TRY(volume_.store().get(stored_name(info), info.length));
   findings_.report().bytes += object.size();
   if (crypto::blake2b(object) != info.hash)
     return fail(Code::kCorrupt, "its bytes are not those that were stored");
@@ -95,12 +91,30 @@ Result<> ObjectCheck::map_object(const ObjectInfo& info) {
   return {};
 }
 
+Result<> ObjectCheck::origin_segment(const ObjectInfo& info) {
+  const std::string name = stored_name(info);
+  if (info.length > segment::kObjectBytesMax || info.index_length == 0 || info.index_offset > info.length ||
+      info.index_length > info.length - info.index_offset)
+    return fail(Code::kCorrupt, "{}: what the chain says of its index cannot be", name);
+  const auto size = TRY(volume_.store().head(name)).size;
+  if (size != info.length) return fail(Code::kCorrupt, "{}: it has {} bytes instead of {}", name, size, info.length);
+  TRY(store::reread(volume_.store(), [&]() -> Result<> {
+    Bytes sealed(info.index_length);
+    TRY(volume_.store().get_range(name, info.index_offset, sealed));
+    findings_.report().bytes += sealed.size();
+    if (crypto::blake2b(sealed) != info.hash) return fail(Code::kCorrupt, "{}: its index is not the one that its commit names", name);
+    return {};
+  }));
+  findings_.report().segments++;
+  return {};
+}
+
 Result<segment::SegmentIndex> ObjectCheck::open_index(const ObjectInfo& info) {
   return store::reread(volume_.store(), [&] { return read_segment_index(volume_, info, findings_.report().bytes); });
 }
 
 Result<segment::SegmentIndex> read_segment_index(Volume& volume, const ObjectInfo& info, std::uint64_t& bytes) {
-  const std::string name = name_of(info);
+  const std::string name = stored_name(info);
   const std::size_t head = segment::segment_header_size();
   if (info.length > segment::kObjectBytesMax || info.index_length == 0 ||
       info.index_offset < head ||
@@ -165,13 +179,13 @@ Result<> ObjectCheck::extents(const ObjectInfo& info, const segment::SegmentInde
 Result<> ObjectCheck::read_extents(
     const ObjectInfo& info, std::span<const ExtentRef> refs,
     const std::function<void(const ExtentRef&, const Error*)>& each) {
-  auto secret = volume_.keys()->open_data_box(info.ring, info.sealed_secret);
-  if (!secret) {
-    for (const ExtentRef& ref : refs) each(ref, &secret.error());
+  auto key = volume_.keys()->extent_key(info);
+  if (!key) {
+    for (const ExtentRef& ref : refs) each(ref, &key.error());
     return {};
   }
   OneObject object(std::make_shared<const cache::OpenedObject>(
-      cache::OpenedObject{name_of(info), 0, segment::extent_opening_key(*secret, volume_.vid())}));
+      cache::OpenedObject{stored_name(info), 0, std::move(*key)}));
   cache::StoreExtentSource source(volume_.store(), object, volume_.object().block_size());
   while (!refs.empty()) {
     std::size_t n = 1;

@@ -17,8 +17,6 @@ using OnBadPage = std::function<Result<>(const Place&, ByteView lower, const Err
 [[nodiscard]] Result<> walk_tree(PageLoader& loader, const MaybeRoot& root, std::uint64_t& pages,
                                  const OnLeaf& leaf, const OnBadPage& bad);
 
-[[nodiscard]] std::string name_of(const ObjectInfo& info);
-
 // The index of a segment that the chain names, verified; counts the bytes that were read.
 [[nodiscard]] Result<segment::SegmentIndex> read_segment_index(Volume& volume, const ObjectInfo& info, std::uint64_t& bytes);
 
@@ -33,6 +31,7 @@ class KnownObjects {
   // passed over.
   [[nodiscard]] Result<> for_each(Findings& findings,
                                   const std::function<Result<>(const ObjectInfo&)>& each);
+  // Of the tables of origins nothing is told but what the map asks for.
   // After for_each: the damage that hides this key; nullopt: none.
   [[nodiscard]] std::optional<Findings::DamageId> hidden_by(const ObjectKey& key) const;
 
@@ -58,6 +57,10 @@ class ObjectCheck {
   // One that a commit names.
   [[nodiscard]] Result<> one(const ObjectInfo& info);
 
+  // Of an origin, whose writers nobody here knows, the sealed index is the one that its chain names.
+  [[nodiscard]] Result<> origin_segment(const ObjectInfo& info);
+  // Whether an extent is one of those that are to be read.
+  [[nodiscard]] bool in_sample(ObjectId id, std::uint32_t number) const;
   // The verified index of a segment.
   [[nodiscard]] Result<segment::SegmentIndex> open_index(const ObjectInfo& info);
   // Reads extents of one object (by offset, distinct) as a disk would; `each` hears of each, with
@@ -72,7 +75,6 @@ class ObjectCheck {
   [[nodiscard]] Result<> segment(const ObjectInfo& info);
   [[nodiscard]] Result<> extents(const ObjectInfo& info, const segment::SegmentIndex& index);
   [[nodiscard]] Result<std::optional<std::uint64_t>> size_of(const std::string& name);
-  [[nodiscard]] bool in_sample(ObjectId id, std::uint32_t number) const;
   void damage(const ObjectInfo& info, std::string_view what);
 
   Volume& volume_;

@@ -57,6 +57,7 @@ struct Event {
 
 struct Companions {
   MaybeRoot objects, liveness, dead, catalogue, tags;
+  std::vector<TreeRoot> origin_objects;  // of a fork: the object tables of its origins, as of the fork; ascending
   Ledger late;  // what the checkpoint left to be noted by the next one
 };
 // From the roots and the extensions of a checkpoint's commit, and back (the map's root is not

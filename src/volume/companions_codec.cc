@@ -136,9 +136,10 @@ Event event_of(const Commit& commit) {
 
 Companions companions_of(const CommitBody& checkpoint) {
   Companions companions;
-  for (const TreeRoot& root : checkpoint.roots)
-    if (auto member = root_member(root.tree); member != nullptr && root.origin == 0)
-      companions.*member = root;
+  for (const TreeRoot& root : checkpoint.roots) {
+    if (root.origin != 0) companions.origin_objects.push_back(root);
+    else if (auto member = root_member(root.tree); member != nullptr) companions.*member = root;
+  }
   for (const Extension& extension : checkpoint.extensions) {
     if (extension.type != kLateExtension) continue;
     if (auto late = Ledger::decode(extension.value)) companions.late = std::move(*late);
@@ -147,8 +148,9 @@ Companions companions_of(const CommitBody& checkpoint) {
 }
 
 void put_companions(const Companions& companions, CommitBody& checkpoint) {
-  for (const MaybeRoot* root : {&companions.objects, &companions.liveness, &companions.dead,
-                                &companions.catalogue, &companions.tags})
+  if (companions.objects) checkpoint.roots.push_back(*companions.objects);
+  checkpoint.roots.insert(checkpoint.roots.end(), companions.origin_objects.begin(), companions.origin_objects.end());
+  for (const MaybeRoot* root : {&companions.liveness, &companions.dead, &companions.catalogue, &companions.tags})
     if (*root) checkpoint.roots.push_back(**root);
   Bytes late = companions.late.encode(segment::kExtensionBytesMax);
   checkpoint.extensions.push_back({.type = kLateExtension, .critical = false, .value = std::move(late)});

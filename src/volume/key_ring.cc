@@ -3,11 +3,42 @@
 
 #include <algorithm>
 
+#include "segment/extent.h"
+
 namespace s3crate::volume {
 
 using crypto::OpeningKey;
 using crypto::SealingKey;
 using crypto::Secret;
+
+namespace {
+
+constexpr std::string_view kOlderMetadataKey = "older metadata key", kOlderDataKey = "older data key";
+
+// The additional data of a key that is sealed under a newer one: whose it is.
+Bytes older_additional(const Vid& vid, std::uint32_t ring) {
+  Bytes out(vid.begin(), vid.end());
+  ByteWriter(out).u32(ring);
+  return out;
+}
+
+Result<Secret> open_older(const Secret& key, std::string_view purpose, const Vid& volume, ByteView additional, ByteView sealed) {
+  Bytes plain;
+  TRY(OpeningKey(crypto::derive(key, purpose, {volume})).open(sealed, additional, plain));
+  if (plain.size() != crypto::kSecretSize) return fail(Code::kCorrupt, "an older key has the wrong length");
+  Secret secret = Secret::copy_of(plain);
+  crypto::wipe(plain);
+  return secret;
+}
+
+Bytes seal_older(const Secret& key, std::string_view purpose, const Vid& volume, ByteView additional, const Secret& secret,
+                 Random& random) {
+  Bytes out;
+  SealingKey(crypto::derive(key, purpose, {volume})).seal(random, secret.view(), additional, out);
+  return out;
+}
+
+}  // namespace
 
 Result<> KeyRing::add_ring(std::uint32_t number, Secret metadata, Secret data) {
   Ring ring;
@@ -25,8 +56,8 @@ Result<> KeyRing::add_ring(std::uint32_t number, Secret metadata, Secret data) {
 }
 
 Result<std::shared_ptr<const KeyRing>> KeyRing::make(const VolumeObject& volume, const Vid& vid, Generation keys_generation,
-                                                     const KeysPart& keys, const GrantSecrets& grant,
-                                                     const Identity& identity) {
+                                                     const KeysPart& keys, std::span<const OriginKeys> origins,
+                                                     const GrantSecrets& grant, const Identity& identity) {
   if (grant.vid != vid) return fail(Code::kCorrupt, "the grant is of another volume");
   std::shared_ptr<KeyRing> out(new KeyRing);
   out->vid_ = vid;
@@ -59,22 +90,55 @@ Result<std::shared_ptr<const KeyRing>> KeyRing::make(const VolumeObject& volume,
   for (const OlderRing& ring : older) {
     auto newer = out->rings_.find(ring.ring + 1);
     if (newer == out->rings_.end()) return fail(Code::kCorrupt, "the rings have a gap before {}", ring.ring);
-    Bytes context = Bytes(vid.begin(), vid.end());
-    ByteWriter(context).u32(ring.ring);
-    auto open = [&](const Secret& key, std::string_view purpose, ByteView sealed) -> Result<Secret> {
-      Bytes plain;
-      TRY(OpeningKey(crypto::derive(key, purpose, {vid})).open(sealed, context, plain));
-      if (plain.size() != crypto::kSecretSize) return fail(Code::kCorrupt, "an older key has the wrong length");
-      Secret secret = Secret::copy_of(plain);
-      crypto::wipe(plain);
-      return secret;
-    };
-    Secret metadata = TRY(open(newer->second.metadata, "older metadata key", ring.sealed_metadata_key));
+    const Bytes additional = older_additional(vid, ring.ring);
+    Secret metadata = TRY(open_older(newer->second.metadata, kOlderMetadataKey, vid, additional, ring.sealed_metadata_key));
     Secret data;
-    if (!newer->second.data.empty()) data = TRY(open(newer->second.data, "older data key", ring.sealed_data_secret));
+    if (!newer->second.data.empty())
+      data = TRY(open_older(newer->second.data, kOlderDataKey, vid, additional, ring.sealed_data_secret));
     TRY(out->add_ring(ring.ring, std::move(metadata), std::move(data)));
   }
+  for (const OriginKeys& origin : origins) TRY(out->add_origin(origin));
   return std::shared_ptr<const KeyRing>(std::move(out));
+}
+
+// They are sealed under the fork's first ring.
+Result<> KeyRing::add_origin(const OriginKeys& keys) {
+  const Vid vid = TRY(origin_vid(keys.origin));
+  const auto first = rings_.find(1);
+  if (first == rings_.end()) return fail(Code::kCorrupt, "the ring that opens the keys of origin {} is missing", keys.origin);
+  const Bytes additional = older_additional(vid, keys.ring);
+  OriginRing& out = origin_rings_[keys.origin];
+  out.number = keys.ring;
+  out.keys.metadata = TRY(open_older(first->second.metadata, kOlderMetadataKey, vid_, additional, keys.sealed_metadata_key));
+  out.keys.page = std::make_shared<const OpeningKey>(crypto::derive(out.keys.metadata, "map page", {vid}));
+  if (first->second.data.empty()) return {};
+  out.keys.data = TRY(open_older(first->second.data, kOlderDataKey, vid_, additional, keys.sealed_data_secret));
+  return {};
+}
+
+Result<std::vector<OriginKeys>> KeyRing::seal_for_fork(const Vid& fork, const Secret& metadata, const Secret& data,
+                                                       Random& random) const {
+  if (rings_.size() > 1)
+    return fail(Code::kUnsupported, "the keys of the volume were rotated: a newer version of this program can fork it");
+  std::vector<OriginKeys> out;
+  const auto seal = [&](const Vid& vid, std::uint32_t ring, const Ring& keys) -> Result<> {
+    if (keys.data.empty()) return fail(Code::kBadKey, "this key may not read data, and so not fork the volume");
+    const Bytes additional = older_additional(vid, ring);
+    OriginKeys& sealed = out.emplace_back();
+    sealed.origin = static_cast<std::uint16_t>(out.size());
+    sealed.ring = ring;
+    sealed.data_key = crypto::box_public_key(keys.data);
+    sealed.sealed_metadata_key = seal_older(metadata, kOlderMetadataKey, fork, additional, keys.metadata, random);
+    sealed.sealed_data_secret = seal_older(data, kOlderDataKey, fork, additional, keys.data, random);
+    return {};
+  };
+  TRY(seal(vid_, ring_, rings_.at(ring_)));
+  for (std::uint16_t n = 1; n <= origins_.size(); ++n) {
+    const auto keys = origin_rings_.find(n);
+    if (keys == origin_rings_.end()) return fail(Code::kCorrupt, "commit 1 has no keys of origin {}", n);
+    TRY(seal(origins_[n - 1].vid, keys->second.number, keys->second.keys));
+  }
+  return out;
 }
 
 bool KeyRing::reads_data() const { return !rings_.at(ring_).data.empty(); }
@@ -110,6 +174,14 @@ Result<const KeyRing::Ring*> KeyRing::find(std::uint32_t ring) const {
   return &it->second;
 }
 
+Result<const KeyRing::Ring*> KeyRing::find(std::uint16_t origin, std::uint32_t ring) const {
+  if (origin == 0) return find(ring);
+  const auto it = origin_rings_.find(origin);
+  if (it == origin_rings_.end() || it->second.number != ring)
+    return fail(Code::kBadKey, "no key for ring {} of origin {}", ring, origin);
+  return &it->second.keys;
+}
+
 Result<std::shared_ptr<const OpeningKey>> KeyRing::commit_opening_key(std::uint32_t ring) const {
   return TRY(find(ring))->commit;
 }
@@ -123,8 +195,7 @@ Result<std::shared_ptr<const OpeningKey>> KeyRing::cache_opening_key(std::uint32
 }
 
 Result<std::shared_ptr<const OpeningKey>> KeyRing::page_opening_key(std::uint16_t origin, std::uint32_t ring) const {
-  if (origin != 0) return fail(Code::kUnsupported, "pages of an origin volume need a newer version of this program");
-  return TRY(find(ring))->page;
+  return TRY(find(origin, ring))->page;
 }
 
 Result<Vid> KeyRing::origin_vid(std::uint16_t origin) const {
@@ -133,15 +204,21 @@ Result<Vid> KeyRing::origin_vid(std::uint16_t origin) const {
   return origins_[origin - 1].vid;
 }
 
-Result<Secret> KeyRing::open_data_box(std::uint32_t ring, ByteView sealed) const {
-  const Ring* keys = TRY(find(ring));
-  if (keys->data.empty()) return fail(Code::kBadKey, "this identity may not read data");
+Result<Secret> KeyRing::open_data_box(std::uint32_t ring, ByteView sealed) const { return open_box(*TRY(find(ring)), sealed); }
+
+Result<Secret> KeyRing::open_box(const Ring& keys, ByteView sealed) {
+  if (keys.data.empty()) return fail(Code::kBadKey, "this identity may not read data");
   Bytes plain;
-  TRY(crypto::box_open(keys->data, sealed, plain));
+  TRY(crypto::box_open(keys.data, sealed, plain));
   if (plain.size() != crypto::kSecretSize) return fail(Code::kCorrupt, "a sealed secret has the wrong length");
   Secret secret = Secret::copy_of(plain);
   crypto::wipe(plain);
   return secret;
+}
+
+Result<OpeningKey> KeyRing::extent_key(const segment::ObjectInfo& segment) const {
+  const Vid vid = TRY(origin_vid(segment.key.origin));
+  return segment::extent_opening_key(TRY(open_box(*TRY(find(segment.key.origin, segment.ring)), segment.sealed_secret)), vid);
 }
 
 std::array<std::uint8_t, 16> KeyRing::home(const std::vector<std::string>& parts) const {

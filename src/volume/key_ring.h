@@ -14,9 +14,11 @@ namespace s3crate::volume {
 
 class KeyRing final : public PageKeys {
  public:
-  // From a verified keys commit (in force at and after its generation) and our grant in it.
+  // From a verified keys commit (in force at and after its generation) and our grant in it; of a fork also the keys of its
+  // origins, as commit 1 has them.
   [[nodiscard]] static Result<std::shared_ptr<const KeyRing>> make(const VolumeObject& volume, const Vid& vid,
                                                                    Generation keys_generation, const KeysPart& keys,
+                                                                   std::span<const OriginKeys> origins,
                                                                    const GrantSecrets& grant, const Identity& identity);
 
   [[nodiscard]] const Vid& vid() const { return vid_; }
@@ -49,6 +51,12 @@ class KeyRing final : public PageKeys {
   [[nodiscard]] Result<std::shared_ptr<const crypto::OpeningKey>> page_opening_key(std::uint16_t origin,
                                                                                    std::uint32_t ring) const override;
   [[nodiscard]] Result<Vid> origin_vid(std::uint16_t origin) const override;
+  // What opens the extents of a segment that the chain names, of an origin's too.
+  [[nodiscard]] Result<crypto::OpeningKey> extent_key(const segment::ObjectInfo& segment) const;
+  // What a fork of this volume has to know in its commit 1: the newest keys of this one and of its own origins, sealed under the
+  // keys of the fork's first ring. kUnsupported if there are older rings as well; kBadKey for a role without data keys.
+  [[nodiscard]] Result<std::vector<OriginKeys>> seal_for_fork(const Vid& fork, const crypto::Secret& metadata,
+                                                              const crypto::Secret& data, Random& random) const;
 
   // Opens a box to the data key of `ring`: segment secrets, journal keys. kBadKey for a role without data keys.
   [[nodiscard]] Result<crypto::Secret> open_data_box(std::uint32_t ring, ByteView sealed) const;
@@ -63,7 +71,10 @@ class KeyRing final : public PageKeys {
   };
   KeyRing() = default;
   [[nodiscard]] Result<> add_ring(std::uint32_t number, crypto::Secret metadata, crypto::Secret data);
+  [[nodiscard]] Result<> add_origin(const OriginKeys& keys);
+  [[nodiscard]] static Result<crypto::Secret> open_box(const Ring& keys, ByteView sealed);
   [[nodiscard]] Result<const Ring*> find(std::uint32_t ring) const;
+  [[nodiscard]] Result<const Ring*> find(std::uint16_t origin, std::uint32_t ring) const;
 
   Vid vid_{};
   std::vector<Origin> origins_;
@@ -77,6 +88,11 @@ class KeyRing final : public PageKeys {
   std::optional<crypto::Signer> signer_;
   std::optional<crypto::Signer> admin_;
   std::map<std::uint32_t, Ring> rings_;
+  struct OriginRing {
+    std::uint32_t number = 0;
+    Ring keys;  // of pages and data; the rest is empty
+  };
+  std::map<std::uint16_t, OriginRing> origin_rings_;
   std::optional<crypto::SealingKey> commit_sealing_, index_sealing_, page_sealing_, cache_sealing_;
 };
 

@@ -66,6 +66,7 @@ void Ledger::forget_runs(const Page& page) {
 void Ledger::forget_page(const PageRef& page) { count(page.object, -1); }
 
 void Ledger::drop(const Dropped& dropped) {
+  if (dropped.page.object.origin != 0) return;  // below it nothing is this volume's, and of an origin nothing is counted
   if (!dropped_.empty() && dropped_.back().page == dropped.page && dropped_.back().to == dropped.from &&
       !dropped.from.empty()) {
     dropped_.back().to = dropped.to;
@@ -125,6 +126,7 @@ struct Ledger::Walk {
       if (pages >= pages_max) return false;
       if (page.level == 1 && i >= looked) looked = TRY(load_ahead(page, i, to));
       const PageRef ref = TRY(decode_page_ref(entry.value));
+      if (ref.object.origin != 0) continue;
       const auto level = static_cast<std::uint8_t>(page.level - 1);
       const PagePtr child = TRY(this->page(ref, level));
       if (child == nullptr) continue;

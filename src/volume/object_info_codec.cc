@@ -157,6 +157,15 @@ Bytes object_table_key(const ObjectKey& key) {
   return out;
 }
 
+Result<ObjectKey> parse_object_table_key(ByteView bytes) {
+  if (bytes.size() != kObjectTableKeySize)
+    return fail(Code::kCorrupt, "a key of the object table has {} bytes", bytes.size());
+  ObjectKey key;
+  key.origin = static_cast<std::uint16_t>(bytes[0] << 8 | bytes[1]);
+  for (std::uint8_t byte : bytes.subspan(2)) key.id.value = key.id.value << 8 | byte;
+  return key;
+}
+
 PageEntry encode_object_info(const ObjectInfo& info) {
   PageEntry entry{object_table_key(info.key), {}};
   ByteWriter writer(entry.value);
@@ -169,11 +178,7 @@ PageEntry encode_object_info(const ObjectInfo& info) {
 }
 
 Result<ObjectInfo> decode_object_info(const PageEntry& entry) {
-  if (entry.key.size() != kObjectTableKeySize)
-    return fail(Code::kCorrupt, "a key of the object table has {} bytes", entry.key.size());
-  ObjectKey key;
-  key.origin = static_cast<std::uint16_t>(entry.key[0] << 8 | entry.key[1]);
-  for (std::uint8_t byte : ByteView(entry.key).subspan(2)) key.id.value = key.id.value << 8 | byte;
+  const ObjectKey key = TRY(parse_object_table_key(entry.key));
   ByteReader reader(entry.value);
   ObjectInfo info = get_object_info(reader, key);
   if (!reader.done() || !segment::is_valid(key.id))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <map>
 
-#include "segment/object_names.h"
+#include "volume/origins.h"
 #include "volume/volume.h"
 
 namespace s3crate::volume {
@@ -14,6 +14,7 @@ struct ObjectTable::Impl {
   const std::size_t opened_max;
   Mutex mu;
   MaybeRoot root GUARDED_BY(mu);
+  std::vector<TreeRoot> origin_roots;  // constant: a fork takes nothing more from its origins
   std::map<ObjectKey, ObjectInfo> fresh GUARDED_BY(mu);
   std::map<ObjectKey, std::shared_ptr<const cache::OpenedObject>> opened GUARDED_BY(mu);
 };
@@ -21,6 +22,12 @@ struct ObjectTable::Impl {
 ObjectTable::ObjectTable(Executor&, std::shared_ptr<const KeyRing> keys, PageLoader& pages, std::size_t opened_max)
     : impl_(std::make_unique<Impl>(std::move(keys), pages, opened_max)) {}
 ObjectTable::~ObjectTable() = default;
+
+void ObjectTable::begin_at(const View& view) {
+  impl_->origin_roots = view.companions.origin_objects;
+  rebase(view.companions.objects, {});
+  for (const ObjectInfo& info : view.new_objects) add(info);
+}
 
 void ObjectTable::add(const ObjectInfo& info) {
   MutexLock lock(impl_->mu);
@@ -40,6 +47,7 @@ Result<ObjectInfo> ObjectTable::find(const ObjectKey& key) {
     if (auto it = impl_->fresh.find(key); it != impl_->fresh.end()) return it->second;
     root = impl_->root;
   }
+  if (key.origin != 0) root = origin_table(impl_->origin_roots, key.origin);
   Bytes table_key = object_table_key(key);
   auto value = TRY(tree_find(impl_->pages, root, table_key));
   if (!value) return fail(Code::kCorrupt, "the map names object {:016x}, the chain does not", key.id.value);
@@ -55,10 +63,8 @@ Result<std::shared_ptr<const cache::OpenedObject>> ObjectTable::resolve(const Ob
   if (info.kind != segment::ObjectKind::segment)
     return fail(Code::kUnsupported, "extents in an object of kind {}: a newer version of this program reads them",
                 static_cast<int>(info.kind));
-  crypto::Secret secret = TRY(impl_->keys->open_data_box(info.ring, info.sealed_secret));
   auto object = std::make_shared<const cache::OpenedObject>(
-      cache::OpenedObject{segment::object_name(info.kind, key.id, info.nonce), 0,
-                          segment::extent_opening_key(secret, impl_->keys->vid())});
+      cache::OpenedObject{stored_name(info), 0, TRY(impl_->keys->extent_key(info))});
   MutexLock lock(impl_->mu);
   if (impl_->opened.size() >= impl_->opened_max) impl_->opened.erase(impl_->opened.begin());
   impl_->opened.insert_or_assign(key, object);

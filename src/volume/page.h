@@ -44,6 +44,7 @@ struct Page {
 [[nodiscard]] Result<Run> decode_run(const PageEntry& entry);
 // Object table: key = be16 origin | be64 id.
 [[nodiscard]] Bytes object_table_key(const ObjectKey& key);
+[[nodiscard]] Result<ObjectKey> parse_object_table_key(ByteView key);
 [[nodiscard]] PageEntry encode_object_info(const ObjectInfo& info);
 [[nodiscard]] Result<ObjectInfo> decode_object_info(const PageEntry& entry);
 

@@ -6,8 +6,8 @@
 #include "base/lru_cache.h"
 #include "base/parallel.h"
 #include "cache/sealed_cache.h"
-#include "segment/object_names.h"
 #include "store/reread.h"
+#include "volume/origins.h"
 #include "volume/tree.h"
 
 namespace s3crate::volume {
@@ -46,8 +46,9 @@ Result<PagePtr> open_stored(const PageKeys& keys, const PageRef& ref, ByteView s
     if (crypto::blake2b(stored) != ref.hash) return fail(Code::kCorrupt, "the hash does not match");
     return fail(key.error());
   }
-  return std::make_shared<const Page>(
-      TRY(open_page({.vid = vid, .id = ref.object.id}, ref, stored, **key)));
+  Page page = TRY(open_page({.vid = vid, .id = ref.object.id}, ref, stored, **key));
+  TRY(as_seen_from_fork(page, ref.object.origin));
+  return std::make_shared<const Page>(std::move(page));
 }
 
 // What stands for the page in a cache of sealed bytes: half of its hash is as good as a digest.
@@ -75,6 +76,7 @@ struct PageLoader::Impl {
 Result<PagePtr> PageLoader::Impl::read(const PageRef& ref, Ahead ahead) {
   if (ref.length == 0 || ref.length > kStoredPageMax)
     return fail(Code::kCorrupt, "a length of {} bytes", ref.length);
+  TRY(keys.origin_vid(ref.object.origin));  // else it is in no store at all
   if (beside != nullptr) {
     const auto wanted = wanted_of(ref);
     const Bytes found = std::move(beside->find({&wanted, 1})[0]);
@@ -88,8 +90,7 @@ Result<PagePtr> PageLoader::Impl::read(const PageRef& ref, Ahead ahead) {
 }
 
 Result<PagePtr> PageLoader::Impl::read_stored(const PageRef& ref, Ahead ahead) {
-  const std::string name =
-      segment::object_name(segment::ObjectKind::map, ref.object.id, ref.nonce);
+  const std::string name = stored_name(ref);
   Bytes stored(ref.length);
   TRY(ahead == Ahead::yes ? store.get_range_ahead(name, ref.offset, stored)
                           : store.get_range(name, ref.offset, stored));
@@ -115,9 +116,7 @@ Result<PagePtr> PageLoader::load(const PageRef& ref) {
     CHECK(missing.size() == 1);
     Result<PagePtr> page = impl_->read(missing[0], Impl::Ahead::no);
     if (!page) {
-      const std::string name =
-          segment::object_name(segment::ObjectKind::map, missing[0].object.id, missing[0].nonce);
-      page = fail(page.error().within(fmt::format("{}: page at {}", name, missing[0].offset)));
+      page = fail(page.error().within(fmt::format("{}: page at {}", stored_name(missing[0]), missing[0].offset)));
     }
     return std::vector<Result<PagePtr>>{std::move(page)};
   };

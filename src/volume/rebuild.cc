@@ -82,6 +82,9 @@ Result<Rebuilt> Rebuilder::run() {
   }
   if (next_.generation > end()) return fail(Code::kCorrupt, "commit {} is not below those that stand on it", next_.generation);
   if (!begin_) begin_.emplace();
+  if (begin_->ref.commit == Generation(0) && !volume_.object().origins.empty())
+    return fail(Code::kCorrupt, "this volume is a fork, and no checkpoint of it is whole; its commits say only what has changed since it was "
+                "made. If an origin has moved, say where with --origin-url; else fork it again");
   TRY(lay_below(begin_->carried));
   std::erase_if(objects_, [&](const auto& object) { return object.second.born <= begin_->ref.as_of; });
   for (const ObjectInfo& info : begin_->objects) objects_.insert_or_assign(info.key, info);
@@ -203,6 +206,7 @@ Result<> Rebuilder::try_checkpoint(const CheckpointRef& ref) {
   }
   const Companions& c = begin.companions;
   TRY(whole(c.objects, "the object table"));
+  for (const TreeRoot& table : c.origin_objects) TRY(whole(table, "the object table of an origin"));
   TRY(whole(c.liveness, "the liveness"));
   TRY(whole(c.dead, "the list of the dead"));
   TRY(whole(c.catalogue, "the catalogue"));

@@ -122,7 +122,7 @@ Result<std::shared_ptr<const KeyRing>> Volume::ring_at(Generation keys_generatio
   if (grant == keys.grants.end())
     return fail(Code::kBadKey, "this key was revoked: keys commit {} grants it nothing", keys_generation);
   GrantSecrets secrets = TRY(open_grant(grant->sealed, identity_->box.secret));
-  auto ring = TRY(KeyRing::make(object_, vid_, keys_generation, keys, secrets, *identity_));
+  auto ring = TRY(KeyRing::make(object_, vid_, keys_generation, keys, verified_keys_.at(1).keys.origins, secrets, *identity_));
   rings_.emplace(keys_generation.value, ring);
   return ring;
 }

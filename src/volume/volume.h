@@ -145,6 +145,8 @@ class ObjectTable final : public cache::ObjectResolver {
   [[nodiscard]] Result<std::shared_ptr<const cache::OpenedObject>> resolve(const ObjectKey& key) override;
   [[nodiscard]] Result<ObjectInfo> find(const ObjectKey& key);
 
+  // As `view` has it, of origins too. Before other tasks use the table.
+  void begin_at(const View& view);
   void add(const ObjectInfo& info);
   // A checkpoint holds everything born up to it: the table now stands at `root`, and those are forgotten.
   void rebase(const MaybeRoot& root, std::span<const ObjectInfo> stored);

@@ -16,7 +16,18 @@ class DiskWorld {
   static constexpr std::uint32_t kBlock = 4096;
 
   explicit DiskWorld(std::uint64_t disk_bytes = 4 << 20, store::ObjectStore* store = nullptr)
-      : store_(store != nullptr ? store : &memory_) {
+      : DiskWorld(store != nullptr ? *store : memory_, Existing()) {
+    volume::CreateOptions create;
+    create.disk_bytes = disk_bytes;
+    const auto slot = this->slot();
+    auto made = volume::create(system_env(), *store_, create, {&slot, 1});
+    if (!made) fmt::print(stderr, "create: {}\n", made.error().message());
+    CHECK(made);
+    vid = *made;
+  }
+  // A volume that is there already, or will be, with slot() as its key.
+  struct Existing {};
+  DiskWorld(store::ObjectStore& store, Existing) : store_(&store) {
     CHECK(crypto::initialise());
     options.state_dir = dir_ / "state";
     options.host = "testhost";
@@ -35,14 +46,6 @@ class DiskWorld {
     options.checkpoint_runs = 64;
     options.delta_runs_max = 400;
     options.page_bytes = 1024;
-    volume::CreateOptions create;
-    create.disk_bytes = disk_bytes;
-    volume::SlotRequest slot;
-    slot.key_file = crypto::Secret::copy_of(key_);
-    auto made = volume::create(system_env(), *store_, create, {&slot, 1});
-    if (!made) fmt::print(stderr, "create: {}\n", made.error().message());
-    CHECK(made);
-    vid = *made;
   }
   ~DiskWorld() { vanish(); }
 
@@ -72,6 +75,11 @@ class DiskWorld {
     volume::KeySource keys;
     keys.key_file = crypto::Secret::copy_of(key_);
     return keys;
+  }
+  [[nodiscard]] volume::SlotRequest slot() const {
+    volume::SlotRequest slot;
+    slot.key_file = crypto::Secret::copy_of(key_);
+    return slot;
   }
   volume::Volume& volume() { return *volume_; }
 

@@ -17,8 +17,7 @@ inline std::unique_ptr<volume::Volume> open_volume(store::ObjectStore& store, co
 inline Result<Bytes> read_generation(volume::Volume& volume, Generation generation) {
   const volume::View view = TRY(volume.load_view(TRY(volume.load_commit(generation))));
   volume::ObjectTable objects(system_env().executor, volume.keys(), volume.pages());
-  objects.rebase(view.companions.objects, {});
-  for (const auto& info : view.new_objects) objects.add(info);
+  objects.begin_at(view);
   cache::StoreExtentSource source(volume.store(), objects, DiskWorld::kBlock);
   cache::ExtentCache cache(system_env().executor, 1 << 20);
   Bytes out(view.disk_bytes);
