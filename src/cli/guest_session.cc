@@ -26,8 +26,9 @@ Result<std::unique_ptr<GuestSession>> GuestSession::open(Context& context, const
   session->head_ = TRY(volume.load_head());
   const auto keys = volume.keys();
   if (keys->signer() == nullptr || !keys->may_sign(kind))
-    return fail(Code::kBadKey, "{}: this key may not put a commit of kind {} into the volume: an owner's or a writer's may", url.text(),
-                volume::kind_name(kind));
+    return fail(Code::kBadKey, "{}: this key may not put a commit of kind {} into the volume: an owner's or a writer's may{}", url.text(),
+                volume::kind_name(kind),
+                kind == volume::CommitKind::pin ? ". With this one, export the generation and import it into a new volume" : "");
   TRY(session->look_at(context, url));
   volume::GuestIdentity who{keys->home(stack.home()), session->options_.host};
   session->guest_ = std::make_unique<volume::Guest>(context.env, volume, std::move(who), [](const Error&) {});
