@@ -16,10 +16,10 @@ namespace {
 Result<Url> fork_argument(const Arguments& arguments, const Url& origin) {
   const Url url = TRY(url_argument(arguments, TakesPoint::no, 1));
   if (!url.fingerprint.empty()) return fail(Code::kBadArgument, "{}: a new volume has no fingerprint yet", url.text());
-  const bool same = url.kind == Url::Kind::directory && origin.kind == Url::Kind::directory
-                        ? canonical_path(url.directory) == canonical_path(origin.directory)
-                        : url.text() == origin.text();
-  if (same) return fail(Code::kBadArgument, "{}: a fork needs a place of its own", url.text());
+  const auto place = [](const Url& of) { return of.kind == Url::Kind::directory ? canonical_path(of.directory) + "/" : of.text() + "/"; };
+  const auto here = place(url), there = place(origin);
+  if (url.kind == origin.kind && (here.starts_with(there) || there.starts_with(here)))
+    return fail(Code::kBadArgument, "{}: a fork needs a place of its own, which is not in that of {} and does not hold it", url.text(), origin.text());
   return url;
 }
 

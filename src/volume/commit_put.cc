@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "volume/rollback.h"
 
 namespace s3crate::volume {
 
@@ -147,6 +148,7 @@ void stand_on(const Commit& parent, Env env, const Volume& volume, Commit& commi
   body.term = bounds_term ? commit.header.generation : parent.body.term;
   if (body.kind != CommitKind::resize && body.kind != CommitKind::rollback) body.disk_bytes = parent.body.disk_bytes;
   body.checkpoint = parent.body.checkpoint;
+  if (const auto rollback = newest_rollback(parent)) put_rollback_below(body, *rollback);
 }
 
 }  // namespace s3crate::volume

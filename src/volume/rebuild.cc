@@ -5,6 +5,7 @@
 #include <map>
 
 #include "volume/map_walk.h"
+#include "volume/origins.h"
 #include "volume/rollback.h"
 #include "volume/tree_whole.h"
 
@@ -20,17 +21,24 @@ class Rebuilder {
   Result<Rebuilt> run();
 
  private:
-  Result<> look_at(const Commit& commit);
+  struct Found {
+    Commit commit;
+    bool tied = false;  // to the newest commit, by its hash
+  };
+  Result<> look_at(const Found& found);
   Result<> look_for_checkpoint(const CheckpointRef& ref);
   Result<> try_checkpoint(const CheckpointRef& ref);
   Result<> whole(const MaybeRoot& root, std::string_view what);
-  Result<std::optional<Commit>> load(Generation generation);
+  Result<std::optional<Found>> load(Generation generation);
+  [[nodiscard]] bool is_known_rollback(Generation generation) const;
+  void go_back_to(Generation point);
+  void pass_rollback();
   Result<> lay_below(std::span<const Run> runs);
   Result<> take_objects(const Commit& commit);
   void note(std::string damage);
   Result<> missing(Generation generation);
   void forget_lost_pages(Ledger& late) const;
-  Result<> find_unreadable(const MaybeRoot& objects);
+  Result<> find_unreadable(const Companions& companions);
   Result<> tick(std::string_view phase, std::uint64_t done, std::uint64_t total);
 
   Volume& volume_;
@@ -54,6 +62,7 @@ class Rebuilder {
   std::map<ObjectKey, ObjectInfo> objects_;
   CommitRef next_;                  // whose changes come next; generation 0: none are missing
   Generation path_;                 // what is above it was rolled back
+  std::optional<RollbackRef> rollback_;  // the newest one below those that were read
   std::map<Generation, Hash> named_;  // what commits above say of those to come
 };
 
@@ -76,8 +85,8 @@ Result<Rebuilt> Rebuilder::run() {
       for (Generation g = at; g > end() && ahead.size() < kGetTogetherMax; g = Generation(g.value - 1)) ahead.push_back(g);
       TRY(volume_.get_ahead(ahead));
     }
-    auto commit = at == head_.header.generation ? std::optional(head_) : TRY(load(at));
-    if (commit) TRY(look_at(*commit));
+    const auto found = at == head_.header.generation ? std::optional(Found{head_, true}) : TRY(load(at));
+    if (found) TRY(look_at(*found));
     else TRY(missing(at));
   }
   if (next_.generation > end()) return fail(Code::kCorrupt, "commit {} is not below those that stand on it", next_.generation);
@@ -91,7 +100,7 @@ Result<Rebuilt> Rebuilder::run() {
   report_.from = begin_->ref;
   report_.sound = begin_->ref == head_.body.checkpoint;
   report_.runs = changes_.size();
-  TRY(find_unreadable(begin_->companions.objects));
+  TRY(find_unreadable(begin_->companions));
 
   Rebuilt out{.view = {}, .levels = DeltaLevels(newest_change(head_)), .report = std::move(report_)};
   View& view = out.view;
@@ -108,12 +117,12 @@ Result<Rebuilt> Rebuilder::run() {
 
 // nullopt: damaged or gone, or another than the one that belongs here. One that a commit above names is waited for, as the store may
 // be behind with it.
-Result<std::optional<Commit>> Rebuilder::load(Generation generation) {
+Result<std::optional<Rebuilder::Found>> Rebuilder::load(Generation generation) {
   const auto named = named_.extract(generation);
   auto commit = named.empty() ? volume_.load_commit(generation) : volume_.load_commit(volume::CommitRef{generation, named.mapped()});
   if (commit) {
     report_.commits++;
-    return std::optional(std::move(*commit));
+    return Found{std::move(*commit), !named.empty()};
   }
   if (!is_damage(commit.error())) return fail(commit.error());
   note(is(commit, Code::kNotFound) ? fmt::format("commit {} is gone", generation) : commit.error().message());
@@ -125,8 +134,33 @@ void Rebuilder::note(std::string damage) {
   else if (report_.damages.size() == kDamagesMax) report_.damages.emplace_back("and more, too many to tell one by one");
 }
 
-Result<> Rebuilder::look_at(const Commit& commit) {
+bool Rebuilder::is_known_rollback(Generation generation) const {
+  return !begin_ && generation <= path_ && rollback_ && rollback_->generation == generation;
+}
+
+void Rebuilder::go_back_to(Generation point) {
+  path_ = point;
+  next_ = {};
+}
+
+// Without its own commit.
+void Rebuilder::pass_rollback() {
+  named_.emplace(Generation(rollback_->generation.value - 1), rollback_->parent);
+  go_back_to(rollback_->point);
+}
+
+// Of a commit that nothing ties to the newest one only the objects count, which may be alive too long.
+Result<> Rebuilder::look_at(const Found& found) {
+  const Commit& commit = found.commit;
   const Generation own = commit.header.generation;
+  if (!found.tied) {
+    TRY(take_objects(commit));
+    if (is_known_rollback(own)) pass_rollback();
+    if (own != path_ || next_.generation != Generation(0)) return {};
+    return fail(Code::kCorrupt, "the disk was rolled back to generation {}, and so many commits are lost that nothing ties that to the newest",
+                own);
+  }
+  rollback_ = rollback_below(commit.body);
   named_.emplace(Generation(own.value - 1), commit.header.parent);
   if (commit.body.delta_base.generation > Generation(0)) named_.emplace(commit.body.delta_base.generation, commit.body.delta_base.hash);
   TRY(take_objects(commit));
@@ -136,8 +170,7 @@ Result<> Rebuilder::look_at(const Commit& commit) {
   if (commit.body.kind == CommitKind::rollback && has_checkpoint(commit.body) && !begin_) {
     const auto point = rollback_point(commit.body);
     if (!point || *point >= own) return fail(Code::kCorrupt, "commit {} does not say whose map it has", own);
-    path_ = *point;
-    next_ = {};
+    go_back_to(*point);
     return {};
   }
   // The newest one that counts says what follows it.
@@ -151,6 +184,10 @@ Result<> Rebuilder::look_at(const Commit& commit) {
 Result<> Rebuilder::missing(Generation generation) {
   if (!report_.lost.empty() && report_.lost.front().first == generation.next()) report_.lost.front().first = generation;
   else report_.lost.insert(report_.lost.begin(), {generation, generation});
+  if (is_known_rollback(generation)) {
+    pass_rollback();
+    return {};
+  }
   const bool rolled_back_to = generation == path_ && next_.generation == Generation(0);
   if (generation != next_.generation && !rolled_back_to) return {};
   return fail(Code::kCorrupt, "commit {} is damaged or gone, and no other one says what changed in it", generation);
@@ -232,13 +269,15 @@ void Rebuilder::forget_lost_pages(Ledger& late) const {
 }
 
 // Blocks whose objects only a lost commit named.
-Result<> Rebuilder::find_unreadable(const MaybeRoot& table) {
+Result<> Rebuilder::find_unreadable(const Companions& companions) {
   if (report_.lost.empty()) return {};
   const std::uint64_t block_size = volume_.object().block_size();
   std::map<ObjectKey, bool> known;
   for (const Run& run : changes_.runs()) {
     if (run.hole || objects_.contains(run.extent.object)) continue;
     const auto [at, fresh] = known.try_emplace(run.extent.object, false);
+    const std::uint16_t origin = run.extent.object.origin;
+    const MaybeRoot table = origin == 0 ? companions.objects : origin_table(companions.origin_objects, origin);
     if (fresh) at->second = TRY(tree_find(volume_.pages(), table, object_table_key(at->first))).has_value();
     if (at->second || report_.unreadable.size() >= kRangesMax) continue;
     const ByteRange range{run.block.value * block_size, run.count * block_size};

@@ -6,7 +6,7 @@
 // is tied to the newest commit, as what load_view() reads is. All commits since are looked at for the objects that they name.
 //
 // Runs are taken newest first: what is there already hides what comes later. A rollback has the map of an older generation: what
-// it rolled back is passed over.
+// it rolled back is passed over; every commit above it says that there is one, so it may be lost itself.
 //
 // Nothing is written. Memory: `runs_max` runs (130 bytes each), `objects_max` objects (250 bytes each), 48 commits.
 #pragma once

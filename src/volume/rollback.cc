@@ -9,7 +9,7 @@
 namespace s3crate::volume {
 namespace {
 
-constexpr std::uint16_t kRollbackPoint = 1;  // type of the extension
+constexpr std::uint16_t kRollbackPoint = 1, kRollbackBelow = 8;  // types of extensions
 
 // A page counts like a block of the object that it is in.
 Run counted(const PageRef& page) {
@@ -97,20 +97,44 @@ class Switch {
   std::vector<PageRef> leaving_, coming_;  // of the level that is next
 };
 
+// Empty, in its place.
+Bytes& put_extension(CommitBody& body, std::uint16_t type) {
+  std::erase_if(body.extensions, [&](const Extension& e) { return e.type == type; });
+  const auto place = std::ranges::upper_bound(body.extensions, type, {}, &Extension::type);
+  return body.extensions.insert(place, Extension{type, false, {}})->value;
+}
+
 }  // namespace
 
 void put_rollback_point(CommitBody& body, Generation point) {
-  std::erase_if(body.extensions, [](const Extension& e) { return e.type == kRollbackPoint; });
-  Extension extension{kRollbackPoint, false, {}};
-  ByteWriter(extension.value).u64(point.value);
-  const auto place = std::ranges::upper_bound(body.extensions, kRollbackPoint, {}, &Extension::type);
-  body.extensions.insert(place, std::move(extension));
+  ByteWriter(put_extension(body, kRollbackPoint)).u64(point.value);
 }
 
 std::optional<Generation> rollback_point(const CommitBody& body) {
   const auto extension = std::ranges::find(body.extensions, kRollbackPoint, &Extension::type);
   if (extension == body.extensions.end() || extension->value.size() != 8) return std::nullopt;
   return Generation(ByteReader(extension->value).u64());
+}
+
+void put_rollback_below(CommitBody& body, const RollbackRef& rollback) {
+  ByteWriter writer(put_extension(body, kRollbackBelow));
+  writer.u64(rollback.generation.value);
+  writer.u64(rollback.point.value);
+  writer.raw(rollback.parent);
+}
+
+std::optional<RollbackRef> rollback_below(const CommitBody& body) {
+  const auto extension = std::ranges::find(body.extensions, kRollbackBelow, &Extension::type);
+  if (extension == body.extensions.end() || extension->value.size() != 16 + sizeof(Hash)) return std::nullopt;
+  ByteReader reader(extension->value);
+  const Generation generation(reader.u64()), point(reader.u64());
+  return RollbackRef{generation, point, reader.array<sizeof(Hash)>()};
+}
+
+std::optional<RollbackRef> newest_rollback(const Commit& commit) {
+  if (commit.body.kind == CommitKind::rollback && has_checkpoint(commit.body))
+    if (const auto point = rollback_point(commit.body)) return RollbackRef{commit.header.generation, *point, commit.header.parent};
+  return rollback_below(commit.body);
 }
 
 Result<> note_switch(PageLoader& loader, const MaybeRoot& from, const MaybeRoot& to, Ledger& ledger,

@@ -15,6 +15,17 @@ namespace s3crate::volume {
 void put_rollback_point(CommitBody& body, Generation point);
 [[nodiscard]] std::optional<Generation> rollback_point(const CommitBody& body);
 
+// Extension 8 of a body: the newest rollback below it, if any. So a rollback whose commit is lost is not overlooked.
+struct RollbackRef {
+  Generation generation, point;
+  Hash parent{};  // of the commit below it
+  friend bool operator==(const RollbackRef&, const RollbackRef&) = default;
+};
+void put_rollback_below(CommitBody& body, const RollbackRef& rollback);
+[[nodiscard]] std::optional<RollbackRef> rollback_below(const CommitBody& body);
+// At or below this commit.
+[[nodiscard]] std::optional<RollbackRef> newest_rollback(const Commit& commit);
+
 // Notes in `ledger` that the map `to` stands where `from` stood. Maps of one volume share most pages, so only those that one of
 // them has alone are read. What of `from` cannot be read stays counted. kCorrupt: something of `to` cannot be read, so nobody knows
 // what it needs. kCancelled once it is `stopped`. Memory: the places of the pages of one level that the two do not share, some 80

@@ -85,6 +85,7 @@ refused() { # STATUS MESSAGE ARGUMENT...
   [ "$(cd "$store" && find . -type f | sort)" = "$before" ] || fail "the origin was changed: $*"
 }
 refused 2 "a place of its own" "$url" "file://$T/./store"
+refused 2 "a place of its own" "$url" "file://$T/store/segments/inner"
 refused 1 "there is a volume at file://$fork already" "$url" "file://$fork"
 refused 1 "there is no tag nobody" "$url@nobody" "file://$T/other"
 refused 2 "takes no point" "$url" "file://$T/other@5"

@@ -354,6 +354,21 @@ TEST_F(RepairRollbackTest, CheckpointOfWhatWasRolledBackToIsBegunWith) {
   expect_it_goes_on();
 }
 
+// The commits above it tell of it, or what it rolled back would come back.
+TEST_F(RepairRollbackTest, ItsOwnCommitMayBeLost) {
+  const auto volume = *world.open_volume();
+  auto head = volume->load_head();
+  ASSERT_OK(head);
+  const auto rollback = head->body.checkpoint.commit;
+  ASSERT_EQ(volume->load_commit(rollback)->body.kind, CommitKind::rollback);
+  if (seed % 2 == 0) lose_all("map/");
+  lose(segment::commit_name(rollback));
+  const auto report = repair();
+  ASSERT_OK(report);
+  expect_all_back();
+  expect_it_goes_on();
+}
+
 // Whether it changed anything nobody knows then.
 TEST_F(RepairRollbackTest, CommitThatWasRolledBackToIsNeeded) {
   lose_all("map/");
