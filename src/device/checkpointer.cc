@@ -101,6 +101,13 @@ bool Checkpointer::stopped() {
 }
 
 void Checkpointer::run() {
+  make_checkpoints();
+  MutexLock lock(head_.mutex());
+  over_ = true;
+  head_.changed().notify_all();
+}
+
+void Checkpointer::make_checkpoints() {
   while (wait_until_due()) {
     Head::Changes changes = head_.begin_checkpoint();
     if (serve_rollback(changes)) continue;

@@ -65,6 +65,7 @@ class Checkpointer {
   [[nodiscard]] bool serve_rollback(const Head::Changes& changes);
   [[nodiscard]] Result<Generation> store_rollback(const Head::Changes& changes, const Rollback& rollback);
   void run();
+  void make_checkpoints();
   void note(const Result<>& stored);
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
@@ -85,6 +86,7 @@ class Checkpointer {
   const std::function<void(const Error&)> trouble_;
   std::atomic<bool> ended_{false};
   Rollback* rollback_ GUARDED_BY(head_.mutex()) = nullptr;  // that somebody waits for
+  bool over_ GUARDED_BY(head_.mutex()) = false;             // the task serves nobody any more
   bool wanted_ GUARDED_BY(head_.mutex()) = false;
   std::optional<Result<>> last_ GUARDED_BY(head_.mutex());  // how the last try ended
   std::unique_ptr<Task> task_;

@@ -95,7 +95,7 @@ Result<Generation> Checkpointer::roll_back(const volume::View& past, StopFlag st
   CHECK(rollback_ == nullptr);
   rollback_ = &asked;
   head_.changed().notify_all();
-  const auto given_up = [&]() REQUIRES(head_.mutex()) { return head_.stopped_locked() || head_.failure_locked() || is_set(stop); };
+  const auto given_up = [&]() REQUIRES(head_.mutex()) { return over_ || head_.stopped_locked() || head_.failure_locked() || is_set(stop); };
   while (!asked.done && (asked.served || !given_up()))
     head_.changed().wait_until(head_.mutex(), env_.clock.monotonic_now() + kStopPoll);
   if (asked.done) return std::move(*asked.done);
