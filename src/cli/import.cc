@@ -6,10 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/brief_writer.h"
 #include "cli/command.h"
 #include "cli/image_file.h"
-#include "cli/mount_plan.h"
-#include "cli/mount_table.h"
 #include "cli/progress_line.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
@@ -17,13 +16,10 @@
 namespace s3crate::cli {
 namespace {
 
-constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+constexpr std::uint64_t kPageCache = 64 << 20;
 
 Error in_words(const Error& error, const std::string& url, const std::string& file) {
-  const auto mounts = our_mounts();
-  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
-  if (error.code() == Code::kFenced && mount != mounts.end())
-    return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint, mount->mountpoint)};
+  if (mounted_at(error, url)) return unmount_first(error, url);
   return error.code() == Code::kIo || error.code() == Code::kBadArgument ? error.within(fmt::format("{} into {}", file, url)) : error.within(url);
 }
 
@@ -58,12 +54,8 @@ CommandResult run_import(Context& context) {
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
-  auto& options = plan.disk;
-  options.block_cache_bytes = kBlockCache;
-  options.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
-  options.home = stack->home();
-  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
-  options.cancel_store = [&] { stack->cancel(); };
+  complete_for_command(plan, *stack);
+  plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   device::ImportOptions how;
   how.fit = arguments.flag("resize") ? device::Fit::resize : device::Fit::as_it_is;
@@ -71,7 +63,7 @@ CommandResult run_import(Context& context) {
   how.transfer.progress = [&](const device::TransferProgress& p) {
     line.show({.phase = "import", .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = true});
   };
-  const auto report = device::import_image(context.env, io::uring_file_io(), *volume, options, *image, how);
+  const auto report = device::import_image(context.env, io::uring_file_io(), *volume, plan.disk, *image, how);
   if (stop.came() && !report)
     return fail(Code::kCancelled, "the import was stopped: the disk is as it was; the same command goes on, and sends nothing again that is there");
   if (!report) return fail(stack->given_up().value_or(in_words(report.error(), plan.url.text(), file)));

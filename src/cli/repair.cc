@@ -6,9 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/brief_writer.h"
 #include "cli/command.h"
-#include "cli/mount_plan.h"
-#include "cli/mount_table.h"
 #include "cli/progress_line.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
@@ -16,13 +15,10 @@
 namespace s3crate::cli {
 namespace {
 
-constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+constexpr std::uint64_t kPageCache = 64 << 20;
 
 Error in_words(const Error& error, const std::string& url) {
-  const auto mounts = our_mounts();
-  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
-  if (error.code() == Code::kFenced && mount != mounts.end())
-    return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint, mount->mountpoint)};
+  if (mounted_at(error, url)) return unmount_first(error, url);
   return error.within(url);
 }
 
@@ -76,18 +72,14 @@ CommandResult run_repair(Context& context) {
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
-  auto& options = plan.disk;
-  options.block_cache_bytes = kBlockCache;
-  options.home = stack->home();
-  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
-  options.cancel_store = [&] { stack->cancel(); };
+  complete_for_command(plan, *stack);
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   device::RepairOptions how;
   how.rebuild.stop = stop.flag();
   how.rebuild.progress = [&](const volume::CheckProgress& p) {
     line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
   };
-  const auto report = device::repair(context.env, io::uring_file_io(), *volume, options, how);
+  const auto report = device::repair(context.env, io::uring_file_io(), *volume, plan.disk, how);
   if (stop.came() && !report) return fail(Code::kCancelled, "{}: the repair was stopped: what was damaged is so still; the same command begins anew", url);
   if (!report) return fail(stack->given_up().value_or(in_words(report.error(), url)));
   print(context.out, url, *report);

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/brief_writer.h"
 #include "cli/attachment.h"
 #include "cli/command.h"
-#include "cli/mount_plan.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -19,7 +19,7 @@
 namespace s3crate::cli {
 namespace {
 
-constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+constexpr std::uint64_t kPageCache = 64 << 20;
 constexpr auto kCloseTime = std::chrono::seconds(30);
 
 struct Resized {
@@ -64,10 +64,9 @@ CommandResult resize_mounted(Context& context, std::uint64_t bytes, bool discard
 }
 
 Error mounted_here(const Error& error, const std::string& url) {
-  const auto mounts = our_mounts();
-  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
-  if (error.code() != Code::kFenced || mount == mounts.end()) return error;
-  return {Code::kFenced, fmt::format("{} is mounted on {}: s3crate-blk resize {} SIZE", url, mount->mountpoint, mount->mountpoint)};
+  const auto mountpoint = mounted_at(error, url);
+  if (!mountpoint) return error;
+  return {Code::kFenced, fmt::format("{} is mounted on {}: s3crate-blk resize {} SIZE", url, *mountpoint, *mountpoint)};
 }
 
 CommandResult resize_stored(Context& context, std::uint64_t bytes, device::DiscardTail tail) {
@@ -82,13 +81,8 @@ CommandResult resize_stored(Context& context, std::uint64_t bytes, device::Disca
     return kDone;
   }
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
-  auto& options = plan.disk;
-  options.durability = device::Durability::store;
-  options.block_cache_bytes = kBlockCache;
-  options.home = stack->home();
-  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
-  options.cancel_store = [&] { stack->cancel(); };
-  auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, options);
+  complete_for_command(plan, *stack);
+  auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, plan.disk);
   if (!disk) return fail(stack->given_up().value_or(mounted_here(disk.error(), plan.url.text())));
   const std::uint64_t before = (*disk)->size();
   auto generation = (*disk)->resize(bytes, tail, stop.flag());

@@ -4,25 +4,16 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
+#include "cli/brief_writer.h"
 #include "cli/command.h"
-#include "cli/mount_plan.h"
-#include "cli/mount_table.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
 
 namespace s3crate::cli {
 namespace {
 
-constexpr std::uint64_t kPageCache = 64 << 20, kBlockCache = 1 << 20;
+constexpr std::uint64_t kPageCache = 64 << 20;
 constexpr auto kCloseTime = std::chrono::seconds(30);
-
-Error mounted_here(const Error& error, const std::string& url) {
-  const auto mounts = our_mounts();
-  const auto mount = std::ranges::find(mounts, url, &MountEntry::url);
-  if (error.code() != Code::kFenced || mount == mounts.end()) return error;
-  return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, mount->mountpoint,
-                                     mount->mountpoint)};
-}
 
 }  // namespace
 
@@ -40,14 +31,9 @@ CommandResult run_rollback(Context& context) {
   const auto past = TRY(volume->load_view(commit));
 
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
-  auto& options = plan.disk;
-  options.durability = device::Durability::store;
-  options.block_cache_bytes = kBlockCache;
-  options.home = stack->home();
-  options.log = [](const std::string& line) { std::fprintf(stderr, "s3crate-blk: %s\n", line.c_str()); };
-  options.cancel_store = [&] { stack->cancel(); };
-  auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, options);
-  if (!disk) return fail(stack->given_up().value_or(mounted_here(disk.error(), url)));
+  complete_for_command(plan, *stack);
+  auto disk = device::Disk::open(context.env, io::uring_file_io(), *volume, plan.disk);
+  if (!disk) return fail(stack->given_up().value_or(unmount_first(disk.error(), url)));
   const std::uint64_t bytes_before = (*disk)->size();
   const auto before = (*disk)->sync(stop.flag());
   auto generation = before ? (*disk)->roll_back(past, stop.flag()) : fail(before.error());
