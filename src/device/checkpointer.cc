@@ -8,7 +8,6 @@ namespace s3crate::device {
 using segment::ObjectInfo;
 using volume::CommitBody;
 using volume::CommitKind;
-using volume::TreeChange;
 
 namespace {
 // Each try puts its pages anew, so one that keeps failing (over a damaged page, say) must not be tried often.
@@ -17,24 +16,6 @@ constexpr Duration kTroublePauseMax = std::chrono::minutes(5);
 // Changes that one checkpoint hands on to the next, over pages that cannot be read. Its commit names its own objects as well, and
 // takes 65,536 of all together.
 constexpr std::size_t kCarriedMax = 50'000;
-// Of subtrees that were dropped unread, so many pages are walked each time; and so many notes of them, some 90 bytes each, fit in a
-// commit beside the rest that is left to be noted.
-constexpr std::size_t kWalkedPagesMax = 512;
-constexpr std::size_t kDroppedNotesMax = 400;
-
-// Moves those objects that `rows` are of out of `objects`.
-std::vector<ObjectInfo> take_rows(std::vector<ObjectInfo>& objects, const std::vector<TreeChange>& rows) {
-  std::vector<ObjectInfo> taken;
-  auto row = rows.begin();
-  std::erase_if(objects, [&](const ObjectInfo& info) {
-    if (row == rows.end() || volume::encode_object_info(info).key != row->key) return false;
-    taken.push_back(info);
-    ++row;
-    return true;
-  });
-  return taken;
-}
-
 }  // namespace
 
 Checkpointer::Checkpointer(Env env, Head& head, volume::Volume& volume, volume::Chain& chain, volume::ObjectTable& objects,
@@ -151,64 +132,28 @@ Result<> Checkpointer::check_carried(std::size_t runs, std::size_t rows) {
   return fail(damage);
 }
 
-// The generations since the last checkpoint. Most of them the chain has seen; the others (of before this mount) are loaded; one
-// that is damaged is passed over.
-Result<std::vector<volume::Event>> Checkpointer::events(Generation as_of) {
-  std::vector<volume::Event> seen = chain_.events(as_of);
-  std::vector<volume::Event> out;
-  const Generation to = seen.empty() ? as_of : Generation(seen.front().entry.generation.value - 1);
-  for (Generation at = state_.ref.as_of.next(); at <= to; at = at.next()) {
-    if (stopped()) return fail(Code::kCancelled, "the disk is closing");
-    auto commit = volume_.load_commit(at);
-    if (commit) out.push_back(volume::event_of(*commit));
-    else if (!is(commit, Code::kCorrupt) && !is(commit, Code::kNotFound)) return fail(commit.error());
-  }
-  out.insert(out.end(), std::move_iterator(seen.begin()), std::move_iterator(seen.end()));
-  return out;
-}
-
 // Puts the pages of `runs` over `base`, and of the companions that follow; `companions.late` holds what was noted before. What is not
 // referred to any more dies in `deaths_in`: P, which does not need it; or a rollback, since what was before that does.
-Result<Checkpointer::Laid> Checkpointer::lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs,
-                                             volume::Companions companions, const Head::Changes& changes,
-                                             Generation deaths_in) {
+Result<Laid> Checkpointer::lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs, volume::Companions companions,
+                               const Head::Changes& changes, Generation deaths_in) {
+  const LayContext context{env_, volume_, chain_, options_.page_bytes, [this] { return stopped(); }};
   std::shared_ptr<const volume::KeyRing> keys = volume_.keys();
-  volume::PageWriter writer({.store = volume_.store(), .random = env_.random, .loader = volume_.pages(), .vid = keys->vid(),
-                             .ring = keys->ring(), .page_key = keys->page_sealing_key(),
-                             .new_id = [this] { return chain_.new_object_id(); },
-                             .page_bytes = options_.page_bytes,
-                             .stopped = [this] { return stopped(); }});
+  volume::PageWriter writer = page_writer(context, *keys);
   Laid laid;
+  laid.companions = std::move(companions);
+  laid.objects = changes.objects;
   // Another map than before must be whole.
   std::vector<volume::Run>* carried = deaths_in == changes.as_of ? &laid.carried : nullptr;
-  laid.map = TRY(volume::map_update(volume_.pages(), writer, base, runs, companions.late, carried));
-  // Over a page that is gone they stand in the commit instead; as they do so each time, they count too long.
-  for (const volume::Run& run : laid.carried) companions.late.add(run);
-  TRY(companions.late.walk(volume_.pages(), kWalkedPagesMax, kDroppedNotesMax, [this] { return stopped(); }));
-
-  laid.objects = changes.objects;
-  std::ranges::sort(laid.objects, {}, &ObjectInfo::key);
-  const std::vector<volume::Event> events = TRY(this->events(changes.as_of));
-  std::vector<TreeChange> rows_left;
-  laid.companions = TRY(volume::update_companions(volume_.pages(), writer, std::move(companions),
-                                                  {.as_of = deaths_in, .previous = state_.ref, .objects = laid.objects,
-                                                   .events = events}, rows_left));
-  TRY(check_carried(laid.carried.size(), rows_left.size()));
-  laid.left = take_rows(laid.objects, rows_left);
+  laid.map = TRY(volume::map_update(volume_.pages(), writer, base, runs, laid.companions.late, carried));
+  TRY(lay_companions(context, writer, laid, state_.ref, changes.as_of, deaths_in));
+  TRY(check_carried(laid.carried.size(), laid.left.size()));
   laid.own = TRY(writer.finish());
   return laid;
 }
 
 CommitBody Checkpointer::body_of(const Laid& laid, Generation as_of) {
-  CommitBody body;
-  body.kind = CommitKind::checkpoint;
+  CommitBody body = device::body_of(laid, as_of);
   body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
-  body.checkpoint.as_of = as_of;
-  if (laid.map) body.roots.push_back(*laid.map);
-  put_companions(laid.companions, body);
-  body.objects = laid.own;
-  body.objects.insert(body.objects.end(), laid.left.begin(), laid.left.end());
-  body.runs = laid.carried;
   return body;
 }
 

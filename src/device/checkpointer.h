@@ -5,6 +5,7 @@
 // then live in the trees; those after P stay in memory. Reads never notice: the changes stay readable until the new roots stand.
 #pragma once
 
+#include "device/lay.h"
 #include "device/uploader.h"
 
 namespace s3crate::device {
@@ -48,15 +49,6 @@ class Checkpointer {
     bool served = false;  // it is the task's until `done`
     std::optional<Result<Generation>> done = {};
   };
-  // What a checkpoint puts before its commit.
-  struct Laid {
-    volume::MaybeRoot map;
-    volume::Companions companions;
-    std::vector<volume::Run> carried;
-    std::vector<segment::ObjectInfo> objects;  // that the table has taken
-    std::vector<segment::ObjectInfo> left;     // that it could not
-    std::vector<segment::ObjectInfo> own;      // the map objects
-  };
   [[nodiscard]] Result<Laid> lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs, volume::Companions companions,
                                  const Head::Changes& changes, Generation deaths_in);
   [[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of);
@@ -70,7 +62,6 @@ class Checkpointer {
   [[nodiscard]] bool wait_until_due();
   [[nodiscard]] bool due() REQUIRES(head_.mutex());
   [[nodiscard]] Result<> store(const Head::Changes& changes);
-  [[nodiscard]] Result<std::vector<volume::Event>> events(Generation as_of);
   [[nodiscard]] Result<> check_carried(std::size_t runs, std::size_t rows);
   [[nodiscard]] Result<> pause(Duration how_long);
   [[nodiscard]] bool stopped();

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "device/disk_impl.h"
+#include "device/import_map.h"
 #include "device/in_order.h"
 #include "device/segment_puts.h"
-#include "device/staged.h"
 #include "segment/part.h"
 #include "volume/create.h"
 
@@ -22,8 +23,6 @@ using volume::RunMap;
 namespace {
 
 constexpr std::uint64_t kCacheBytes = 32 << 20;
-// Well within what one commit holds, whatever the runs are like.
-constexpr std::size_t kRunsMax = 400'000;
 constexpr Duration kPutsEnd = std::chrono::seconds(3);
 
 tl::unexpected<Error> stopped() { return fail(Code::kCancelled, "stopped"); }
@@ -38,6 +37,7 @@ struct Piece {
   std::uint64_t offset = 0;
   Bytes image, disk;  // whole blocks
   std::vector<Part> parts;
+  std::shared_ptr<Staged::Window> left;  // what an import before this one has left there; may be null
 };
 
 Run hole(BlockIndex from, BlockIndex to) { return {.block = from, .count = to - from, .hole = true, .first = 0, .extent = {}}; }
@@ -65,14 +65,16 @@ class Importer {
                          disk_options.segment_bytes != 0 ? disk_options.segment_bytes : volume.object().segment_bytes,
                          disk_options.compression_level, {}},
         sealer_(env, *volume.keys(), *disk.writer().chain, encoder_options_, counters_),
+        context_{env, volume, *disk.writer().chain, disk_options.page_bytes, [this] { return is_set(stop()); }},
         puts_(env, *disk.writer().uploader, disk_options.upload_threads, options.transfer.stop) {}
 
   Result<ImportReport> run() {
     auto done = import_all();
+    if (done) return std::move(report_);
     // A store that does not answer must not hold up who wants to go.
-    if (!done && !puts_.is_idle_within(kPutsEnd)) disk_.cancel();
-    if (!done) return fail(done.error());
-    return std::move(report_);
+    if (!puts_.is_idle_within(kPutsEnd)) disk_.cancel();
+    else if (is_set(stop())) (void)stage();  // what came since the last time, for the next try
+    return fail(done.error());
   }
 
  private:
@@ -86,7 +88,10 @@ class Importer {
   Result<> put_current(Last last);
   Result<> stage();
   Result<> add(const Run& run);
+  Result<> lay();
+  Result<> put_holes(Last last);
   Result<> commit();
+  Result<> commit_changes();
   [[nodiscard]] ByteView image_of(const Piece& piece, BlockIndex from, BlockIndex to) const {
     return ByteView(piece.image).subspan(from.value * block_size_ - piece.offset, (to - from) * block_size_);
   }
@@ -102,8 +107,7 @@ class Importer {
   ImportReport report_;
 
   std::optional<ViewReader> now_;     // the disk as it is
-  std::optional<ViewReader> left_;    // what an import left, and holes
-  RunMap staged_;                     // the same, as runs
+  std::optional<Staged> staged_;      // of next() alone, after the beginning
   std::uint64_t end_ = 0;             // of what has to be looked at
   std::uint64_t at_ = 0;              // of next() alone
 
@@ -112,7 +116,11 @@ class Importer {
   SegmentSealer sealer_;
   std::shared_ptr<PendingGeneration> current_;  // the segment that fills
   segment::Part part_{.number = 0, .parts = 0, .ordinal = 1};  // the last one put; how many there are the last one says
-  RunMap changes_, holes_;
+  RunMap changes_;  // that are not laid
+  RunMap holes_;    // that no index tells
+  std::vector<ObjectInfo> named_;
+  const LayContext context_;
+  std::optional<ImportMap> map_;  // once there are more changes than a commit holds
   std::uint64_t read_ = 0;
   SegmentPuts puts_;  // ends first
 };
@@ -122,14 +130,10 @@ Result<> Importer::import_all() {
   TRY(disk_.sync(stop()));
   disk_.writer().checkpointer->end();
   volume::View view = TRY(volume_.load_view(TRY(volume_.load_head())));
-  staged_ = TRY(find_staged(volume_, view));
-  if (!staged_.empty()) {
-    volume::View left = view;
-    left.changes = staged_;
-    left.map.reset();
-    left.disk_bytes = std::max(view.disk_bytes, (image_.size() + block_size_ - 1) / block_size_ * block_size_);  // it may have grown
-    left_.emplace(env_, volume_, std::move(left), kCacheBytes);
-  }
+  // It may have grown.
+  const std::uint64_t looked_at = std::max(view.disk_bytes, (image_.size() + block_size_ - 1) / block_size_ * block_size_);
+  CHECK(options_.window_blocks * block_size_ % options_.transfer.piece_bytes == 0);
+  staged_.emplace(TRY(Staged::find(env_, volume_, view, looked_at, options_.window_blocks, [this] { return is_set(stop()); })));
   now_.emplace(env_, volume_, std::move(view), kCacheBytes);
   report_.image_bytes = image_.size();
   report_.disk_bytes_before = now_->size();
@@ -159,6 +163,7 @@ Result<std::optional<Piece>> Importer::next() {
   const std::uint64_t length = (at_ - at + block_size_ - 1) / block_size_ * block_size_;
   piece.image.resize(length);
   piece.disk.resize(length);
+  if (!staged_->empty()) piece.left = TRY(staged_->window_of(BlockIndex(at / block_size_)));
   return piece;
 }
 
@@ -166,12 +171,12 @@ Result<std::optional<Piece>> Importer::next() {
 Result<> Importer::compare(Piece& piece) {
   const auto part = [&](std::uint64_t size) { return std::min<std::uint64_t>(piece.image.size(), size - std::min(size, piece.offset)); };
   if (const auto n = part(image_.size()); n > 0) TRY(image_.read(piece.offset, MutableByteView(piece.image).first(n)));
-  ViewReader::Piece read, left;
+  ViewReader::Piece read;
   if (const auto n = part(now_->size()); n > 0) read = TRY(now_->read(piece.offset, MutableByteView(piece.disk).first(n)));
   Bytes staged;
-  if (left_) {
+  if (piece.left) {
     staged.resize(piece.image.size());
-    if (const auto n = part(left_->size()); n > 0) left = TRY(left_->read(piece.offset, MutableByteView(staged).first(n)));
+    if (const auto n = part(piece.left->reader.size()); n > 0) (void)TRY(piece.left->reader.read(piece.offset, MutableByteView(staged).first(n)));
   }
   const auto is_in = [](const std::vector<ByteRange>& ranges, std::uint64_t at) {
     return std::ranges::any_of(ranges, [&](const ByteRange& r) { return at >= r.offset && at - r.offset < r.length; });
@@ -181,7 +186,7 @@ Result<> Importer::compare(Piece& piece) {
     Fate fate = Fate::sent;
     if (equal(wanted, ByteView(piece.disk).subspan(at, block_size_)) && !is_in(read.damaged, piece.offset + at)) fate = Fate::same;
     else if (all_zero(wanted)) fate = Fate::zeros;
-    else if (left_ && equal(wanted, ByteView(staged).subspan(at, block_size_))) fate = Fate::staged;
+    else if (piece.left && equal(wanted, ByteView(staged).subspan(at, block_size_))) fate = Fate::staged;
     const BlockIndex block((piece.offset + at) / block_size_);
     if (!piece.parts.empty() && piece.parts.back().fate == fate) piece.parts.back().to = block.next();
     else piece.parts.push_back({fate, block, block.next()});
@@ -193,9 +198,15 @@ Result<> Importer::compare(Piece& piece) {
 Result<> Importer::add(const Run& run) {
   if (run.hole) holes_.put(run);
   changes_.put(run);
-  if (changes_.size() <= kRunsMax) return {};
-  return fail(Code::kUnsupported, "the image differs from the disk in more than {} places, which is more than one generation holds: mount the volume and "
-              "copy the image to the disk with dd, once", kRunsMax);
+  // Smaller shares cost little more: an image is read in the order of blocks.
+  return changes_.size() > (map_ ? options_.runs_max / 4 : options_.runs_max) ? lay() : Result<>();
+}
+
+Result<> Importer::lay() {
+  if (!map_ && !volume_.keys()->may_sign(CommitKind::rollback))
+    return fail(Code::kBadKey, "the image differs from the disk in more than {} places: only an owner's or a writer's key may store that", options_.runs_max);
+  if (!map_) map_.emplace(context_, *disk_.writer().uploader, now_->view());
+  return map_->lay(std::exchange(changes_, {}));
 }
 
 Result<> Importer::take(Piece& piece) {
@@ -208,7 +219,7 @@ Result<> Importer::take(Piece& piece) {
     if (part.fate == Fate::staged) {
       report_.found_bytes += (part.to - part.from) * block_size_;
       Result<> added;
-      staged_.visit(part.from, part.to, [&](const Run& run) {
+      piece.left->runs.visit(part.from, part.to, [&](const Run& run) {
         if (added) added = add(run);
       });
       TRY(added);
@@ -219,6 +230,7 @@ Result<> Importer::take(Piece& piece) {
       at = end;
     }
   }
+  if (holes_.size() > options_.runs_max / 4) TRY(put_holes(Last::no));
   TRY(stage());
   if (options_.transfer.progress) options_.transfer.progress({std::min(end_, piece.offset + piece.image.size()), end_, read_ += piece.image.size()});
   return {};
@@ -245,7 +257,8 @@ Result<> Importer::put_current(Last last) {
   const PlaceContext context = disk_.writer().uploader->context_of(seq_);
   part_.ordinal = context.ordinal;
   auto placed = TRY(place(*current_, context, [this] { return sealer_.empty_segment(); }));
-  for (const Run& run : placed.runs) TRY(add(run));
+  for (const Run& run : placed.runs)
+    if (!run.hole) TRY(add(run));
   for (PlacedSegment& segment : placed.segments) {
     // What an import before this one had sent, no index tells to be of this generation: it counts as a part that is missing.
     part_.number++;
@@ -258,6 +271,15 @@ Result<> Importer::put_current(Last last) {
   return {};
 }
 
+// Index and segment have room for so many holes; so they need not all be held.
+Result<> Importer::put_holes(Last last) {
+  if (!current_) current_ = std::make_shared<PendingGeneration>();
+  for (const Run& run : holes_.runs()) current_->runs.put(run);
+  holes_ = {};
+  sealer_.close_segment();
+  return put_current(last);
+}
+
 // Names the segments that are there, so that they are found again.
 Result<> Importer::stage() {
   CommitBody body;
@@ -265,22 +287,32 @@ Result<> Importer::stage() {
   if (body.objects.empty()) return {};
   body.kind = CommitKind::data;
   body.committed = disk_.head().stored_through();
-  TRY(disk_.writer().uploader->append(std::move(body)));
+  named_.insert(named_.end(), body.objects.begin(), body.objects.end());
+  const std::size_t named = body.objects.size();
+  const auto ref = TRY(disk_.writer().uploader->append(std::move(body)));
+  for (ObjectInfo& info : std::span(named_).last(named)) info.born = ref.generation;
   return {};
 }
 
 Result<> Importer::commit() {
-  if (!current_ && !holes_.empty()) current_ = std::make_shared<PendingGeneration>();
-  if (current_) {
-    for (const Run& run : holes_.runs()) current_->runs.put(run);
-    TRY(put_current(Last::yes));
-  }
+  // The last segment says how many there are.
+  if (current_ || !holes_.empty() || part_.number > 0) TRY(put_holes(Last::yes));
   TRY(puts_.wait_for_all());
   if (is_set(stop())) return stopped();
   if (!TRY(image_.unchanged())) {
     TRY(stage());
     return fail(Code::kIo, "the image changed while it was read: the disk is as it was");
   }
+  if (!map_) return commit_changes();
+  // What is counted must be named before.
+  TRY(stage());
+  if (!changes_.empty()) TRY(lay());
+  report_.generation = TRY(map_->commit(report_.disk_bytes, seq_, named_));
+  disk_.head().note_imported(seq_);
+  return {};
+}
+
+Result<> Importer::commit_changes() {
   report_.generation = disk_.writer().chain->head();
   const bool resizes = report_.disk_bytes != report_.disk_bytes_before;
   if (changes_.empty() && !resizes) return {};

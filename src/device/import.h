@@ -2,14 +2,15 @@
 // An image becomes the next generation of a disk, all of it or nothing; only blocks that differ are sent.
 //
 // Image and disk are read from end to end, pieces side by side. What differs is sealed into segments that are put as they fill, and
-// named at once by commits that change nothing (data commits with objects, and no runs). One last commit says what has changed: until then every
-// reader sees the disk as it was. An import that was killed finds those segments again: whatever the chain names since the newest checkpoint and no map refers
-// to. Where a block of theirs, read and verified, holds what the image has at that place, it is used and not sent again. No object
+// named at once by commits that change nothing (data commits with objects, and no runs). One last commit says what has changed, by its runs
+// or by a map: until then every reader sees the disk as it was. An import that was killed finds those segments again: whatever the chain
+// names since the newest checkpoint and no map refers to. Where a block of theirs, read and verified, holds what the image has at that place, it is used and not sent again. No object
 // that no commit names is ever looked for. Until a checkpoint notes that nothing refers to them, they count as alive; so from the
 // time that they are looked for to the last commit, this writer makes none.
 #pragma once
 
 #include "device/disk.h"
+#include "device/staged.h"
 #include "device/transfer.h"
 
 namespace s3crate::device {
@@ -20,6 +21,10 @@ struct ImportOptions {
   TransferOptions transfer;
   Fit fit = Fit::as_it_is;
   Duration close_time = std::chrono::seconds(30);
+  // Shrunk by tests. Changes up to which the last commit says what they are; with more it has a map (device/import_map.h), over which
+  // so many are laid at a time. Well within what one commit holds, whatever the runs are like.
+  std::size_t runs_max = 400'000;
+  std::uint64_t window_blocks = Staged::kWindowBlocks;  // of what another import has left; a multiple of the pieces
 };
 
 struct ImportReport {
@@ -32,8 +37,8 @@ struct ImportReport {
 };
 
 // Opens the volume as its writer, as a mount does, and closes it again. An image that is shorter than the disk is followed by zeros.
-// kBadArgument: it is longer; kIo: it cannot be read, or changed meanwhile; kUnsupported: it differs in more places than one
-// generation holds; else what Disk::open() says. After an error the disk is as it was, but for what its journal held.
+// kBadArgument: it is longer; kIo: it cannot be read, or changed meanwhile; kBadKey: it differs in more places than a
+// commit can name, and this key may not sign any other; else what Disk::open() says. After an error the disk is as it was, but for what its journal held.
 [[nodiscard]] Result<ImportReport> import_image(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options,
                                                 ImageSource& image, const ImportOptions& how);
 

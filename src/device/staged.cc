@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/parallel.h"
 #include "volume/check_objects.h"
 #include "volume/map_walk.h"
 
@@ -12,10 +13,13 @@ namespace s3crate::device {
 using segment::ObjectInfo;
 using segment::ObjectKey;
 using volume::Run;
+using volume::Volume;
 
 namespace {
 
-constexpr std::size_t kStagedRunsMax = 1 << 20;
+constexpr std::size_t kReaders = 8;      // of indexes, side by side
+constexpr std::size_t kIndexesMax = 64;  // that are held
+constexpr std::uint64_t kCacheBytes = 8 << 20;
 
 // All runs of objects born since the checkpoint stand in the changes since then.
 std::vector<ObjectInfo> unreferenced(const volume::View& view) {
@@ -35,25 +39,94 @@ std::vector<ObjectInfo> unreferenced(const volume::View& view) {
   return out;
 }
 
+// nullopt: it cannot be had.
+Result<std::optional<segment::SegmentIndex>> index_of(Volume& volume, const ObjectInfo& info) {
+  std::uint64_t bytes = 0;
+  auto index = volume::read_segment_index(volume, info, bytes);
+  if (index) return std::optional(std::move(*index));
+  if (volume::is_damage(index.error())) return std::nullopt;
+  return fail(index.error());
+}
+
+// Each task with a reader of its own, as verifying an index may load keys.
+Result<> read_side_by_side(Env env, Volume& volume, std::size_t count, const std::function<Result<>(Volume&, std::size_t)>& read) {
+  const std::size_t tasks = std::min(kReaders, count);
+  std::vector<std::unique_ptr<Volume>> readers;
+  for (std::size_t i = 0; i < tasks; ++i) readers.push_back(volume.another_reader());
+  std::vector<Result<>> done(tasks);
+  parallel(env.executor, tasks, kReaders, [&](std::size_t task) {
+    for (std::size_t i = task; i < count && done[task]; i += tasks) done[task] = read(*readers[task], i);
+  });
+  for (const auto& result : done) TRY(result);
+  return {};
+}
+
+void put_runs(const ObjectInfo& info, const segment::SegmentIndex& index, BlockIndex from, BlockIndex to, volume::RunMap& out) {
+  for (const segment::IndexedRun& indexed : index.runs) {
+    const auto extent = std::ranges::lower_bound(index.extents, indexed.extent, {}, &segment::IndexedExtent::number);
+    if (extent == index.extents.end() || extent->number != indexed.extent) continue;
+    const Run run{.block = indexed.block, .count = indexed.count, .hole = false, .first = indexed.first,
+                  .extent = {info.key, extent->number, extent->offset, extent->length, extent->digest}};
+    if (run.block < to && from < run.end()) out.put(volume::clip(run, from, to));
+  }
+}
+
 }  // namespace
 
-// One after the other: verifying an index may load keys.
-Result<volume::RunMap> find_staged(volume::Volume& volume, const volume::View& view) {
-  volume::RunMap staged;
-  for (const ObjectInfo& info : unreferenced(view)) {
-    if (staged.size() >= kStagedRunsMax) break;
-    std::uint64_t bytes = 0;
-    const auto index = volume::read_segment_index(volume, info, bytes);
-    if (!index && !volume::is_damage(index.error())) return fail(index.error());
-    if (!index) continue;
+Result<Staged> Staged::find(Env env, Volume& volume, const volume::View& view, std::uint64_t disk_bytes, std::uint64_t window_blocks,
+                            const std::function<bool()>& stopped) {
+  Staged staged(env, volume.another_reader());
+  staged.disk_bytes_ = disk_bytes;
+  staged.window_blocks_ = window_blocks;
+  const std::vector<ObjectInfo> objects = unreferenced(view);
+  std::vector<Segment> found(objects.size());
+  TRY(read_side_by_side(env, volume, objects.size(), [&](Volume& reader, std::size_t i) -> Result<> {
+    if (stopped()) return fail(Code::kCancelled, "stopped");
+    const auto index = TRY(index_of(reader, objects[i]));
+    if (!index || index->runs.empty()) return {};
+    Segment segment{objects[i], index->runs[0].block, {}};
     for (const segment::IndexedRun& run : index->runs) {
-      const auto extent = std::ranges::lower_bound(index->extents, run.extent, {}, &segment::IndexedExtent::number);
-      if (extent == index->extents.end() || extent->number != run.extent) continue;
-      staged.put({.block = run.block, .count = run.count, .hole = false, .first = run.first,
-                  .extent = {info.key, extent->number, extent->offset, extent->length, extent->digest}});
+      segment.from = std::min(segment.from, run.block);
+      segment.to = std::max(segment.to, run.block + run.count);
     }
-  }
+    found[i] = std::move(segment);
+    return {};
+  }));
+  std::erase_if(found, [](const Segment& segment) { return segment.from >= segment.to; });
+  staged.segments_ = std::move(found);
   return staged;
+}
+
+Result<std::shared_ptr<Staged::Window>> Staged::window_of(BlockIndex block) {
+  const std::uint64_t number = block.value / window_blocks_;
+  if (last_ != number) {
+    window_.reset();
+    last_.reset();
+    window_ = TRY(load(BlockIndex(number * window_blocks_), BlockIndex((number + 1) * window_blocks_)));
+    last_ = number;
+  }
+  return window_;
+}
+
+Result<std::shared_ptr<Staged::Window>> Staged::load(BlockIndex from, BlockIndex to) {
+  std::vector<ObjectInfo> here;
+  for (const Segment& segment : segments_)
+    if (segment.from < to && from < segment.to) here.push_back(segment.info);
+  if (here.empty()) return nullptr;
+  volume::View view;
+  view.disk_bytes = disk_bytes_;
+  for (std::size_t at = 0; at < here.size(); at += kIndexesMax) {
+    std::vector<std::optional<segment::SegmentIndex>> indexes(std::min(kIndexesMax, here.size() - at));
+    TRY(read_side_by_side(env_, *reader_, indexes.size(), [&](Volume& reader, std::size_t i) -> Result<> {
+      indexes[i] = TRY(index_of(reader, here[at + i]));
+      return {};
+    }));
+    for (std::size_t i = 0; i < indexes.size(); ++i)
+      if (indexes[i]) put_runs(here[at + i], *indexes[i], from, to, view.changes);
+  }
+  volume::RunMap runs = view.changes;
+  view.new_objects = std::move(here);
+  return std::shared_ptr<Window>(new Window{std::move(runs), ViewReader(env_, *reader_, std::move(view), kCacheBytes)});
 }
 
 }  // namespace s3crate::device

@@ -4,6 +4,7 @@
 
 #include "volume/codec.h"
 #include "volume/companions.h"
+#include "volume/rollback.h"
 
 namespace s3crate::volume {
 namespace {
@@ -125,7 +126,9 @@ Result<TagEntry> decode_tag(const PageEntry& entry) {
 Event event_of(const Commit& commit) {
   const CommitBody& body = commit.body;
   Event event;
-  event.entry = {.generation = commit.header.generation, .kind = body.kind, .time = body.time,
+  // What an import is to the history does not depend on how much it changes.
+  const CommitKind kind = is_import(body) ? CommitKind::data : body.kind;
+  event.entry = {.generation = commit.header.generation, .kind = kind, .time = body.time,
                  .store_time = body.store_time, .bytes = 0, .disk_bytes = body.disk_bytes,
                  .hash = commit.hash};
   for (const ObjectInfo& info : body.objects)

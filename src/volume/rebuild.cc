@@ -32,7 +32,8 @@ class Rebuilder {
   Result<std::optional<Found>> load(Generation generation);
   [[nodiscard]] bool is_known_rollback(Generation generation) const;
   void go_back_to(Generation point);
-  void pass_rollback();
+  static Result<> only_in_map(Generation import);
+  Result<> pass_rollback();
   Result<> lay_below(std::span<const Run> runs);
   Result<> take_objects(const Commit& commit);
   void note(std::string damage);
@@ -144,9 +145,16 @@ void Rebuilder::go_back_to(Generation point) {
 }
 
 // Without its own commit.
-void Rebuilder::pass_rollback() {
+Result<> Rebuilder::pass_rollback() {
+  if (rollback_->is_import()) return only_in_map(rollback_->generation);
   named_.emplace(Generation(rollback_->generation.value - 1), rollback_->parent);
   go_back_to(rollback_->point);
+  return {};
+}
+
+Result<> Rebuilder::only_in_map(Generation import) {
+  return fail(Code::kCorrupt, "commit {} is an import of more than a commit can say: what it changed stands in its map alone, which is damaged or "
+              "gone. Import the image again, or roll back to a generation before it", import);
 }
 
 // Of a commit that nothing ties to the newest one only the objects count, which may be alive too long.
@@ -155,7 +163,7 @@ Result<> Rebuilder::look_at(const Found& found) {
   const Generation own = commit.header.generation;
   if (!found.tied) {
     TRY(take_objects(commit));
-    if (is_known_rollback(own)) pass_rollback();
+    if (is_known_rollback(own)) TRY(pass_rollback());
     if (own != path_ || next_.generation != Generation(0)) return {};
     return fail(Code::kCorrupt, "the disk was rolled back to generation {}, and so many commits are lost that nothing ties that to the newest",
                 own);
@@ -169,7 +177,8 @@ Result<> Rebuilder::look_at(const Found& found) {
   if (begin_ && own <= begin_->ref.as_of) return {};
   if (commit.body.kind == CommitKind::rollback && has_checkpoint(commit.body) && !begin_) {
     const auto point = rollback_point(commit.body);
-    if (!point || *point >= own) return fail(Code::kCorrupt, "commit {} does not say whose map it has", own);
+    if (!point) return only_in_map(own);
+    if (*point >= own) return fail(Code::kCorrupt, "commit {} does not say whose map it has", own);
     go_back_to(*point);
     return {};
   }
@@ -184,10 +193,7 @@ Result<> Rebuilder::look_at(const Found& found) {
 Result<> Rebuilder::missing(Generation generation) {
   if (!report_.lost.empty() && report_.lost.front().first == generation.next()) report_.lost.front().first = generation;
   else report_.lost.insert(report_.lost.begin(), {generation, generation});
-  if (is_known_rollback(generation)) {
-    pass_rollback();
-    return {};
-  }
+  if (is_known_rollback(generation)) return pass_rollback();
   const bool rolled_back_to = generation == path_ && next_.generation == Generation(0);
   if (generation != next_.generation && !rolled_back_to) return {};
   return fail(Code::kCorrupt, "commit {} is damaged or gone, and no other one says what changed in it", generation);

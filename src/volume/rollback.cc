@@ -134,6 +134,7 @@ std::optional<RollbackRef> rollback_below(const CommitBody& body) {
 std::optional<RollbackRef> newest_rollback(const Commit& commit) {
   if (commit.body.kind == CommitKind::rollback && has_checkpoint(commit.body))
     if (const auto point = rollback_point(commit.body)) return RollbackRef{commit.header.generation, *point, commit.header.parent};
+  if (is_import(commit.body)) return RollbackRef{commit.header.generation, Generation(commit.header.generation.value - 1), {}};
   return rollback_below(commit.body);
 }
 

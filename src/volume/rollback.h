@@ -14,11 +14,17 @@ namespace s3crate::volume {
 // Extension 1 of a body, of a rollback: whose map this is.
 void put_rollback_point(CommitBody& body, Generation point);
 [[nodiscard]] std::optional<Generation> rollback_point(const CommitBody& body);
+// Whether it is the last commit of an import that changes more than runs of a commit can say: a rollback without a point.
+[[nodiscard]] inline bool is_import(const CommitBody& body) {
+  return body.kind == CommitKind::rollback && has_checkpoint(body) && !rollback_point(body);
+}
 
-// Extension 8 of a body: the newest rollback below it, if any. So a rollback whose commit is lost is not overlooked.
+// Extension 8 of a body: the newest rollback below it, if any. So a rollback whose commit is lost is not overlooked. Of an import the
+// point is the generation below it, and the hash zeros: no commit below tells its map, nor may one be taken for it.
 struct RollbackRef {
   Generation generation, point;
   Hash parent{};  // of the commit below it
+  [[nodiscard]] bool is_import() const { return parent == Hash{}; }
   friend bool operator==(const RollbackRef&, const RollbackRef&) = default;
 };
 void put_rollback_below(CommitBody& body, const RollbackRef& rollback);

@@ -15,13 +15,15 @@
 //   levels     270 generations with changes and no checkpoint: two levels of delta bases
 //   carried    a damaged page of the map, and a checkpoint that carries the changes over it
 //   resized    grown, shrunk, grown again, with data in the tail; generations of several segments
+//   imported   images that change more than their commit can say, one of another size; writes between them
 #include <filesystem>
 #include <random>
 
-#include "device/disk.h"
+#include "device/import.h"
 #include "store/dir_store.h"
 #include "tests/golden/golden.h"
 #include "tests/support/long_history.h"
+#include "tests/support/memory_image.h"
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
 #include "volume/create.h"
@@ -107,6 +109,20 @@ class Maker {
     sync();
     disk_now_.resize(bytes);
     states_[must(disk_->resize(bytes, device::DiscardTail::yes))] = disk_now_;
+  }
+  // Nothing is mounted meanwhile.
+  void import(Bytes image) {
+    MemoryImage source(std::move(image));
+    device::ImportOptions how;
+    how.fit = device::Fit::resize;
+    how.transfer.piece_bytes = 64 << 10;
+    how.runs_max = 12;
+    how.window_blocks = 16;
+    auto volume = open_volume();
+    const auto report = must(device::import_image(system_env(), io::posix_file_io(), *volume, options, source, how));
+    CHECK(must(volume->load_commit(report.generation)).body.kind == volume::CommitKind::rollback);
+    disk_now_ = source.bytes;
+    states_[report.generation] = disk_now_;
   }
   void state(Generation generation) { states_[generation] = disk_now_; }
 
@@ -329,6 +345,31 @@ void make_resized() {
   m.finish();
 }
 
+void make_imported() {
+  Maker m("imported", 4096, 1 << 20, false);
+  m.options.segment_bytes = 32 << 10;
+  for (const std::uint64_t bytes : {1024 << 10, 768 << 10}) {
+    m.mount();
+    for (int step = 0; step < 4; ++step) {
+      for (std::uint64_t n = 0; n < 8; ++n) m.write(m.below(180) << 12, m.text(4096 + m.below(9000)));
+      m.discard(m.below(180) << 12, 5 << 12);
+      m.sync();
+      if (step == 2) m.tag();
+    }
+    m.close();
+    Bytes image = m.now();
+    image.resize(bytes);
+    for (std::uint64_t block = m.below(3); block < bytes / 4096; block += 2 + m.below(2))
+      std::ranges::copy(m.below(4) == 0 ? Bytes(4096) : m.text(4096), image.begin() + static_cast<std::ptrdiff_t>(block * 4096));
+    m.import(std::move(image));
+  }
+  m.mount();
+  for (std::uint64_t block = 0; block < 90; block += 4) m.write(block * 8192, m.text(8192));
+  m.sync();
+  m.close();
+  m.finish();
+}
+
 }  // namespace
 }  // namespace s3crate::test
 
@@ -349,6 +390,8 @@ int main(int argc, char** argv) {
     make_carried();
   else if (name == "resized")
     make_resized();
+  else if (name == "imported")
+    make_imported();
   else
     return 2;
   return 0;

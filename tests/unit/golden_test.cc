@@ -12,6 +12,7 @@
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
 #include "volume/history.h"
+#include "volume/rollback.h"
 
 namespace s3crate {
 namespace {
@@ -172,7 +173,8 @@ TEST_P(Golden, IsMountedAndGoesOn) {
 struct Holdings {
   std::set<volume::TreeId> trees;
   int levels = 0, delta_pages = 0, carried = 0, late = 0, hints = 0, repeats = 0, holes = 0;
-  int resizes = 0, segments = 0;  // the latter: of one generation, the most
+  int resizes = 0, imports = 0;
+  int segments = 0;  // of one generation, the most
 };
 
 Result<> look_at_pages(volume::Volume& volume, const volume::PageRef& ref, int level,
@@ -202,6 +204,7 @@ Result<Holdings> holdings(volume::Volume& volume) {
     if (!checkpoint && g.value > 16 && g.value - body.delta_base.generation.value > 200)
       ++out.repeats;
     if (body.kind == volume::CommitKind::resize) ++out.resizes;
+    if (volume::is_import(body)) ++out.imports;
     if (body.kind == volume::CommitKind::data)
       out.segments = std::max(out.segments, static_cast<int>(std::ranges::count(
                                                 body.objects, g, &segment::ObjectInfo::born)));
@@ -234,10 +237,14 @@ TEST_P(Golden, HoldsWhatItIsFor) {
     EXPECT_EQ(holds->resizes, 3);
     EXPECT_GE(holds->segments, 3);
   }
+  if (GetParam() == "imported") {
+    EXPECT_EQ(holds->imports, 2);
+    EXPECT_GT(holds->late, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Volumes, Golden,
-                         testing::Values("carried", "large", "levels", "mixed", "resized"),
+                         testing::Values("carried", "imported", "large", "levels", "mixed", "resized"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

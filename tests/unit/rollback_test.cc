@@ -6,9 +6,11 @@
 #include <map>
 #include <random>
 
+#include "device/import.h"
 #include "segment/object_names.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
+#include "tests/support/memory_image.h"
 #include "tests/support/read_generation.h"
 #include "tests/support/seed.h"
 #include "volume/check.h"
@@ -86,6 +88,29 @@ class RollbackTest : public testing::Test {
     EXPECT_EQ(stored->body.checkpoint.commit, *done);
     EXPECT_LT(stored->body.checkpoint.as_of, *done);
   }
+  // Of more places than the commit is to hold: like a rollback it is a checkpoint of its own.
+  void import(std::mt19937_64& random) {
+    ASSERT_OK(world_.close());
+    test::MemoryImage image(now_);
+    for (int n = 1 + static_cast<int>(random() % 12); n > 0; --n) {
+      const std::uint64_t from = random() % (image.bytes.size() / kBlock), count = 1 + random() % std::min<std::uint64_t>(6, image.bytes.size() / kBlock - from);
+      for (std::uint64_t at = from * kBlock; at < (from + count) * kBlock; at += 512) image.bytes[at] = static_cast<std::uint8_t>(random() % 5);
+    }
+    if (random() % 3 == 0) image.bytes.resize((32 + random() % 96) * kBlock, 7);
+    device::ImportOptions how;
+    how.fit = device::Fit::resize;
+    how.transfer.piece_bytes = 8 * kBlock;
+    how.transfer.workers = 2;
+    how.runs_max = 1 + random() % 6;
+    how.window_blocks = 16;
+    auto volume = open_volume(world_.memory(), world_);
+    const auto done = device::import_image(system_env(), io::posix_file_io(), *volume, world_.options, image, how);
+    ASSERT_OK(done);
+    imports_ += volume->load_commit(done->generation)->body.kind == CommitKind::rollback;
+    now_ = image.bytes;
+    states_[done->generation] = now_;
+    ASSERT_OK(world_.open());
+  }
   void tag() {
     auto volume = open_volume(world_.memory(), world_);
     volume::Guest guest(system_env(), *volume, {}, [](const Error&) {});
@@ -157,7 +182,7 @@ class RollbackTest : public testing::Test {
   DiskWorld world_{64 * kBlock};
   Bytes now_ = Bytes(64 * kBlock);
   std::map<Generation, Bytes> states_;
-  int tags_ = 0;
+  int tags_ = 0, imports_ = 0;
   std::size_t deleted_ = 0;
 };
 
@@ -171,7 +196,7 @@ TEST_F(RollbackTest, EveryGenerationReadsAsItWasAfterAnyMixOfChanges) {
   int rollbacks = 0;
   for (int step = 0; step < 60; ++step) {
     SCOPED_TRACE(step);
-    switch (random() % 12) {
+    switch (random() % 14) {
       case 0: case 1: roll_back(any_state(random)); ++rollbacks; break;
       case 2: resize(random); break;
       case 3: tag(); break;
@@ -180,6 +205,7 @@ TEST_F(RollbackTest, EveryGenerationReadsAsItWasAfterAnyMixOfChanges) {
         ASSERT_OK(world_.open());
         break;
       case 5: world_.vanish(); ASSERT_OK(world_.open()); break;
+      case 6: case 7: import(random); break;
       default: write_some(random); note(); break;
     }
     if (HasFatalFailure()) return;
