@@ -71,11 +71,9 @@ Result<> DiskImpl::refuse_data(std::uint64_t from, std::uint64_t to) {
 }
 
 Result<> DiskImpl::queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop) {
-  if (bytes < begun.from) {
-    TRY(writer_.encoder->encode_through(begun.through, stop));
-    // Again: what was written between the first look and the end of writes beyond the new end.
-    if (tail == DiscardTail::no) TRY(refuse_data(bytes, begun.from));
-  }
+  TRY(writer_.encoder->encode_through(begun.through, stop));
+  // Again: what was written between the first look and the end of writes beyond the new end.
+  if (bytes < begun.from && tail == DiscardTail::no) TRY(refuse_data(bytes, begun.from));
   return head_->queue_resize();
 }
 
