@@ -48,18 +48,17 @@ struct Shared {
     journal = std::move(*created);
     CHECK(journal->start_incarnation(Seq(1), 1, crypto::box_key_pair(system_random()).public_key));
     body.disk_bytes = 1 << 30;
-    body.extents.push_back({1, 1, 0, kExtentBytes, crypto::digest(extent)});
+    body.extents.push_back({1, 1, 0, kExtentBytes, crypto::digest(*extent)});
     body.runs.push_back({BlockIndex(7), 1, 0, 0});
   }
   void append() {
     MutexLock lock(mu);
-    const ByteView extents[] = {extent};
-    CHECK(journal->append(next, body, extents));
+    CHECK(journal->append(next, body, extent));
     if (next.value % 256 == 0) journal->release(journal->durable_through());
     next = next.next();
   }
   std::unique_ptr<Journal> journal;
-  Bytes extent = Bytes(kExtentBytes, 1);
+  const SharedBytes extent = std::make_shared<const Bytes>(kExtentBytes, 1);
   RecordBody body;
   Mutex mu;
   Seq next{1};

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/buffer_pool.h"
 #include "base/executor.h"
 #include "base/lru_cache.h"
 #include "cache/sealed_cache.h"
@@ -90,6 +91,9 @@ class ObjectResolver {
   [[nodiscard]] virtual Result<std::shared_ptr<const OpenedObject>> resolve(const ObjectKey& key) = 0;
 };
 
+// What a disk keeps of the memory that segments were read into, or made in.
+inline constexpr std::size_t kBuffersKept = 32 << 20;
+
 // Extents from the store, or from a cache of what it holds. Neighbours in one object (gaps up to kGapMax) come with one ranged
 // GET of at most kGetMax; if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
 class StoreExtentSource final : public ExtentSource {
@@ -97,8 +101,8 @@ class StoreExtentSource final : public ExtentSource {
   static constexpr std::uint64_t kGapMax = 16 << 10;
   static constexpr std::uint64_t kGetMax = 8 << 20;
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
-                    SealedCache* cache = nullptr)
-      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache) {}
+                    SealedCache* cache = nullptr, BufferPool* buffers = nullptr)
+      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers) {}
   // How many of `refs` (sorted by place, one at least), from the first on, come with one GET.
   [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
@@ -117,7 +121,8 @@ class StoreExtentSource final : public ExtentSource {
   store::ObjectStore& store_;
   ObjectResolver& resolver_;
   const std::uint32_t block_size_;
-  SealedCache* const cache_;  // may be null
+  SealedCache* const cache_;   // may be null
+  BufferPool* const buffers_;  // may be null: fresh memory for each GET
 };
 
 }  // namespace s3crate::cache

@@ -17,16 +17,17 @@ std::uint64_t end_of(const ExtentRef& ref) { return std::uint64_t{ref.offset} + 
 class ObjectReader {
  public:
   ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size,
-               SealedCache* cache, bool ahead)
-      : store_(store), object_(object), block_size_(block_size), cache_(cache), ahead_(ahead) {}
+               SealedCache* cache, BufferPool* buffers, bool ahead)
+      : store_(store), object_(object), block_size_(block_size), cache_(cache), buffers_(buffers), ahead_(ahead) {}
 
   // One GET. Its error is that of all.
   Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
     std::uint64_t end = 0;
     for (const ExtentRef& ref : refs) end = std::max(end, end_of(ref));
     const std::size_t size = end - refs[0].offset;
-    const auto memory = std::make_unique_for_overwrite<std::uint8_t[]>(size);
-    const MutableByteView stored(memory.get(), size);
+    static BufferPool keeps_nothing(0);
+    BufferPool::Lease memory = (buffers_ != nullptr ? *buffers_ : keeps_nothing).lend(size);
+    const MutableByteView stored = memory.view();
     const std::uint64_t offset = object_.base_offset + refs[0].offset;
     Result<> got = ahead_ ? store_.get_range_ahead(object_.name, offset, stored)
                           : store_.get_range(object_.name, offset, stored);
@@ -61,6 +62,7 @@ class ObjectReader {
   const OpenedObject& object_;
   const std::uint32_t block_size_;
   SealedCache* const cache_;
+  BufferPool* const buffers_;
   const bool ahead_;
 };
 
@@ -128,7 +130,7 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
       answers[i] = fail(object.error());
       continue;
     }
-    answers[i] = ObjectReader(store_, **object, block_size_, cache_, false).open(refs[i], found[i]);
+    answers[i] = ObjectReader(store_, **object, block_size_, cache_, buffers_, false).open(refs[i], found[i]);
     if (answers[i]) continue;
     cache_->was_wrong(wanted[i]);
     missing.push_back(i);
@@ -160,7 +162,7 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const 
       for (; done < end; ++done) answers[done] = fail(object.error());
       continue;
     }
-    ObjectReader reader(store_, **object, block_size_, cache_, ahead);
+    ObjectReader reader(store_, **object, block_size_, cache_, buffers_, ahead);
     while (done < end) {
       const std::size_t n = in_one_get(refs.subspan(done, end - done));
       const auto answers_of = std::span(answers).subspan(done, n);

@@ -40,14 +40,11 @@ void make_nonce(const Secret& key, Random& random, std::span<const ByteView> pla
                 MutableByteView nonce) {
   const auto fresh = random.array<32>();
   const Secret once = derive(key, "nonce hash", {fresh});
-  crypto_onetimeauth_state state;
-  crypto_onetimeauth_init(&state, once.view().data());
-  crypto_onetimeauth_update(&state, wire_bytes(Le64(additional.size())).data(), sizeof(Le64));
-  crypto_onetimeauth_update(&state, additional.data(), additional.size());
-  for (ByteView part : plaintext) crypto_onetimeauth_update(&state, part.data(), part.size());
-  std::array<std::uint8_t, crypto_onetimeauth_BYTES> content;
-  crypto_onetimeauth_final(&state, content.data());
-  wipe({reinterpret_cast<std::uint8_t*>(&state), sizeof state});
+  const Le64 length(additional.size());
+  std::vector<ByteView> parts{wire_bytes(length), additional};
+  parts.insert(parts.end(), plaintext.begin(), plaintext.end());
+  std::array<std::uint8_t, kTagSize> content;
+  internal::poly1305(once.view(), parts, content);
   const Secret made = derive(key, "nonce", {fresh, content});
   std::memcpy(nonce.data(), made.view().data(), nonce.size());
 }

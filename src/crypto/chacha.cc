@@ -76,14 +76,37 @@ class Context {
   std::unique_ptr<EVP_CIPHER_CTX, Free> context_;
 };
 
+class MacContext {
+ public:
+  MacContext() : mac_(EVP_MAC_fetch(nullptr, "POLY1305", nullptr)), context_(EVP_MAC_CTX_new(mac_.get())) {
+    CHECK(context_ != nullptr);
+  }
+  void start(ByteView key) { CHECK(EVP_MAC_init(context_.get(), key.data(), key.size(), nullptr) == 1); }
+  void update(ByteView data) { CHECK(EVP_MAC_update(context_.get(), data.data(), data.size()) == 1); }
+  void finish(MutableByteView tag) {
+    std::size_t written = 0;
+    CHECK(EVP_MAC_final(context_.get(), tag.data(), &written, tag.size()) == 1 && written == kTagSize);
+  }
+
+ private:
+  struct Free {
+    void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
+    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MAC, Free> mac_;
+  std::unique_ptr<EVP_MAC_CTX, Free> context_;
+};
+
 }  // namespace
 
 bool chacha20_poly1305_available() {
   EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr);
   EVP_MD* sha = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  const bool available = cipher != nullptr && sha != nullptr;
+  EVP_MAC* poly = EVP_MAC_fetch(nullptr, "POLY1305", nullptr);
+  const bool available = cipher != nullptr && sha != nullptr && poly != nullptr;
   EVP_CIPHER_free(cipher);
   EVP_MD_free(sha);
+  EVP_MAC_free(poly);
   return available;
 }
 
@@ -115,6 +138,16 @@ bool chacha20_poly1305_open(ByteView key, ByteView nonce, ByteView sealed, ByteV
   const bool authentic = context.finish();
   context.forget();
   return authentic;
+}
+
+void poly1305(ByteView once, std::span<const ByteView> parts, MutableByteView tag) {
+  static constexpr std::array<std::uint8_t, kChaChaKeySize> kNothing{};
+  CHECK(once.size() == kChaChaKeySize && tag.size() == kTagSize);
+  thread_local MacContext context;
+  context.start(once);
+  for (ByteView part : parts) context.update(part);
+  context.finish(tag);
+  context.start(kNothing);  // as it would keep the key
 }
 
 }  // namespace s3crate::crypto::internal

@@ -17,7 +17,7 @@ Result<> initialise() {
   if (sodium_init() < 0) return fail(Code::kUnsupported, "libsodium cannot be initialised");
   // Some configurations of OpenSSL (FIPS providers for one) leave it out.
   if (!internal::chacha20_poly1305_available()) {
-    return fail(Code::kUnsupported, "this OpenSSL does not offer ChaCha20-Poly1305 or SHA-256");
+    return fail(Code::kUnsupported, "this OpenSSL does not offer ChaCha20-Poly1305, Poly1305 or SHA-256");
   }
   internal::Arena::instance().prepare();
   return {};

@@ -89,26 +89,33 @@ Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceC
 }
 
 Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
-                                  const volume::KeyRing& keys, Random& random,
+                                  const volume::KeyRing& keys, Random& random, BufferPool& memory,
                                   std::vector<Error>* damaged) {
-  AssembledSegment out;
-  out.object = segment::encode_segment_header(header);
-  out.object.resize(placed.extents_end);
+  segment::FinishedSegment finished = segment::finish_segment(header, placed.extents_end, placed.index, keys.index_sealing_key(),
+                                                              *keys.signer(), random);
+  AssembledSegment out{memory.lend(placed.extents_end + finished.tail.size()), std::move(finished)};
+  std::size_t at = 0;  // all of the memory is written: it holds whatever it held
+  auto put = [&](ByteView bytes) {
+    std::memcpy(out.object.view().data() + at, bytes.data(), bytes.size());
+    at += bytes.size();
+  };
+  put(segment::encode_segment_header(header));
   for (const PlacedExtent& extent : placed.extents) {
-    MutableByteView to = MutableByteView(out.object).subspan(extent.offset, extent.extent.length);
     const PendingExtent& from = extent.extent;
+    CHECK(extent.offset == at);
+    const MutableByteView to = out.object.view().subspan(at, from.length);
+    at += from.length;
     Result<> got;
     if (from.record) got = from.record->read_extent(from.offset, to);
     else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
+    if (!got) std::memset(to.data(), 0, to.size());
     if (got && crypto::digest(to) != from.digest)
       got = fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
     if (got) continue;
     if (damaged == nullptr) return fail(got.error());
     damaged->push_back(got.error());
   }
-  out.finished = segment::finish_segment(header, placed.extents_end, placed.index, keys.index_sealing_key(), *keys.signer(),
-                                         random);
-  append(out.object, out.finished.tail);
+  put(out.finished.tail);
   return out;
 }
 

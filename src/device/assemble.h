@@ -6,6 +6,7 @@
 // that is lost later.)
 #pragma once
 
+#include "base/buffer_pool.h"
 #include "device/generation.h"
 #include "volume/chain.h"
 
@@ -37,15 +38,15 @@ struct PlaceContext {
 [[nodiscard]] Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,
                                              const std::function<Result<PendingSegmentPtr>()>& make_empty);
 
-// Reads the extents from where they are, checks them, and makes the object. An extent that the journal does not give back as it
+// Reads the extents from where they are, checks them, and makes the object, in `memory`. An extent that the journal does not give back as it
 // took it is kCorrupt; or, with `damaged`, goes in as it reads (zeros if it cannot be read) and is told there: its digest then fails
 // whoever reads it, and nothing else is held up.
 struct AssembledSegment {
-  Bytes object;
+  BufferPool::Lease object;
   segment::FinishedSegment finished;
 };
 [[nodiscard]] Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
-                                                const volume::KeyRing& keys, Random& random,
+                                                const volume::KeyRing& keys, Random& random, BufferPool& memory,
                                                 std::vector<Error>* damaged);
 
 }  // namespace s3crate::device

@@ -82,7 +82,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   at_checkpoint_ = {std::move(view.companions), view.checkpoint};
   const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index), &env_.clock);
-  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get());
+  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get(), &buffers_);
   HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max,
                     std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),
                     kGenerationSegments * segment_bytes()};
@@ -96,7 +96,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
 void DiskImpl::attach_history(const volume::Commit& head) {
   spare_reader_ = volume_.another_reader();
   history_ = std::make_unique<History>(
-      env_, volume_.another_reader(), head, SharedCaches{*cache_, cache_file_.get()},
+      env_, volume_.another_reader(), head, SharedCaches{*cache_, cache_file_.get(), buffers_},
       HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
                      [this] { return writer_.chain ? writer_.chain->head() : Generation(0); }, options_.history_open_max,
                      options_.delta_runs_max});
@@ -125,7 +125,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                                                     : segment_bytes();
   w.uploader = std::make_unique<Uploader>(
       env_,
-      Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), *w.completion_sealer, trouble,
+      Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), buffers_, *w.completion_sealer, trouble,
                       options_.before_commit,
                       [this](const volume::CommitRef& ref) {
                         // Lost in a crash it is only an older notice.

@@ -91,6 +91,7 @@ class DiskImpl final : public Disk {
   const MonotonicTime started_;
   std::unique_ptr<volume::ObjectTable> objects_;
   CheckpointState at_checkpoint_;  // as it was opened
+  BufferPool buffers_{cache::kBuffersKept};  // of segments that are being read or made
   std::unique_ptr<cache::CacheFile> cache_file_;  // may be null
   std::unique_ptr<cache::ExtentCache> cache_;
   std::unique_ptr<cache::StoreExtentSource> source_;

@@ -136,12 +136,9 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
 
 Result<> Encoder::append(const Batch& batch, Draft& draft) {
   draft.body.disk_bytes = batch.disk_bytes;
+  auto stored = std::make_shared<const Bytes>(std::move(draft.stored));
   if (journal_ != nullptr && !journal_failed_) {
-    std::vector<ByteView> parts;
-    parts.reserve(draft.body.extents.size());
-    for (const journal::RecordExtent& extent : draft.body.extents)
-      parts.push_back(ByteView(draft.stored).subspan(extent.offset, extent.length));
-    auto record = journal_->append(batch.seq, draft.body, parts);
+    auto record = journal_->append(batch.seq, draft.body, stored);
     if (record) {
       for (auto& [segment, extent] : draft.batch.extents) extent.record = *record;
       return {};
@@ -150,8 +147,7 @@ Result<> Encoder::append(const Batch& batch, Draft& draft) {
     if (!is(record, Code::kIo) && !is(record, Code::kDenied)) return fail(record.error());
     give_journal_up(record.error());
   }
-  auto memory = std::make_shared<const Bytes>(std::move(draft.stored));
-  for (auto& [segment, extent] : draft.batch.extents) extent.memory = memory;
+  for (auto& [segment, extent] : draft.batch.extents) extent.memory = stored;
   return {};
 }
 
@@ -161,6 +157,7 @@ Result<> Encoder::encode_one(const Head::Encoding& encoding, EncodedBatch& out) 
   sealer_generation_ = encoding.generation;
   const Batch& batch = *encoding.batch;
   Draft draft;
+  draft.stored.reserve(batch.bytes() + batch.bytes() / 64);  // of 4 KiB blocks each costs 48 bytes more
   for (const volume::Run& hole : batch.holes().runs()) add_hole(hole.block, hole.end(), draft);
   TRY(encode_blocks(batch, draft));
   TRY(append(batch, draft));

@@ -24,7 +24,7 @@ PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedCaches& ca
       extents_(caches.extents),
       weight_(view.changes.size() + view.new_objects.size()),
       objects_(objects_of(env, volume, view)),
-      source_(volume.store(), *objects_, volume.object().block_size(), caches.file),
+      source_(volume.store(), *objects_, volume.object().block_size(), caches.file, &caches.buffers),
       head_(env, volume.object().block_size(), HeadLimits{}, std::move(view), Seq(0)) {}
 
 Result<> PastDisk::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {

@@ -13,6 +13,7 @@ namespace s3crate::device {
 struct SharedCaches {
   cache::ExtentCache& extents;
   cache::SealedCache* file;  // may be null
+  BufferPool& buffers;
 };
 
 class PastDisk final : public Readable {

@@ -367,7 +367,7 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
                                 .keys_generation = keys->keys_generation(), .writer = keys->writer(), .flags = 0};
   for (int tries = 0;;) {
     std::vector<Error> damaged;
-    auto assembled = assemble(placed, header, *keys, env_.random, tries < kJournalReadTries ? nullptr : &damaged);
+    auto assembled = assemble(placed, header, *keys, env_.random, parts_.buffers, tries < kJournalReadTries ? nullptr : &damaged);
     if (!assembled) {
       tries++;
       TRY(pause(assembled.error()));
@@ -378,7 +378,7 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
     info.key = {0, header.id};
     info.kind = ObjectKind::segment;
     info.nonce = env_.random.array<16>();
-    info.length = assembled->object.size();
+    info.length = assembled->object.view().size();
     info.hash = assembled->finished.index_hash;
     info.index_offset = assembled->finished.index_offset;
     info.index_length = assembled->finished.index_length;
@@ -386,11 +386,11 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
     info.sealed_secret = placed.segment->sealed_secret;
     info.blocks = placed.blocks;
     info.has_holes = !placed.index.holes.empty();
-    auto put = put_object(segment::object_name(info.kind, header.id, info.nonce), assembled->object);
+    auto put = put_object(segment::object_name(info.kind, header.id, info.nonce), assembled->object.view());
     if (put) {
       counters_.segments++;
       counters_.segment_bytes += info.length;
-      if (damaged.empty()) offer(placed, assembled->object);
+      if (damaged.empty()) offer(placed, assembled->object.view());
       return info;
     }
     if (is(put, Code::kCancelled)) return fail(put.error());
@@ -406,7 +406,7 @@ void Uploader::offer(const PlacedSegment& placed, ByteView object) {
 }
 
 // Unknown outcomes are resolved by putting the same bytes again.
-Result<> Uploader::put_object(const std::string& name, const Bytes& object) {
+Result<> Uploader::put_object(const std::string& name, ByteView object) {
   store::ObjectStore& store = parts_.volume.store();
   for (;;) {
     auto put = store.put(name, object);

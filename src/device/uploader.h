@@ -39,6 +39,7 @@ class Uploader {
     cache::ExtentSource& source;
     cache::SealedCache* sealed;     // may be nullptr
     journal::Journal* journal;      // may be nullptr
+    BufferPool& buffers;            // for the segments that are made
     SegmentSealer& sealer;          // the uploader's own: for completed patches
     std::function<void(const Error&)> trouble;
     std::function<Result<>()> before_commit;  // may be empty
@@ -85,7 +86,7 @@ class Uploader {
   [[nodiscard]] bool must_free_journal();
   [[nodiscard]] Result<> commit_nothing();
   void offer(const PlacedSegment& placed, ByteView object);
-  [[nodiscard]] Result<> put_object(const std::string& name, const Bytes& object);
+  [[nodiscard]] Result<> put_object(const std::string& name, ByteView object);
   // Waits a while after trouble; kCancelled when stopped.
   [[nodiscard]] Result<> pause(const Error& why);
 

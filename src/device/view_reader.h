@@ -41,6 +41,7 @@ class ViewReader {
   const std::uint32_t block_size_;
   volume::ObjectTable objects_;
   cache::ExtentCache cache_;
+  BufferPool buffers_{cache::kBuffersKept};
   cache::StoreExtentSource source_;
 };
 

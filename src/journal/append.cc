@@ -59,7 +59,7 @@ Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room
                                                        const Content& content, const Tag& previous,
                                                        Seq durable) {
   const std::uint64_t used =
-      record_header_size() + content.body.size() + crypto::kSealOverhead + content.extents.size();
+      record_header_size() + content.body.size() + crypto::kSealOverhead + content.extents_view().size();
   const std::uint64_t bytes = round_up_to_sector(used);
   if (!cursor.slot || cursor.offset + bytes > superblock_.slot_bytes) {
     cursor.slot = TRY(take_slot(room));
@@ -80,13 +80,13 @@ Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room
   header.seq = seq;
   header.previous_tag = previous;
   header.durable_through = durable;
-  header.extents_length = static_cast<std::uint32_t>(content.extents.size());
+  header.extents_length = static_cast<std::uint32_t>(content.extents_view().size());
   const SealedRecord sealed =
       seal_record(*key_, env_.random, superblock_.vid, header, content.body);
 
   const std::uint64_t at =
       kSlotsOffset + std::uint64_t{cursor.slot->index} * superblock_.slot_bytes + cursor.offset;
-  const ByteView parts[] = {slot_header, sealed.bytes, content.extents,
+  const ByteView parts[] = {slot_header, sealed.bytes, content.extents_view(),
                             ByteView(kZeros).first(bytes - used)};
   const io::WriteOp op{at, parts};
   if (auto written = file_->write({&op, 1}, io::Sync::no); !written) {
@@ -99,18 +99,11 @@ Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room
   return Written{{cursor.slot, at + slot_header.size() + sealed.bytes.size()}, sealed.tag, bytes};
 }
 
-Result<RecordPtr> JournalFile::append(Seq seq, const RecordBody& body,
-                                      std::span<const ByteView> extents) {
-  auto content = std::make_shared<Content>();
-  content->body = encode_record_body(body);
-  std::size_t extent_bytes = 0;
-  for (const ByteView extent : extents) extent_bytes += extent.size();
-  if (content->body.size() + extent_bytes > max_record_bytes()) {
-    return fail(Code::kBadArgument, "journal: a batch of {} bytes, at most {} fit",
-                content->body.size() + extent_bytes, max_record_bytes());
-  }
-  content->extents.reserve(extent_bytes);
-  for (const ByteView extent : extents) s3crate::append(content->extents, extent);
+Result<RecordPtr> JournalFile::append(Seq seq, const RecordBody& body, SharedBytes extents) {
+  auto content = std::make_shared<Content>(Content{encode_record_body(body), std::move(extents)});
+  const std::size_t size = content->body.size() + content->extents_view().size();
+  if (size > max_record_bytes())
+    return fail(Code::kBadArgument, "journal: a batch of {} bytes, at most {} fit", size, max_record_bytes());
 
   Tag previous;
   Seq durable;

@@ -31,6 +31,7 @@ class Journal;
 // One appended batch. Whoever holds it can read its extents; its slot is not reused meanwhile.
 class Record;
 using RecordPtr = std::shared_ptr<const Record>;
+using SharedBytes = std::shared_ptr<const Bytes>;
 
 struct Options {
   std::string path;                       // of the journal file
@@ -88,10 +89,10 @@ class Journal {
   // kNoSpace if kIncarnationsMax are still needed: bring the store up to date first, then release().
   [[nodiscard]] virtual Result<> start_incarnation(Seq next, std::uint32_t ring, const crypto::PublicKey& data_key) = 0;
 
-  // Seals and writes the record of one batch; `extents` are the stored extents that body.extents describes, in order. The
-  // batch may be read at once, but is durable only after sync(). kNoSpace: the journal is full, release() something;
+  // Seals and writes the record of one batch; `extents` (null: none) holds the stored extents that body.extents describes, one
+  // behind the other; it is kept until they are durable. The batch may be read at once, but is durable only after sync(). kNoSpace: the journal is full, release() something;
   // kTransient: the disk below is full; nothing was appended in either case.
-  [[nodiscard]] virtual Result<RecordPtr> append(Seq seq, const RecordBody& body, std::span<const ByteView> extents) = 0;
+  [[nodiscard]] virtual Result<RecordPtr> append(Seq seq, const RecordBody& body, SharedBytes extents) = 0;
 
   // Durable through at least what was appended before the call.
   [[nodiscard]] virtual Result<> sync() = 0;

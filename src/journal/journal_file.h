@@ -72,8 +72,7 @@ class JournalFile final : public Journal {
                                      const Hash& base_hash) override;
   [[nodiscard]] Result<> start_incarnation(Seq next, std::uint32_t ring,
                                            const crypto::PublicKey& data_key) override;
-  [[nodiscard]] Result<RecordPtr> append(Seq seq, const RecordBody& body,
-                                         std::span<const ByteView> extents) override;
+  [[nodiscard]] Result<RecordPtr> append(Seq seq, const RecordBody& body, SharedBytes extents) override;
   [[nodiscard]] Result<> sync() override;
   [[nodiscard]] Seq durable_through() const override;
   [[nodiscard]] std::uint64_t unsynced_bytes() const override;

@@ -34,7 +34,7 @@ Result<> RecordFile::read_extent(std::uint32_t offset, MutableByteView out) cons
     place = place_;
   }
   if (content) {
-    const ByteView extent = ByteView(content->extents).subspan(offset, out.size());
+    const ByteView extent = content->extents_view().subspan(offset, out.size());
     std::memcpy(out.data(), extent.data(), out.size());
     return {};
   }

@@ -36,7 +36,8 @@ struct SealedRecord {
 // What a record does, kept until it is durable.
 struct Content {
   Bytes body;  // plain
-  Bytes extents;
+  SharedBytes extents;  // null: none
+  [[nodiscard]] ByteView extents_view() const { return extents ? ByteView(*extents) : ByteView(); }
 };
 
 // Where a durable record's extents are, and the pin that keeps them there.
@@ -52,7 +53,7 @@ class RecordFile final : public Record {
   RecordFile(std::shared_ptr<io::File> file, Seq seq, std::shared_ptr<const Content> content)
       : file_(std::move(file)),
         seq_(seq),
-        extents_length_(static_cast<std::uint32_t>(content->extents.size())),
+        extents_length_(static_cast<std::uint32_t>(content->extents_view().size())),
         content_(std::move(content)) {}
   RecordFile(std::shared_ptr<io::File> file, Seq seq, std::uint32_t extents_length, Place place)
       : file_(std::move(file)),

@@ -72,7 +72,7 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   if (crypto::digest(stored) != digest)
     return fail(Code::kCorrupt, "an extent is not what its digest says");
   const Le32 additional(number);
-  Bytes plain;
+  thread_local Bytes plain;  plain.clear();
   TRY(key.open(stored, wire_bytes(additional), plain));
   ByteReader reader(plain);
   const auto head = reader.wire<wire::ExtentHead>();
@@ -85,8 +85,7 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:
       if (reader.rest().size() != head.raw_length) break;
-      plain.erase(plain.begin(), plain.end() - head.raw_length);
-      return plain;
+      return Bytes(reader.rest().begin(), reader.rest().end());
     case compress::Codec::zstd:
       TRY(compress::decompress(compress::Codec::zstd, reader.rest(), head.raw_length, raw));
       return raw;

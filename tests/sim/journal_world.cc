@@ -231,8 +231,9 @@ JournalWorld::Batch JournalWorld::make_batch(std::uint32_t extents_max,
 
 Result<journal::RecordPtr> JournalWorld::append_to(journal::Journal& journal, Seq seq,
                                                    const Batch& batch) {
-  std::vector<ByteView> views(batch.extents.begin(), batch.extents.end());
-  return journal.append(seq, batch.body, views);
+  auto extents = std::make_shared<Bytes>();
+  for (const Bytes& extent : batch.extents) s3crate::append(*extents, extent);
+  return journal.append(seq, batch.body, std::move(extents));
 }
 
 Result<> JournalWorld::append(const Batch& given) {

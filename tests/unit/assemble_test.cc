@@ -73,16 +73,19 @@ TEST(Assemble, ExtentThatTheJournalLostCostsNoOther) {
   ASSERT_TRUE(placed);
   segment::SegmentHeader header{.vid = keys->vid(), .id = made.segment->id, .ring = keys->ring(),
                                 .keys_generation = keys->keys_generation(), .writer = keys->writer(), .flags = 0};
-  auto refused = assemble(placed->segments[0], header, *keys, system_random(), nullptr);
+  // Memory that somebody else has used.
+  BufferPool memory(8 << 20);
+  std::ranges::fill(memory.lend(BufferPool::kPooledMin).view(), 0xaa);
+  auto refused = assemble(placed->segments[0], header, *keys, system_random(), memory, nullptr);
   EXPECT_TRUE(is(refused, Code::kIo));
 
   std::vector<Error> damaged;
-  auto made_anyway = assemble(placed->segments[0], header, *keys, system_random(), &damaged);
+  auto made_anyway = assemble(placed->segments[0], header, *keys, system_random(), memory, &damaged);
   ASSERT_TRUE(made_anyway);
   ASSERT_EQ(damaged.size(), 1u);
   auto stored = [&](std::size_t i) {
     const PlacedExtent& extent = placed->segments[0].extents[i];
-    return ByteView(made_anyway->object).subspan(extent.offset, extent.extent.length);
+    return made_anyway->object.view().subspan(extent.offset, extent.extent.length);
   };
   EXPECT_EQ(crypto::digest(stored(0)), placed->segments[0].extents[0].extent.digest);
   EXPECT_NE(crypto::digest(stored(1)), placed->segments[0].extents[1].extent.digest) << "reads of it must fail";

@@ -164,6 +164,18 @@ TEST_F(AeadTest, ChaCha20Poly1305MatchesRfc8439) {
   EXPECT_EQ(opened, text(kSunscreen));
 }
 
+// RFC 8439, 2.5.2; whatever the pieces.
+TEST_F(AeadTest, Poly1305MatchesRfc8439) {
+  const Bytes once = hex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b");
+  const ByteView message = as_bytes("Cryptographic Forum Research Group");
+  for (std::size_t cut = 0; cut <= message.size(); ++cut) {
+    const ByteView parts[] = {message.first(cut), message.subspan(cut)};
+    std::array<std::uint8_t, kTagSize> tag;
+    internal::poly1305(once, parts, tag);
+    EXPECT_EQ(to_hex(tag), "a8061dc1305136c6c22b8baf0c0127a9") << cut;
+  }
+}
+
 // draft-irtf-cfrg-xchacha-03, A.3.1.
 TEST_F(AeadTest, XChaCha20Poly1305MatchesTheDraft) {
   const std::string nonce = "404142434445464748494a4b4c4d4e4f5051525354555657";

@@ -105,11 +105,9 @@ TEST_F(JournalOnDisk, TheLargestBatchFitsAndNoLargerOne) {
   auto journal = started();
   RecordBody one = body(1, 100);
   const std::size_t overhead = encode_record_body(one).size();
-  const Bytes extents(journal->max_record_bytes() - overhead + 1);
-  const ByteView too_much[] = {extents};
-  EXPECT_TRUE(is(journal->append(Seq(1), one, too_much), Code::kBadArgument));
-  const ByteView fits[] = {ByteView(extents).first(extents.size() - 1)};
-  EXPECT_TRUE(journal->append(Seq(1), one, fits));
+  const std::size_t most = journal->max_record_bytes() - overhead;
+  EXPECT_TRUE(is(journal->append(Seq(1), one, std::make_shared<Bytes>(most + 1)), Code::kBadArgument));
+  EXPECT_TRUE(journal->append(Seq(1), one, std::make_shared<Bytes>(most)));
   EXPECT_TRUE(journal->sync());
 }
 
