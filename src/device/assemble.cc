@@ -13,11 +13,10 @@ using volume::Run;
 
 namespace {
 
-// Lays the extents of one segment out, in the order of their numbers.
-PlacedSegment lay_out(const PendingSegmentPtr& segment, const std::set<std::uint32_t>& used) {
+// Lays the extents of one segment out, in the order of their numbers, from there on.
+PlacedSegment lay_out(const PendingSegmentPtr& segment, const std::set<std::uint32_t>& used, std::uint64_t at) {
   PlacedSegment placed;
   placed.segment = segment;
-  std::uint64_t at = segment::segment_header_size();
   for (std::uint32_t number : used) {
     const PendingExtent& extent = segment->extents.at(number);
     auto offset = static_cast<std::uint32_t>(at);
@@ -42,6 +41,34 @@ void describe(PlacedSegment& placed, const PendingGeneration& generation, const 
   index.sealed_secret = placed.segment->sealed_secret;
 }
 
+bool may_be_inline(const PendingSegment& segment, const std::set<std::uint32_t>& used, std::uint64_t bytes_max) {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t number : used) {
+    const PendingExtent& extent = segment.extents.at(number);
+    bytes += extent.length;
+    if (extent.memory == nullptr || bytes > bytes_max) return false;
+  }
+  return true;
+}
+
+// Each extent to its place in `object`. What is not as its digest says goes in as it reads, zeros if it cannot be read, and is told.
+Result<> copy_extents(const PlacedSegment& placed, MutableByteView object, std::vector<Error>* damaged) {
+  for (const PlacedExtent& extent : placed.extents) {
+    const PendingExtent& from = extent.extent;
+    const MutableByteView to = object.subspan(extent.offset, from.length);
+    Result<> got;
+    if (from.record) got = from.record->read_extent(from.offset, to);
+    else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
+    if (!got) std::memset(to.data(), 0, to.size());
+    if (got && crypto::digest(to) != from.digest)
+      got = fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
+    if (got) continue;
+    if (damaged == nullptr) return fail(got.error());
+    damaged->push_back(got.error());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,
@@ -58,11 +85,12 @@ Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceC
     auto it = used.find(segment->id);
     out.left_out += segment->extents.size() - (it == used.end() ? 0 : it->second.size());
     if (it == used.end()) continue;
+    out.is_inline = used.size() == 1 && may_be_inline(*segment, it->second, context.inline_max);
     position[segment->id] = out.segments.size();
-    out.segments.push_back(lay_out(segment, it->second));
+    out.segments.push_back(lay_out(segment, it->second, out.is_inline ? 0 : segment::segment_header_size()));
   }
   // Holes need a place in some index: where there is no segment, one of an index only.
-  if (out.segments.empty()) out.segments.push_back(lay_out(TRY(make_empty()), {}));
+  if (out.segments.empty()) out.segments.push_back(lay_out(TRY(make_empty()), {}, segment::segment_header_size()));
   segment::Part part{.number = 0, .parts = static_cast<std::uint32_t>(out.segments.size()), .ordinal = context.ordinal};
   for (PlacedSegment& placed : out.segments) {
     describe(placed, generation, context);
@@ -94,29 +122,19 @@ Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::Se
   segment::FinishedSegment finished = segment::finish_segment(header, placed.extents_end, placed.index, keys.index_sealing_key(),
                                                               *keys.signer(), random);
   AssembledSegment out{memory.lend(placed.extents_end + finished.tail.size()), std::move(finished)};
-  std::size_t at = 0;  // all of the memory is written: it holds whatever it held
-  auto put = [&](ByteView bytes) {
-    std::memcpy(out.object.view().data() + at, bytes.data(), bytes.size());
-    at += bytes.size();
-  };
-  put(segment::encode_segment_header(header));
-  for (const PlacedExtent& extent : placed.extents) {
-    const PendingExtent& from = extent.extent;
-    CHECK(extent.offset == at);
-    const MutableByteView to = out.object.view().subspan(at, from.length);
-    at += from.length;
-    Result<> got;
-    if (from.record) got = from.record->read_extent(from.offset, to);
-    else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
-    if (!got) std::memset(to.data(), 0, to.size());
-    if (got && crypto::digest(to) != from.digest)
-      got = fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
-    if (got) continue;
-    if (damaged == nullptr) return fail(got.error());
-    damaged->push_back(got.error());
-  }
-  put(out.finished.tail);
+  // All of the memory is written: it holds whatever it held.
+  const MutableByteView object = out.object.view();
+  const Bytes head = segment::encode_segment_header(header);
+  std::memcpy(object.data(), head.data(), head.size());
+  TRY(copy_extents(placed, object, damaged));
+  std::memcpy(object.data() + placed.extents_end, out.finished.tail.data(), out.finished.tail.size());
   return out;
+}
+
+Bytes assemble_inline(const PlacedSegment& placed, std::vector<Error>& damaged) {
+  Bytes extents(placed.extents_end);
+  CHECK(copy_extents(placed, extents, &damaged));
+  return extents;
 }
 
 }  // namespace s3crate::device

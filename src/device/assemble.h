@@ -24,6 +24,8 @@ struct PlacedSegment {
   std::uint64_t blocks = 0;
 };
 struct PlacedGeneration {
+  // The one segment is to be none: its extents stand in the commit, one behind the other, and have no index.
+  bool is_inline = false;
   std::vector<PlacedSegment> segments;
   std::vector<volume::Run> runs;        // with offsets
   std::uint64_t left_out = 0;           // extents
@@ -32,7 +34,8 @@ struct PlacedGeneration {
 struct PlaceContext {
   std::uint32_t epoch = 0;
   std::uint32_t continues_epoch = 0;  // whose batch the one before generation.first is
-  std::uint64_t ordinal = 1;          // of the generation, among those of the epoch that have segments
+  std::uint64_t ordinal = 1;          // of the generation, among those of the epoch that have data
+  std::uint64_t inline_max = 0;       // extents of so many bytes in all, if they are in memory, may stand in the commit
 };
 // `generation` is cut and has no patches. If all its runs are holes, `make_empty` makes the segment that their index stands in.
 [[nodiscard]] Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,
@@ -48,5 +51,7 @@ struct AssembledSegment {
 [[nodiscard]] Result<AssembledSegment> assemble(const PlacedSegment& placed, const segment::SegmentHeader& header,
                                                 const volume::KeyRing& keys, Random& random, BufferPool& memory,
                                                 std::vector<Error>* damaged);
+// Of an inline one, which is in memory and no journal's, only the extents.
+[[nodiscard]] Bytes assemble_inline(const PlacedSegment& placed, std::vector<Error>& damaged);
 
 }  // namespace s3crate::device

@@ -133,7 +133,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         if (options_.after_commit) options_.after_commit(ref.generation);
                       }},
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
-                      commit_bytes, continues_epoch, head_->stored_through()});
+                      commit_bytes, continues_epoch, head_->stored_through(), journal_writes ? 0 : std::min<std::uint64_t>(volume::kInlineBytesMax, segment_bytes() / 4)});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
                                         [this] {

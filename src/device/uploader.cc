@@ -75,6 +75,8 @@ Result<> Uploader::pause(const Error& why) {
 bool Uploader::wants_cut(const PendingGeneration& open) {
   std::size_t waiting = head_.generations_locked().size() - 1;
   if (waiting >= options_.generations_in_flight) return false;
+  // What a commit can hold is not cut before the last one is there: it would wait for that anyway, and take fewer along.
+  if (waiting > 0 && options_.inline_max > 0 && open.memory <= options_.inline_max) return false;
   return demanded_ >= open.first || head_.pressed_locked() || env_.clock.monotonic_now() >= cut_due(open);
 }
 
@@ -264,19 +266,21 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
 
 PlaceContext Uploader::context_of(Seq first) const {
   const std::uint32_t own = parts_.chain.who().epoch;
-  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own, placed_ + 1};
+  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own, placed_ + 1, 0};
 }
 
 Result<> Uploader::start_generation(const GenerationPtr& generation) {
   parts_.sealer.close_segment();  // a segment belongs to exactly one generation
   TRY(complete_patches(*generation));
-  const PlaceContext context = context_of(generation->first);
+  PlaceContext context = context_of(generation->first);
+  context.inline_max = options_.inline_max;
   auto active = std::make_shared<Active>();
   active->generation = generation;
   const bool nothing_to_store = generation->resizes && generation->runs.empty();
   if (!nothing_to_store) active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
   if (!nothing_to_store) placed_++;
   active->puts_left = active->placed.segments.size();
+  if (active->placed.is_inline) make_inline(*active);
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());
   last_start_ = env_.clock.monotonic_now();
@@ -285,14 +289,33 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   return {};
 }
 
-Result<CommitRef> Uploader::append(CommitBody body, std::optional<Generation> only_as) {
+// Nothing of it has to be put.
+void Uploader::make_inline(Active& active) {
+  const PlacedSegment& placed = active.placed.segments[0];
+  std::vector<Error> damaged;
+  active.inline_extents = assemble_inline(placed, damaged);
+  for (const Error& error : damaged) parts_.trouble(error.within("the blocks of an extent are lost"));
+  ObjectInfo info;
+  info.key = {0, placed.segment->id};
+  info.kind = ObjectKind::inline_extents;
+  info.length = active.inline_extents.size();
+  info.ring = placed.segment->ring;
+  info.sealed_secret = placed.segment->sealed_secret;
+  info.blocks = placed.blocks;
+  active.objects.push_back(info);
+  active.next_put = 1;
+  active.puts_left = 0;
+  if (damaged.empty()) offer(placed, active.inline_extents);
+}
+
+Result<CommitRef> Uploader::append(CommitBody body, std::optional<Generation> only_as, ByteView inline_extents) {
   {
     MutexLock lock(head_.mutex());
     while (appending_) head_.changed().wait(head_.mutex());
     if (head_.stopped_locked()) return fail(Code::kCancelled, "the disk is closing");
     appending_ = true;
   }
-  auto done = parts_.chain.append(std::move(body), only_as);
+  auto done = parts_.chain.append(std::move(body), only_as, inline_extents);
   // The chain takes nothing more from us, whichever task hears of it.
   if (!done && !is(done, Code::kCancelled) && parts_.chain.broken()) {
     parts_.trouble(done.error());
@@ -318,7 +341,7 @@ Result<> Uploader::commit(Active& active) {
     body.unsent_age_ns = static_cast<std::uint64_t>((env_.clock.monotonic_now() - now.oldest).count());
   body.objects = active.objects;
   body.runs = active.placed.runs;
-  CommitRef ref = TRY(append(std::move(body)));
+  CommitRef ref = TRY(append(std::move(body), std::nullopt, active.inline_extents));
   for (ObjectInfo& info : active.objects) {
     info.born = ref.generation;
     parts_.objects.add(info);

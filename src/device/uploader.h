@@ -21,6 +21,8 @@ struct UploaderOptions {
   std::uint64_t commit_bytes = 8 << 20;  // that a generation grows to while more is written
   std::uint32_t continues_epoch = 0;  // who acknowledged the batches before ours
   Seq continues_seq;                  // the last of those
+  // Extents of so many bytes stand in their commit: for whoever waits for the store that is one round trip instead of two.
+  std::uint64_t inline_max = 0;
 };
 
 struct UploaderCounters {
@@ -55,7 +57,8 @@ class Uploader {
   // The journal is full: what the store has, or does not need, shall be freed.
   void make_room();
   // Appends to the chain; one at a time, in the order of arrival.
-  [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body, std::optional<Generation> only_as = std::nullopt);
+  [[nodiscard]] Result<volume::CommitRef> append(volume::CommitBody body, std::optional<Generation> only_as = std::nullopt,
+                                                 ByteView inline_extents = {});
   // Puts a segment that is no generation's of the head, under a fresh name, through outages. Thread-safe; only kCancelled.
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   // Of the next generation that has segments: its place in the epoch, and who acknowledged the batch before `first`.
@@ -70,6 +73,7 @@ class Uploader {
     std::size_t next_put = 0;   // of placed.segments
     std::size_t puts_left = 0;
     std::vector<segment::ObjectInfo> objects;
+    Bytes inline_extents;
   };
   void coordinate();
   void put_segments();
@@ -82,6 +86,7 @@ class Uploader {
   [[nodiscard]] Result<> complete_patches(PendingGeneration& generation);
   [[nodiscard]] Result<EncodedBatch> whole_blocks(BlockIndex from, const BufferPtr& buffer, Seq seq);
   [[nodiscard]] Result<EncodedBatch> lost_block(BlockIndex block, Seq seq);
+  void make_inline(Active& active);
   [[nodiscard]] Result<> commit(Active& active);
   [[nodiscard]] bool must_free_journal();
   [[nodiscard]] Result<> commit_nothing();

@@ -224,7 +224,7 @@ Result<> Chain::leave_gap() {
   return left ? Result<>() : put_.pause(gap);
 }
 
-Result<CommitRef> Chain::append(CommitBody body, std::optional<Generation> only_as) {
+Result<CommitRef> Chain::append(CommitBody body, std::optional<Generation> only_as, ByteView inline_extents) {
   if (broken_) return fail(*broken_);
   bool other_number = false;
   auto attempt = [&]() -> Result<CommitRef> {
@@ -235,6 +235,7 @@ Result<CommitRef> Chain::append(CommitBody body, std::optional<Generation> only_
       if (other_number) return fail(Code::kExists, "generation {} is a guest", *only_as);
       Commit commit;
       commit.body = body;
+      commit.inline_extents.assign(inline_extents.begin(), inline_extents.end());
       Bytes bytes = TRY(seal(commit));
       const MonotonicTime begin = env_.clock.monotonic_now();
       bool stored = TRY(put_.until_known(commit.header.generation, bytes, Refused::passing)) == Outcome::stored;

@@ -58,8 +58,9 @@ class Chain {
 
   // Completes `body` (who, term, time, delta base and what is repeated since then, checkpoint, and unless it is a resize the size
   // of the disk) and commits it as the next generation. Blocks through outages; kCancelled after stop(). After kFenced or kCorrupt nothing more can be appended.
-  // `only_as`, if given: it may become no other generation, kExists if a guest took the number.
-  [[nodiscard]] Result<CommitRef> append(CommitBody body, std::optional<Generation> only_as = std::nullopt);
+  // `only_as`, if given: it may become no other generation, kExists if a guest took the number. `inline_extents`: of the one
+  // object of that kind that the body then names.
+  [[nodiscard]] Result<CommitRef> append(CommitBody body, std::optional<Generation> only_as = std::nullopt, ByteView inline_extents = {});
   void stop();
   // Nothing can be appended any more. The appender's alone.
   [[nodiscard]] bool broken() const { return broken_.has_value(); }

@@ -142,9 +142,8 @@ Result<> MapCheck::group(Group runs) {
   if (!info && is_passing(info.error().code())) return fail(info.error());
   if (!info) return unknown_object(runs, info.error().message());
   if (!*info) return unknown_object(runs, "the map names it, the chain does not");
-  if ((*info)->kind != ObjectKind::segment)
-    return fail(Code::kUnsupported, "the map names an object of kind {}: a newer version of this program checks it",
-                static_cast<int>((*info)->kind));
+  if ((*info)->kind == ObjectKind::map) return unknown_object(runs, "the map names it, and it is an object of the map");
+  if ((*info)->kind == ObjectKind::inline_extents) return by_reading(runs, **info);  // there is no index
   if (runs[0].extent.object.origin != 0) return of_origin(runs, **info);
   const auto index = objects_.open_index(**info);
   if (index) return against_index(runs, **info, *index);

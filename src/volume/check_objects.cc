@@ -185,7 +185,7 @@ Result<> ObjectCheck::read_extents(
     return {};
   }
   OneObject object(std::make_shared<const cache::OpenedObject>(
-      cache::OpenedObject{stored_name(info), 0, std::move(*key)}));
+      cache::OpenedObject{stored_name(info), extents_base(info), std::move(*key)}));
   cache::StoreExtentSource source(volume_.store(), object, volume_.object().block_size());
   while (!refs.empty()) {
     std::size_t n = 1;

@@ -60,11 +60,9 @@ Result<std::shared_ptr<const cache::OpenedObject>> ObjectTable::resolve(const Ob
     if (auto it = impl_->opened.find(key); it != impl_->opened.end()) return it->second;
   }
   ObjectInfo info = TRY(find(key));
-  if (info.kind != segment::ObjectKind::segment)
-    return fail(Code::kUnsupported, "extents in an object of kind {}: a newer version of this program reads them",
-                static_cast<int>(info.kind));
+  if (info.kind == segment::ObjectKind::map) return fail(Code::kCorrupt, "extents in an object of the map, {}", stored_name(info));
   auto object = std::make_shared<const cache::OpenedObject>(
-      cache::OpenedObject{stored_name(info), 0, TRY(impl_->keys->extent_key(info))});
+      cache::OpenedObject{stored_name(info), extents_base(info), TRY(impl_->keys->extent_key(info))});
   MutexLock lock(impl_->mu);
   if (impl_->opened.size() >= impl_->opened_max) impl_->opened.erase(impl_->opened.begin());
   impl_->opened.insert_or_assign(key, object);

@@ -38,6 +38,10 @@ std::string stored_name(const ObjectInfo& object) {
                                                    : segment::object_name(object.kind, object.key.id, object.nonce));
 }
 
+std::uint64_t extents_base(const ObjectInfo& object) {
+  return object.kind == segment::ObjectKind::inline_extents ? commit_inline_offset() : 0;
+}
+
 std::string stored_name(const PageRef& page) {
   return store::origin_name(page.object.origin, segment::object_name(segment::ObjectKind::map, page.object.id, page.nonce));
 }

@@ -12,6 +12,8 @@ namespace s3crate::volume {
 // How the store of a volume with origins (store/origin_stores.h) knows an object, and one that holds a page.
 [[nodiscard]] std::string stored_name(const ObjectInfo& object);
 [[nodiscard]] std::string stored_name(const PageRef& page);
+// Where in that object the offsets of its extents count from.
+[[nodiscard]] std::uint64_t extents_base(const ObjectInfo& object);
 
 // What an origin has written, in the numbers of a fork to which it is origin n. kCorrupt: it names more origins than there can be.
 [[nodiscard]] Result<> as_seen_from_fork(ObjectKey& key, std::uint16_t n);

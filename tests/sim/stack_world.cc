@@ -261,6 +261,7 @@ Result<std::vector<std::string>> StackWorld::unneeded(Env env, store::ObjectStor
   for (const auto& [key, when] : dead) {
     const Generation died = when;
     const segment::ObjectInfo info = TRY(objects.find(key));
+    if (info.kind == segment::ObjectKind::inline_extents) continue;  // its commit stays
     const bool needed = std::ranges::any_of(commits, [&](const volume::Commit& commit) {
       return volume::is_needed(info.born, died, commit.header.generation, commit.body.checkpoint);
     });
@@ -281,7 +282,7 @@ Result<std::map<std::string, std::vector<segment::Run>>> StackWorld::segments(En
   std::map<std::string, std::vector<segment::Run>> out;
   for (const segment::Run& run : gather.stored_runs()) {
     const segment::ObjectInfo info = TRY(objects.find(run.extent.object));
-    out[segment::object_name(info.kind, info.key.id, info.nonce)].push_back(run);
+    if (info.kind == segment::ObjectKind::segment) out[segment::object_name(info.kind, info.key.id, info.nonce)].push_back(run);
   }
   return out;
 }

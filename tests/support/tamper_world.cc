@@ -94,8 +94,8 @@ void TamperWorld::wait_for_checkpoint(device::Disk& disk, std::uint64_t checkpoi
   CHECK(disk.stats().checkpoints >= checkpoints);
 }
 
-// Two mounts with a checkpoint each, the second over delta pages; guests between them; a third one
-// whose changes stay in commits.
+// Two mounts with a checkpoint each, the second over delta pages and with its extents in its commit; guests between them; a third
+// one whose changes stay in commits.
 void TamperWorld::write_history(std::mt19937_64& random) {
   contents_.push_back(now_);
   world_.options.checkpoint_runs = 20;
@@ -109,12 +109,14 @@ void TamperWorld::write_history(std::mt19937_64& random) {
   let_readers_in();
 
   world_.options.checkpoint_runs = 4;
+  world_.options.durability = device::Durability::store;
   must(world_.open());
   for (std::uint64_t b = 9; b < 13; ++b) write(b, 1, random), write(2 * b + 5, 1, random);
   sync();
   wait_for_checkpoint(*world_.disk, 1);
   world_.options.checkpoint_runs = 100'000;
   must(world_.close());
+  world_.options.durability = device::Durability::local;
   before_last_mount_ = shelf_of(memory_);
 
   must(world_.open());

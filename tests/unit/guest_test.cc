@@ -375,7 +375,7 @@ class GuestUnderLoadTest : public GuestTest {
 
 TEST_F(GuestUnderLoadTest, ComesBetweenUnderTheFullLoadOfAWriter) {
   PartedStore line(memory_);
-  line.latency = store_.latency = std::chrono::microseconds(500);
+  line.latency = store_.latency = std::chrono::microseconds(2000);
   auto busy_volume = open_volume(line);
   chain_ = take_over(*busy_volume);
   std::atomic<bool> stop = false;

@@ -4,6 +4,7 @@
 // commits name do, and signatures, which a reader has no key for.
 #include "tests/support/seeded_random.h"
 #include "tests/support/tamper_trial.h"
+#include "volume/origins.h"
 #include "volume/page.h"
 
 namespace s3crate::test {
@@ -41,13 +42,13 @@ class TamperForgeryTest : public TamperTrial {
   [[nodiscard]] const volume::KeyRing& keys() const { return *reader_->keys(); }
   [[nodiscard]] const Commit& head() const { return commits_.back(); }
   [[nodiscard]] static std::string name_of(const ObjectInfo& info) {
-    return segment::object_name(info.kind, info.key.id, info.nonce);
+    return volume::stored_name(info);
   }
 
   // Other data in the place of an extent, sealed as the writer would have.
   Bytes forged_extent(const ObjectInfo& info, const ExtentRef& ref) {
     const crypto::Secret secret = keys().open_data_box(info.ring, info.sealed_secret).value();
-    const ByteView sealed = ByteView(stored(name_of(info))).subspan(ref.offset, ref.length);
+    const ByteView sealed = ByteView(stored(name_of(info))).subspan(volume::extents_base(info) + ref.offset, ref.length);
     const auto key = segment::extent_opening_key(secret, volume_->vid());
     const Bytes raw =
         segment::open_extent(key, ref.number, ref.digest, sealed, TamperWorld::kBlock).value();
@@ -173,7 +174,8 @@ TEST_F(TamperForgeryTest, ExtentIsRefused) {
   for (const auto& [key, extents] : extents_) {
     for (const auto& [number, ref] : extents) {
       SCOPED_TRACE(fmt::format("extent {} of {}", number, name_of(infos_.at(key))));
-      put_into(name_of(infos_.at(key)), ref.offset, forged_extent(infos_.at(key), ref));
+      const ObjectInfo& info = infos_.at(key);
+      put_into(name_of(info), volume::extents_base(info) + ref.offset, forged_extent(info, ref));
       expect_right_or_told();
       restore();
     }
