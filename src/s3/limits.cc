@@ -13,6 +13,7 @@ LaneLimiter::LaneLimiter(Env env, std::array<LaneLimits, kLanes> limits)
     CHECK(bounds.min >= 1 && bounds.min <= bounds.start && bounds.start <= bounds.max);
     lanes_[i].bounds = bounds;
     lanes_[i].limit = bounds.start;
+    lanes_[i].twofold_below = bounds.max;
   }
 }
 
@@ -50,11 +51,12 @@ void LaneLimiter::leave(Lane lane, Outcome outcome) {
 
 void LaneLimiter::judge_window(State& state) {
   const LaneLimits& bounds = state.bounds;
+  if (state.turned_away > 0) state.twofold_below = bounds.start;
   if (state.turned_away * 2 >= state.answers) {
     state.limit = std::max(state.limit / 2, bounds.min);
   } else if (state.turned_away * 3 < state.answers && state.was_full) {
-    state.limit = state.limit < bounds.start ? std::min(state.limit * 2, bounds.start)
-                                             : std::min(state.limit + 1, bounds.max);
+    state.limit = state.limit < state.twofold_below ? std::min(state.limit * 2, state.twofold_below)
+                                                    : std::min(state.limit + 1, bounds.max);
   }
   state.answers = 0;
   state.turned_away = 0;

@@ -5,8 +5,8 @@
 //
 // A lane has `limit` places. Answers are judged in windows of `limit` (at least kWindowMin)
 // answers: if half of a window or more was turned away, the limit is halved; if less than a third
-// was, and all places were in use meanwhile, it grows by one, or doubles as long as it is below its
-// start. Judging shares instead of single answers keeps a store that fails at random, whatever the
+// was, and all places were in use meanwhile, it grows: by one, or twofold as long as nothing was ever
+// turned away, and below its start. Judging shares instead of single answers keeps a store that fails at random, whatever the
 // load, from being used at a crawl. A dying store is asked by `min` at once, which bounds what
 // retries can do to it.
 #pragma once
@@ -53,6 +53,7 @@ class LaneLimiter {
   struct State {
     LaneLimits bounds;
     int limit = 0;
+    int twofold_below = 0;
     int in_use = 0;
     int answers = 0;  // in this window
     int turned_away = 0;

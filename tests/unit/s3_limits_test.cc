@@ -51,15 +51,23 @@ class LimitsByHandTest : public LimitsTest {
   LimitsByHandTest() : LimitsTest(Advance::by_hand) {}
 };
 
-TEST_F(LimitsTest, ABusyLaneGrowsByOneAWindowUpToItsMost) {
+TEST_F(LimitsTest, ABusyLaneDoublesUpToItsMost) {
   EXPECT_EQ(limit(), 9);
-  for (int i = 10; i <= 20; ++i) {
+  for (int expected : {18, 20, 20}) {
+    window(0);
+    EXPECT_EQ(limit(), expected);
+  }
+  EXPECT_EQ(limit(Lane::read), 16);
+}
+
+TEST_F(LimitsTest, OnceSomethingWasTurnedAwayABusyLaneGrowsByOneAWindow) {
+  window(1);
+  for (int i = 11; i <= 20; ++i) {
     window(0);
     EXPECT_EQ(limit(), i);
   }
   window(0);
   EXPECT_EQ(limit(), 20);
-  EXPECT_EQ(limit(Lane::read), 16);
 }
 
 TEST_F(LimitsTest, AnIdleLaneStaysAsItIs) {
@@ -107,7 +115,7 @@ TEST_F(LimitsTest, AnswersThatSayNothingDoNotCount) {
     lanes_.leave(Lane::upload, Outcome::unknown);
   }
   window(0);
-  EXPECT_EQ(limit(), 10);
+  EXPECT_EQ(limit(), 18);
 }
 
 TEST_F(LimitsByHandTest, AFullLaneLetsTheNextInWhenOneLeavesAndOtherLanesAtOnce) {
