@@ -217,11 +217,15 @@ Result<> DiskImpl::flush(StopFlag stop) {
   Timed timed(env_.clock, flushes_);
   // What a fenced writer has in its journal never becomes part of the volume by itself: that is no success.
   if (auto failure = head_->failure()) return fail(*failure);
-  Seq all = head_->freeze();
+  Seq all = head_->freeze(Head::Encodes::caller);
   if (head_->stored_through() >= all) return {};
   // Of a fenced writer the journal keeps what it has, but nothing brings it to the volume any more.
-  if (auto failure = head_->failure()) return fail(*failure);
-  TRY(writer_.encoder->encode_through(all, stop));
+  auto failure = head_->failure();
+  auto encoded = failure ? fail(*failure) : writer_.encoder->encode_through(all, stop);
+  if (!encoded) {
+    head_->leave_to_background();
+    return encoded;
+  }
   if (journal_answers()) {
     if (writer_.journal->durable_through() >= all) return {};
     auto synced = writer_.journal->sync();

@@ -9,12 +9,18 @@ namespace s3crate::device {
 using volume::MaybeRoot;
 using volume::Run;
 
+namespace {
+// How often the uploader is told that the open generation grows: 256 KiB apart with segments of 8 MiB.
+constexpr std::uint64_t kNewsOfAGeneration = 512;
+}  // namespace
+
 Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::View view, Seq last_seq)
     : env_(env),
       block_size_(block_size),
       limits_(limits),
       disk_bytes_(view.disk_bytes),
       changed_(env.executor.cond_var()),
+      encoding_done_(env.executor.cond_var()),
       room_(env.executor.cond_var()),
       committed_(std::move(view.changes)),
       root_(view.map),
@@ -108,9 +114,14 @@ Result<> Head::write(std::uint64_t offset, ByteView data, StopFlag stop) {
   if (current_ && current_->bytes() + blocks * block_size_ > limits_.batch_bytes) freeze_locked();
   bool was_empty = !current_;
   current().write(offset, data.size(), std::move(buffer));
-  // The background encoder sets its alarm by the first change of a batch.
-  if (was_empty) changed_->notify_all();
+  if (was_empty) wake_encoder_for_alarm();
   return {};
+}
+
+// The background encoder sets its alarm by the first change of a batch. While it has one, that is early enough: it looks then at what
+// there is.
+void Head::wake_encoder_for_alarm() {
+  if (encoder_without_alarm_) changed_->notify_all();
 }
 
 Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop) {
@@ -135,25 +146,30 @@ Result<> Head::discard(std::uint64_t offset, std::uint64_t length, StopFlag stop
     current().discard(BlockIndex(from), BlockIndex(to));
     zeros(to * block_size_, end);
   }
-  if (was_empty) changed_->notify_all();
+  if (was_empty) wake_encoder_for_alarm();
   return {};
 }
 
-Seq Head::freeze_locked() {
+Seq Head::freeze_locked(Encodes who) {
   if (current_ && !current_->empty()) {
     current_->seq = last_frozen_ = last_frozen_.next();
     current_->disk_bytes = disk_bytes_;
     dirty_bytes_ += current_->bytes();
     frozen_.push_back(std::move(current_));
-    changed_->notify_all();
+    if (who == Encodes::background) changed_->notify_all();
   }
   current_.reset();
   return last_frozen_;
 }
 
-Seq Head::freeze() {
+Seq Head::freeze(Encodes who) {
   MutexLock lock(mu_);
-  return freeze_locked();
+  return freeze_locked(who);
+}
+
+void Head::leave_to_background() {
+  MutexLock lock(mu_);
+  changed_->notify_all();
 }
 
 // --- the encoder -------------------------------------------------------------------------------------------------------------
@@ -164,7 +180,7 @@ Result<std::optional<Head::Encoding>> Head::begin_encoding(Seq through) {
     if (encoded_through_ >= through || frozen_.empty()) return std::nullopt;
     if (stopped_) return fail(Code::kCancelled, "the disk is closing");
     if (!encoding_ && cuts_waiting_ == 0) break;
-    changed_->wait(mu_);
+    encoding_done_->wait(mu_);
   }
   encoding_ = true;
   return Encoding{frozen_.front(), generations_.back()->ordinal};
@@ -174,20 +190,27 @@ void Head::end_encoding(const Encoding& encoding, EncodedBatch* encoded) {
   MutexLock lock(mu_);
   CHECK(encoding_ && frozen_.front() == encoding.batch && generations_.back()->ordinal == encoding.generation);
   encoding_ = false;
+  bool is_news = true;
   if (encoded != nullptr) {
     const Batch& batch = *encoding.batch;
     PendingGeneration& open = *generations_.back();
+    const bool was_empty = open.empty();
+    const std::uint64_t step = limits_.generation_bytes / kNewsOfAGeneration, steps = open.bytes / step;
     publish(open, *encoded);
+    is_news = was_empty || open.empty() || open.bytes / step != steps;
     if (open.first == Seq(0)) open.first = encoded_through_.next();
     if (open.oldest == MonotonicTime{}) open.oldest = batch.first_change;
     open.last = encoded_through_ = batch.seq;
-    (void)end_if_full();
+    is_news |= end_if_full();
     counters_.batches++;
     dirty_bytes_ -= batch.bytes();
     frozen_.pop_front();
     room_->notify_all();
   }
-  changed_->notify_all();
+  encoding_done_->notify_all();
+  // Who waits for more than the end of this encoding has nothing to do yet, most times: uploader, checkpointer and background encoder
+  // would be woken in vain for each fsync, which cost as much as all the rest of it.
+  if (is_news || !frozen_.empty() || waiting_writers_ > 0) changed_->notify_all();
 }
 
 void Head::publish(PendingGeneration& into, EncodedBatch& encoded) {
@@ -228,7 +251,9 @@ bool Head::wait_for_batch(Duration delay) {
       if (env_.clock.monotonic_now() >= due) freeze_locked();
       else changed_->wait_until(mu_, due);
     } else {
+      encoder_without_alarm_ = true;
       changed_->wait(mu_);
+      encoder_without_alarm_ = false;
     }
   }
   return false;
@@ -254,7 +279,7 @@ GenerationPtr Head::cut_if(const std::function<bool(const PendingGeneration&)>& 
       open_generation();
       return open;
     }
-    changed_->wait(mu_);
+    encoding_done_->wait(mu_);
   }
 }
 
@@ -351,6 +376,7 @@ void Head::stop() {
   MutexLock lock(mu_);
   stopped_ = true;
   room_->notify_all();
+  encoding_done_->notify_all();
   changed_->notify_all();
 }
 

@@ -59,7 +59,11 @@ class Head {
   [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data, StopFlag stop);
   [[nodiscard]] Result<> discard(std::uint64_t offset, std::uint64_t length, StopFlag stop);
   // Ends the current batch; all that was acknowledged before is in batches up to the answer.
-  [[nodiscard]] Seq freeze();
+  // Who encodes it: the caller, at once, or the encoder's own task, which is woken then.
+  enum class Encodes { background, caller };
+  [[nodiscard]] Seq freeze(Encodes who = Encodes::background);
+  // What the caller froze and could not encode.
+  void leave_to_background();
   // Adds all layers in memory to `gather`, and answers the tree to go on with.
   [[nodiscard]] volume::MaybeRoot gather(Gather& gather);
   // Whether [from, to) is data, hole, or for the tree to say, in order: as far as goes by looking at 256 runs or blocks of each
@@ -165,7 +169,8 @@ class Head {
   // For the parts that wait on the head's state with conditions of their own. Lock order: this before the locks of journal,
   // chain, caches.
   Mutex& mutex() RETURN_CAPABILITY(mu_) { return mu_; }
-  // Notified on every change of: batches frozen, encoded; generations cut, committed; failure, stop.
+  // Notified on every change of: batches frozen for the background; generations cut, committed; failure, stop; and when a batch
+  // was encoded, if the open generation had been empty, or has grown by another part of what it may be.
   CondVar& changed() { return *changed_; }
   [[nodiscard]] bool stopped_locked() const REQUIRES(mu_) { return stopped_; }
   [[nodiscard]] Seq stored_through_locked() const REQUIRES(mu_) { return stored_through_; }
@@ -189,7 +194,8 @@ class Head {
   [[nodiscard]] Result<> check_inside(std::uint64_t offset, std::uint64_t length) const;
   [[nodiscard]] Result<> wait_for_room(std::uint64_t bytes, StopFlag stop) REQUIRES(mu_);
   Batch& current() REQUIRES(mu_);
-  Seq freeze_locked() REQUIRES(mu_);
+  Seq freeze_locked(Encodes who = Encodes::background) REQUIRES(mu_);
+  void wake_encoder_for_alarm() REQUIRES(mu_);
   void add_overlay(Gather& gather) const REQUIRES(mu_);
   void add_committed(Gather& gather) const REQUIRES(mu_);
   void publish(PendingGeneration& into, EncodedBatch& encoded) REQUIRES(mu_);
@@ -203,10 +209,12 @@ class Head {
   const HeadLimits limits_;
   std::atomic<std::uint64_t> disk_bytes_;  // changes under the lock
   std::unique_ptr<CondVar> changed_;
+  std::unique_ptr<CondVar> encoding_done_;  // nobody encodes, or a cut no longer waits
   std::unique_ptr<CondVar> room_;
 
   Mutex mu_;
   std::unique_ptr<Batch> current_ GUARDED_BY(mu_);
+  bool encoder_without_alarm_ GUARDED_BY(mu_) = false;
   std::deque<std::shared_ptr<Batch>> frozen_ GUARDED_BY(mu_);  // oldest first
   std::deque<GenerationPtr> generations_ GUARDED_BY(mu_);      // oldest first; the last one is open
   PendingSegments pending_ GUARDED_BY(mu_);

@@ -41,7 +41,7 @@ void Head::give_up_resize() {
 Result<> Head::queue_resize() {
   MutexLock lock(mu_);
   CHECK(resizing_ && !resizing_->generation);
-  while (encoding_ && !stopped_) changed_->wait(mu_);
+  while (encoding_ && !stopped_) encoding_done_->wait(mu_);
   if (stopped_) return fail(Code::kCancelled, "the disk is closing");
   if (!generations_.back()->empty()) open_generation();
   const GenerationPtr generation = generations_.back();

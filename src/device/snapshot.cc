@@ -7,8 +7,9 @@ namespace s3crate::device {
 Result<Head::Cut> Head::cut_now() {
   MutexLock lock(mu_);
   ++cuts_waiting_;
-  while (encoding_ && !stopped_) changed_->wait(mu_);
+  while (encoding_ && !stopped_) encoding_done_->wait(mu_);
   --cuts_waiting_;
+  encoding_done_->notify_all();
   if (stopped_) return fail(Code::kCancelled, "the disk is closing");
   if (failure_) return fail(*failure_);
   if (!generations_.back()->empty()) open_generation();
