@@ -29,6 +29,7 @@ void print(const Output& out, const std::string& file, const std::string& url, c
                  : fmt::format("generation {} of {} holds {}: {} are others than before, {} were sent", report.generation, url, file,
                                format_bytes(report.changed_bytes), format_bytes(report.sent_bytes)));
   if (report.found_bytes > 0) out.print(fmt::format("{} were there from an import that had been stopped", format_bytes(report.found_bytes)));
+  if (report.equal_bytes > 0) out.print(fmt::format("{} stand elsewhere on the disk, or in the image before, and are stored once", format_bytes(report.equal_bytes)));
   if (report.disk_bytes != report.disk_bytes_before)
     out.print(fmt::format("the disk has {} now, {} before", format_bytes(report.disk_bytes), format_bytes(report.disk_bytes_before)));
   out.print_json({{"generation", report.generation.value},
@@ -37,6 +38,7 @@ void print(const Output& out, const std::string& file, const std::string& url, c
                   {"disk_bytes_before", report.disk_bytes_before},
                   {"changed_bytes", report.changed_bytes},
                   {"found_bytes", report.found_bytes},
+                  {"equal_bytes", report.equal_bytes},
                   {"sent_bytes", report.sent_bytes}});
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/disk_impl.h"
+#include "device/equal_places.h"
 #include "device/import_map.h"
 #include "device/in_order.h"
 #include "device/segment_puts.h"
@@ -33,10 +34,18 @@ struct Part {
   Fate fate = Fate::same;
   BlockIndex from, to;
 };
+// 64 KiB of which all blocks are sent, or all were staged.
+struct Place {
+  BlockIndex block;
+  crypto::Fingerprint fingerprint{};
+  std::optional<Run> equal;  // of the disk
+};
 struct Piece {
   std::uint64_t offset = 0;
   Bytes image, disk;  // whole blocks
   std::vector<Part> parts;
+  std::vector<Place> places;               // ascending
+  std::vector<crypto::Fingerprint> gone;   // of what is written over
   std::shared_ptr<Staged::Window> left;  // what an import before this one has left there; may be null
 };
 
@@ -82,8 +91,13 @@ class Importer {
   Result<> import_all();
   Result<std::optional<Piece>> next();
   Result<> compare(Piece& piece);
+  Result<> look_for_equal(Piece& piece, const std::vector<Fate>& fates, const std::vector<ByteRange>& damaged);
   Result<> take(Piece& piece);
-  Result<> send(BlockIndex block, ByteView raw);
+  Result<> take_staged(const Piece& piece, const Part& part);
+  Result<> take_sent(const Piece& piece, const Part& part);
+  Result<bool> take_equal(const Place& place);
+  [[nodiscard]] const Place* place_at(const Piece& piece, BlockIndex from, BlockIndex to) const;
+  Result<Run> send(BlockIndex block, ByteView raw);
   enum class Last { no, yes };
   Result<> put_current(Last last);
   Result<> stage();
@@ -92,6 +106,7 @@ class Importer {
   Result<> put_holes(Last last);
   Result<> commit();
   Result<> commit_changes();
+  Result<> note_places();
   [[nodiscard]] ByteView image_of(const Piece& piece, BlockIndex from, BlockIndex to) const {
     return ByteView(piece.image).subspan(from.value * block_size_ - piece.offset, (to - from) * block_size_);
   }
@@ -108,6 +123,7 @@ class Importer {
 
   std::optional<ViewReader> now_;     // the disk as it is
   std::optional<Staged> staged_;      // of next() alone, after the beginning
+  std::optional<EqualPlaces> equal_;
   std::uint64_t end_ = 0;             // of what has to be looked at
   std::uint64_t at_ = 0;              // of next() alone
 
@@ -135,6 +151,7 @@ Result<> Importer::import_all() {
   CHECK(options_.window_blocks * block_size_ % options_.transfer.piece_bytes == 0);
   staged_.emplace(TRY(Staged::find(env_, volume_, view, looked_at, options_.window_blocks, [this] { return is_set(stop()); })));
   now_.emplace(env_, volume_, std::move(view), kCacheBytes);
+  equal_.emplace(env_, volume_, *now_, options_.places_max);
   report_.image_bytes = image_.size();
   report_.disk_bytes_before = now_->size();
   report_.disk_bytes = TRY(size_after(image_.size(), now_->size(), block_size_, options_.fit));
@@ -181,6 +198,7 @@ Result<> Importer::compare(Piece& piece) {
   const auto is_in = [](const std::vector<ByteRange>& ranges, std::uint64_t at) {
     return std::ranges::any_of(ranges, [&](const ByteRange& r) { return at >= r.offset && at - r.offset < r.length; });
   };
+  std::vector<Fate> fates;
   for (std::uint64_t at = 0; at < piece.image.size(); at += block_size_) {
     const ByteView wanted = ByteView(piece.image).subspan(at, block_size_);
     Fate fate = Fate::sent;
@@ -190,8 +208,30 @@ Result<> Importer::compare(Piece& piece) {
     const BlockIndex block((piece.offset + at) / block_size_);
     if (!piece.parts.empty() && piece.parts.back().fate == fate) piece.parts.back().to = block.next();
     else piece.parts.push_back({fate, block, block.next()});
+    fates.push_back(fate);
   }
+  TRY(look_for_equal(piece, fates, read.damaged));
   piece.disk = {};
+  return {};
+}
+
+// Of places of which all blocks are others; a few blocks are sent sooner than looked for.
+Result<> Importer::look_for_equal(Piece& piece, const std::vector<Fate>& fates, const std::vector<ByteRange>& damaged) {
+  if (!equal_->known()) return {};
+  const std::uint64_t n = equal_->blocks(), first = piece.offset / block_size_, bytes = n * block_size_;
+  for (std::uint64_t block = (first + n - 1) / n * n; block + n <= first + fates.size(); block += n) {
+    const std::span fate(fates.begin() + static_cast<std::ptrdiff_t>(block - first), n);
+    const auto all = [&](Fate f) { return std::ranges::count(fate, f) == std::ssize(fate); };
+    if (all(Fate::same)) continue;
+    const std::uint64_t at = (block - first) * block_size_, offset = piece.offset + at;
+    const ByteView old = ByteView(piece.disk).subspan(at, bytes), wanted = ByteView(piece.image).subspan(at, bytes);
+    const auto hit = [&](const ByteRange& r) { return r.offset < offset + bytes && offset < r.offset + r.length; };
+    if (!all_zero(old) && std::ranges::none_of(damaged, hit)) piece.gone.push_back(equal_->of(old));
+    if (!all(Fate::sent) && !all(Fate::staged)) continue;
+    Place place{BlockIndex(block), equal_->of(wanted), {}};
+    if (all(Fate::sent)) place.equal = TRY(equal_->find(place.fingerprint, wanted));
+    piece.places.push_back(std::move(place));
+  }
   return {};
 }
 
@@ -210,25 +250,14 @@ Result<> Importer::lay() {
 }
 
 Result<> Importer::take(Piece& piece) {
-  const std::uint64_t extent_blocks = encoder_options_.extent_bytes / block_size_;
+  for (const crypto::Fingerprint& gone : piece.gone) equal_->gone(gone);
   for (const Part& part : piece.parts) {
     if (is_set(stop())) return stopped();
     if (part.fate == Fate::same) continue;
     report_.changed_bytes += (part.to - part.from) * block_size_;
     if (part.fate == Fate::zeros) TRY(add(hole(part.from, part.to)));
-    if (part.fate == Fate::staged) {
-      report_.found_bytes += (part.to - part.from) * block_size_;
-      Result<> added;
-      piece.left->runs.visit(part.from, part.to, [&](const Run& run) {
-        if (added) added = add(run);
-      });
-      TRY(added);
-    }
-    for (BlockIndex at = part.from; part.fate == Fate::sent && at < part.to;) {
-      const BlockIndex end = std::min(part.to, BlockIndex((at.value / extent_blocks + 1) * extent_blocks));
-      TRY(send(at, image_of(piece, at, end)));
-      at = end;
-    }
+    if (part.fate == Fate::staged) TRY(take_staged(piece, part));
+    if (part.fate == Fate::sent) TRY(take_sent(piece, part));
   }
   if (holes_.size() > options_.runs_max / 4) TRY(put_holes(Last::no));
   TRY(stage());
@@ -236,7 +265,51 @@ Result<> Importer::take(Piece& piece) {
   return {};
 }
 
-Result<> Importer::send(BlockIndex block, ByteView raw) {
+const Place* Importer::place_at(const Piece& piece, BlockIndex from, BlockIndex to) const {
+  const auto at = std::ranges::lower_bound(piece.places, from, {}, &Place::block);
+  return at != piece.places.end() && at->block == from && to - from == equal_->blocks() ? &*at : nullptr;
+}
+
+Result<> Importer::take_staged(const Piece& piece, const Part& part) {
+  report_.found_bytes += (part.to - part.from) * block_size_;
+  Result<> added;
+  piece.left->runs.visit(part.from, part.to, [&](const Run& run) {
+    const Place* place = place_at(piece, run.block, run.end());
+    if (place != nullptr && run.first == 0 && equal_->noted(place->fingerprint) == nullptr) equal_->note(place->fingerprint, run);
+    if (added) added = add(run);
+  });
+  return added;
+}
+
+Result<> Importer::take_sent(const Piece& piece, const Part& part) {
+  const std::uint64_t extent_blocks = encoder_options_.extent_bytes / block_size_;
+  for (BlockIndex at = part.from; at < part.to;) {
+    const BlockIndex end = std::min(part.to, BlockIndex((at.value / extent_blocks + 1) * extent_blocks));
+    const Place* place = place_at(piece, at, end);
+    if (place == nullptr || !TRY(take_equal(*place))) {
+      const Run run = TRY(send(at, image_of(piece, at, end)));
+      if (place != nullptr) equal_->note(place->fingerprint, run);
+    }
+    at = end;
+  }
+  return {};
+}
+
+// Whether it need not be sent.
+Result<bool> Importer::take_equal(const Place& place) {
+  const Run* noted = equal_->noted(place.fingerprint);
+  if (noted == nullptr && !place.equal) return false;
+  Run run = noted != nullptr ? *noted : *place.equal;
+  run.block = place.block;
+  report_.equal_bytes += run.count * block_size_;
+  if (noted == nullptr) equal_->note(place.fingerprint, run);
+  // Where it will lie in the segment that fills is not known yet.
+  if (run.extent.offset == 0) current_->runs.put(run);
+  else TRY(add(run));
+  return true;
+}
+
+Result<Run> Importer::send(BlockIndex block, ByteView raw) {
   auto stored = std::make_shared<Bytes>();
   auto sealed = TRY(sealer_.seal(raw, *stored));
   if (current_ && current_->segments[0] != sealed.segment) TRY(put_current(Last::no));
@@ -244,11 +317,12 @@ Result<> Importer::send(BlockIndex block, ByteView raw) {
     current_ = std::make_shared<PendingGeneration>();
     current_->segments.push_back(sealed.segment);
   }
-  current_->runs.put(run_of(block, raw.size() / block_size_, sealed));
+  const Run run = run_of(block, raw.size() / block_size_, sealed);
+  current_->runs.put(run);
   sealed.extent.memory = std::move(stored);
   sealed.extent.seq = seq_;
   sealed.segment->extents.insert_or_assign(sealed.extent.number, sealed.extent);
-  return {};
+  return run;
 }
 
 Result<> Importer::put_current(Last last) {
@@ -257,12 +331,13 @@ Result<> Importer::put_current(Last last) {
   const PlaceContext context = disk_.writer().uploader->context_of(seq_);
   part_.ordinal = context.ordinal;
   auto placed = TRY(place(*current_, context, [this] { return sealer_.empty_segment(); }));
+  equal_->placed(placed.runs);
   for (const Run& run : placed.runs)
     if (!run.hole) TRY(add(run));
   for (PlacedSegment& segment : placed.segments) {
-    // What an import before this one had sent, no index tells to be of this generation: it counts as a part that is missing.
+    // What an import before this one had sent, or the disk has elsewhere, no index tells to be of this generation: it counts as a part that is missing.
     part_.number++;
-    if (last == Last::yes) part_.parts = part_.number + (report_.found_bytes > 0 ? 1 : 0);
+    if (last == Last::yes) part_.parts = part_.number + (report_.found_bytes + report_.equal_bytes > 0 ? 1 : 0);
     segment::put_part(segment.index, part_);
     report_.sent_bytes += segment.extents_end;
     TRY(puts_.add(std::move(segment)));
@@ -307,6 +382,7 @@ Result<> Importer::commit() {
   // What is counted must be named before.
   TRY(stage());
   if (!changes_.empty()) TRY(lay());
+  if (equal_->known()) TRY(map_->lay_fingerprints(equal_->fingerprints(), equal_->changes()));
   report_.generation = TRY(map_->commit(report_.disk_bytes, seq_, named_));
   disk_.head().note_imported(seq_);
   return {};
@@ -324,7 +400,20 @@ Result<> Importer::commit_changes() {
   body.runs = changes_.runs();
   report_.generation = TRY(disk_.writer().uploader->append(std::move(body))).generation;
   disk_.head().note_imported(seq_);
+  // The image is stored; without this later ones are sent as if none of it were known.
+  (void)note_places();
   return {};
+}
+
+// By a checkpoint, since only these have roots.
+Result<> Importer::note_places() {
+  const std::vector<volume::TreeChange> changes = equal_->known() ? equal_->changes() : std::vector<volume::TreeChange>();
+  if (std::ranges::none_of(changes, [](const volume::TreeChange& change) { return change.value.has_value(); })) return {};
+  const volume::View view = TRY(volume_.load_view(TRY(volume_.load_head())));
+  ImportMap map(context_, *disk_.writer().uploader, view);
+  TRY(map.lay({}));
+  TRY(map.lay_fingerprints(equal_->fingerprints(), changes));
+  return map.checkpoint();
 }
 
 }  // namespace

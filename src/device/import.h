@@ -5,11 +5,12 @@
 // named at once by commits that change nothing (data commits with objects, and no runs). One last commit says what has changed, by its runs
 // or by a map: until then every reader sees the disk as it was. An import that was killed finds those segments again: whatever the chain
 // names since the newest checkpoint and no map refers to. Where a block of theirs, read and verified, holds what the image has at that place, it is used and not sent again. No object
-// that no commit names is ever looked for. Until a checkpoint notes that nothing refers to them, they count as alive; so from the
+// that no commit names is ever looked for. Places of 64 KiB whose data is somewhere else already (device/equal_places.h) are not sent either. Until a checkpoint notes that nothing refers to them, they count as alive; so from the
 // time that they are looked for to the last commit, this writer makes none.
 #pragma once
 
 #include "device/disk.h"
+#include "device/equal_places.h"
 #include "device/staged.h"
 #include "device/transfer.h"
 
@@ -24,6 +25,7 @@ struct ImportOptions {
   // Shrunk by tests. Changes up to which the last commit says what they are; with more it has a map (device/import_map.h), over which
   // so many are laid at a time. Well within what one commit holds, whatever the runs are like.
   std::size_t runs_max = 400'000;
+  std::size_t places_max = EqualPlaces::kPlacesMax;
   std::uint64_t window_blocks = Staged::kWindowBlocks;  // of what another import has left; a multiple of the pieces
 };
 
@@ -33,6 +35,7 @@ struct ImportReport {
   std::uint64_t disk_bytes = 0, disk_bytes_before = 0;
   std::uint64_t changed_bytes = 0;  // blocks that are others now, holes included
   std::uint64_t found_bytes = 0;    // of those, what an import that was stopped had sent
+  std::uint64_t equal_bytes = 0;    // and what the disk, or the image before that place, has somewhere else
   std::uint64_t sent_bytes = 0;     // of segments
 };
 

@@ -13,10 +13,17 @@ using volume::Run;
 namespace {
 constexpr int kTriesMax = 16;                // guests that took the number, each time after the companions were laid
 constexpr std::size_t kBesideMax = 50'000;   // as a checkpoint carries
+constexpr std::uint32_t kFingerprintPageBytes = 8 << 10;  // each fingerprint that is noted changes another page
 }  // namespace
 
 ImportMap::ImportMap(const LayContext& context, Uploader& uploader, const volume::View& view)
-    : context_(context), uploader_(uploader), view_(view), map_(view.map), late_(view.companions.late), beside_(view.changes) {}
+    : context_(context),
+      uploader_(uploader),
+      view_(view),
+      map_(view.map),
+      fingerprints_(view.companions.fingerprints),
+      late_(view.companions.late),
+      beside_(view.changes) {}
 
 Result<> ImportMap::lay(volume::RunMap changes) {
   if (beside_.empty()) beside_ = std::exchange(changes, {});
@@ -29,6 +36,16 @@ Result<> ImportMap::lay(volume::RunMap changes) {
   for (const Run& run : carried) beside_.put(run);
   if (beside_.size() > kBesideMax)
     return fail(Code::kCorrupt, "too many blocks are to be written over damaged pages of the map: repair the volume first");
+  for (ObjectInfo& info : TRY(writer.finish())) own_.push_back(std::move(info));
+  return {};
+}
+
+Result<> ImportMap::lay_fingerprints(volume::Fingerprints& fingerprints, std::span<const volume::TreeChange> changes) {
+  const std::shared_ptr<const volume::KeyRing> keys = context_.volume.keys();
+  LayContext context = context_;
+  context.page_bytes = std::min(context.page_bytes, kFingerprintPageBytes);
+  volume::PageWriter writer = page_writer(context, *keys, fingerprints.loader(), fingerprints.page_key());
+  fingerprints_ = TRY(fingerprints.update(writer, changes, late_));
   for (ObjectInfo& info : TRY(writer.finish())) own_.push_back(std::move(info));
   return {};
 }
@@ -47,6 +64,7 @@ Result<Laid> ImportMap::lay_companions(Generation as_of, Generation deaths_in, s
   Laid laid;
   laid.map = map_;
   laid.companions = view_.companions;
+  laid.companions.fingerprints = fingerprints_;
   laid.companions.late = late_;
   laid.carried = beside_.runs();
   laid.objects = view_.new_objects;
@@ -58,6 +76,11 @@ Result<Laid> ImportMap::lay_companions(Generation as_of, Generation deaths_in, s
   laid.own = TRY(writer.finish());
   laid.own.insert(laid.own.begin(), own_.begin(), own_.end());
   return laid;
+}
+
+Result<> ImportMap::checkpoint() {
+  const Generation as_of = view_.generation;
+  return uploader_.append(body_of(TRY(lay_companions(as_of, as_of, {})), as_of)).map([](const volume::CommitRef&) {});
 }
 
 // What only the map before it referred to dies in its own number, as generations below need it, guests among them.

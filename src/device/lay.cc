@@ -47,8 +47,13 @@ Result<std::vector<volume::Event>> events(const LayContext& context, Generation 
 }  // namespace
 
 volume::PageWriter page_writer(const LayContext& context, const volume::KeyRing& keys) {
-  return volume::PageWriter({.store = context.volume.store(), .random = context.env.random, .loader = context.volume.pages(),
-                             .vid = keys.vid(), .ring = keys.ring(), .page_key = keys.page_sealing_key(),
+  return page_writer(context, keys, context.volume.pages(), keys.page_sealing_key());
+}
+
+volume::PageWriter page_writer(const LayContext& context, const volume::KeyRing& keys, volume::PageLoader& loader,
+                               const crypto::SealingKey& page_key) {
+  return volume::PageWriter({.store = context.volume.store(), .random = context.env.random, .loader = loader,
+                             .vid = keys.vid(), .ring = keys.ring(), .page_key = page_key,
                              .new_id = [&chain = context.chain] { return chain.new_object_id(); },
                              .page_bytes = context.page_bytes, .stopped = context.stopped});
 }

@@ -16,6 +16,9 @@ struct LayContext {
 
 // `keys` outlive it.
 [[nodiscard]] volume::PageWriter page_writer(const LayContext& context, const volume::KeyRing& keys);
+// Of pages that have a loader and a key of their own.
+[[nodiscard]] volume::PageWriter page_writer(const LayContext& context, const volume::KeyRing& keys, volume::PageLoader& loader,
+                                             const crypto::SealingKey& page_key);
 
 struct Laid {
   volume::MaybeRoot map;

@@ -7,6 +7,8 @@
 //   catalogue   generation -> what it was
 //   tags        name -> generation
 //
+// The tree of fingerprints (volume/fingerprints.h) stands beside them; only imports change it.
+//
 // A set of kept generations needs what is_needed() says for one of them, so no old map is ever opened
 // to know what may go. Deaths are noted late, never early: an object is dead when the last page that
 // refers to it is gone from the trees. What cannot be told (a lost page, a lost row) stays alive.
@@ -56,7 +58,7 @@ struct Event {
 [[nodiscard]] Event event_of(const Commit& commit);
 
 struct Companions {
-  MaybeRoot objects, liveness, dead, catalogue, tags;
+  MaybeRoot objects, liveness, dead, catalogue, tags, fingerprints;
   std::vector<TreeRoot> origin_objects;  // of a fork: the object tables of its origins, as of the fork; ascending
   Ledger late;  // what the checkpoint left to be noted by the next one
 };

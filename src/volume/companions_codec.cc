@@ -33,8 +33,9 @@ MaybeRoot Companions::*root_member(TreeId tree) {
       return &Companions::catalogue;
     case TreeId::tags:
       return &Companions::tags;
-    case TreeId::map:
     case TreeId::fingerprints:
+      return &Companions::fingerprints;
+    case TreeId::map:
       break;
   }
   return nullptr;
@@ -153,7 +154,7 @@ Companions companions_of(const CommitBody& checkpoint) {
 void put_companions(const Companions& companions, CommitBody& checkpoint) {
   if (companions.objects) checkpoint.roots.push_back(*companions.objects);
   checkpoint.roots.insert(checkpoint.roots.end(), companions.origin_objects.begin(), companions.origin_objects.end());
-  for (const MaybeRoot* root : {&companions.liveness, &companions.dead, &companions.catalogue, &companions.tags})
+  for (const MaybeRoot* root : {&companions.liveness, &companions.dead, &companions.catalogue, &companions.tags, &companions.fingerprints})
     if (*root) checkpoint.roots.push_back(**root);
   Bytes late = companions.late.encode(segment::kExtensionBytesMax);
   checkpoint.extensions.push_back({.type = kLateExtension, .critical = false, .value = std::move(late)});

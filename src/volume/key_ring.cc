@@ -76,6 +76,7 @@ Result<std::shared_ptr<const KeyRing>> KeyRing::make(const VolumeObject& volume,
     out->signer_.emplace(identity.signer.seed().clone());
   }
   if (!grant.admin_seed.empty()) out->admin_.emplace(grant.admin_seed.clone());
+  if (!grant.fingerprint_key.empty()) out->fingerprint_ = grant.fingerprint_key.clone();
 
   const Secret& mk = grant.metadata_key;
   out->commit_sealing_.emplace(crypto::derive(mk, "commit", {vid}));

@@ -27,6 +27,8 @@ class KeyRing final : public PageKeys {
   [[nodiscard]] const crypto::PublicKey& data_key() const { return data_key_; }
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] bool reads_data() const;
+  // F; nullptr for a role that has none.
+  [[nodiscard]] const crypto::Secret* fingerprint_key() const { return fingerprint_.empty() ? nullptr : &fingerprint_; }
 
   // Our own signer and its index among the writers; nullptr if this identity is not one of them.
   [[nodiscard]] const crypto::Signer* signer() const;
@@ -87,6 +89,7 @@ class KeyRing final : public PageKeys {
   std::uint32_t writer_ = kAdminWriter;
   std::optional<crypto::Signer> signer_;
   std::optional<crypto::Signer> admin_;
+  crypto::Secret fingerprint_;
   std::map<std::uint32_t, Ring> rings_;
   struct OriginRing {
     std::uint32_t number = 0;

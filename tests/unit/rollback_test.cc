@@ -96,6 +96,10 @@ class RollbackTest : public testing::Test {
       const std::uint64_t from = random() % (image.bytes.size() / kBlock), count = 1 + random() % std::min<std::uint64_t>(6, image.bytes.size() / kBlock - from);
       for (std::uint64_t at = from * kBlock; at < (from + count) * kBlock; at += 512) image.bytes[at] = static_cast<std::uint8_t>(random() % 5);
     }
+    for (std::uint64_t place = random() % 2; place + 16 <= image.bytes.size() / kBlock; place += 16 * (1 + random() % 4)) {
+      place = place / 16 * 16;  // one of three contents
+      for (std::uint64_t at = 0, content = random() % 3; at < 16 * kBlock; at += 512) image.bytes[place * kBlock + at] = static_cast<std::uint8_t>(content * 40 + at / 512);
+    }
     if (random() % 3 == 0) image.bytes.resize((32 + random() % 96) * kBlock, 7);
     device::ImportOptions how;
     how.fit = device::Fit::resize;
