@@ -6,15 +6,14 @@
 
 #include "base/time_text.h"
 #include "cli/files.h"
+#include "cli/fork.h"
 #include "cli/guest_session.h"
 #include "cli/keys.h"
 #include "cli/process.h"
 
 namespace s3crate::cli {
-namespace {
 
-Result<Url> fork_argument(const Arguments& arguments, const Url& origin) {
-  const Url url = TRY(url_argument(arguments, TakesPoint::no, 1));
+Result<Url> place_of_fork(Url url, const Url& origin) {
   if (!url.fingerprint.empty()) return fail(Code::kBadArgument, "{}: a new volume has no fingerprint yet", url.text());
   const auto place = [](const Url& of) { return of.kind == Url::Kind::directory ? canonical_path(of.directory) + "/" : of.text() + "/"; };
   const auto here = place(url), there = place(origin);
@@ -23,12 +22,10 @@ Result<Url> fork_argument(const Arguments& arguments, const Url& origin) {
   return url;
 }
 
-}  // namespace
-
 CommandResult run_fork(Context& context) {
   const Arguments& arguments = context.arguments;
   const Url url = TRY(url_argument(arguments, TakesPoint::yes));
-  const Url fork_url = TRY(fork_argument(arguments, url));
+  const Url fork_url = TRY(place_of_fork(TRY(url_argument(arguments, TakesPoint::no, 1)), url));
   const auto point = TRY(point_of(url, context.env.clock.wall_now()));
   const auto target = TRY(Stack::make(context.env, fork_url, arguments, Outage::kFail));
   const auto session = TRY(GuestSession::open(context, url, volume::CommitKind::pin));

@@ -61,7 +61,8 @@ constexpr std::array kCommands = {
                 "compare /var/tmp/disk.img file:///srv/disk@41 --key-file /root/disk.key"},
     CommandSpec{kImport, "import", "FILE URL", 2, 2, "Store an image or block device as the next generation; sends only what has changed",
                 "import /var/tmp/disk.img file:///srv/disk --key-file /root/disk.key"},
-    CommandSpec{kRepair, "repair", "URL", 1, 1, "Rebuild the map of the newest generation where pages of it are damaged or gone; deletes nothing",
+    CommandSpec{kRepair, "repair", "URL", 1, 1,
+                "Rebuild the map of the newest generation where pages of it are damaged or gone; deletes nothing: WHEN SOMETHING IS DAMAGED",
                 "repair file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
@@ -115,7 +116,8 @@ constexpr std::array kOptions = {
     OptionSpec{"segment-size", 0, kSize, "SIZE", "8M", "", 64 * kKi, 64 * kMi,
                "How much data one object of the store holds", bit(kFormat), false},
     OptionSpec{"single-writer", 0, kFlag, "", "", "", 0, 0,
-               "For stores that cannot refuse to overwrite: you promise that one machine writes at a time", bit(kFormat) | bit(kFork), false},
+               "For stores that cannot refuse to overwrite: you promise that one machine writes at a time",
+               bit(kFormat) | bit(kFork) | bit(kRepair), false},
 
     // mount
     OptionSpec{"foreground", 'f', kFlag, "", "", "", 0, 0, "Stay in front, and log to standard error", bit(kMount), false},
@@ -234,11 +236,17 @@ constexpr std::array kOptions = {
                "How long a filesystem may stay frozen; then it is thawed, and there is no snapshot", bit(kSnapshot), false},
 
     // fork
-    OptionSpec{"new-key-file", 0, kText, "FILE", "", "what opens URL", 0, 0, "The key file that is to open the fork", bit(kFork), false},
+    OptionSpec{"new-key-file", 0, kText, "FILE", "", "what opens URL", 0, 0, "The key file that is to open the fork", bit(kFork) | bit(kRepair), false},
     OptionSpec{"new-passphrase-file", 0, kText, "FILE", "", "what opens URL", 0, 0,
-               "The passphrase that is to open the fork, in the first line of FILE; - is standard input", bit(kFork), false},
+               "The passphrase that is to open the fork, in the first line of FILE; - is standard input", bit(kFork) | bit(kRepair), false},
     OptionSpec{"origin-url", 0, kTexts, "FINGERPRINT=URL", "", "where the fork was told", 0, 0,
                "Of a fork: the volume of this fingerprint that it comes from is at URL now; may be given again", kReadingData, true},
+
+    // repair
+    OptionSpec{"into", 0, kText, "NEWURL", "", "", 0, 0,
+               "Commits are lost: make a fork at NEWURL of what the segments tell, and change nothing at URL", bit(kRepair), false},
+    OptionSpec{"through-gaps", 0, kFlag, "", "", "", 0, 0,
+               "Go on past what is missing, and list the parts of the disk that may be others", bit(kRepair), false},
 
     // resize
     OptionSpec{"discard-tail", 0, kFlag, "", "", "", 0, 0,

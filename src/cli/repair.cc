@@ -9,6 +9,7 @@
 #include "cli/brief_writer.h"
 #include "cli/command.h"
 #include "cli/progress_line.h"
+#include "cli/salvage.h"
 #include "cli/signals.h"
 #include "cli/stack.h"
 
@@ -19,7 +20,9 @@ constexpr std::uint64_t kPageCache = 64 << 20;
 
 Error in_words(const Error& error, const std::string& url) {
   if (mounted_at(error, url)) return unmount_first(error, url);
-  return error.within(url);
+  if (error.code() != Code::kCorrupt) return error.within(url);
+  return Error(error.code(), fmt::format("{}: {}. What its segments tell, `s3crate-blk repair {} --into NEWURL` makes a new volume of; nothing is changed here by that",
+                                         url, error.message(), url));
 }
 
 std::string text_of(const volume::GenerationRange& range) {
@@ -65,6 +68,9 @@ void print(const Output& out, const std::string& url, const device::RepairReport
 
 CommandResult run_repair(Context& context) {
   const auto& arguments = context.arguments;
+  if (arguments.has("into")) return run_salvage(context);
+  for (const std::string_view name : {"through-gaps", "single-writer", "new-key-file", "new-passphrase-file"})
+    if (arguments.has(name)) return fail(Code::kBadArgument, "--{} is for the new volume of --into NEWURL", name);
   MountPlan plan;
   plan.url = TRY(url_argument(arguments));
   const std::string url = plan.url.text();

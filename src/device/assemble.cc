@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "segment/part.h"
-
 namespace s3crate::device {
 
 using segment::ObjectId;
@@ -96,6 +94,7 @@ Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceC
     describe(placed, generation, context);
     part.number++;
     segment::put_part(placed.index, part);
+    if (context.ordinal == 1 && context.continues) segment::put_continued(placed.index, *context.continues);
   }
 
   for (Run& run : out.runs) {

@@ -8,6 +8,7 @@
 
 #include "base/buffer_pool.h"
 #include "device/generation.h"
+#include "segment/part.h"
 #include "volume/chain.h"
 
 namespace s3crate::device {
@@ -36,6 +37,7 @@ struct PlaceContext {
   std::uint32_t continues_epoch = 0;  // whose batch the one before generation.first is
   std::uint64_t ordinal = 1;          // of the generation, among those of the epoch that have data
   std::uint64_t inline_max = 0;       // extents of so many bytes in all, if they are in memory, may stand in the commit
+  std::optional<segment::LinePlace> continues = {};  // of the first of them: the newest one below; nullopt: unknown
 };
 // `generation` is cut and has no patches. If all its runs are holes, `make_empty` makes the segment that their index stands in.
 [[nodiscard]] Result<PlacedGeneration> place(const PendingGeneration& generation, const PlaceContext& context,

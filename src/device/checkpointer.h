@@ -56,6 +56,7 @@ class Checkpointer {
   // Whether a rollback was asked for, and done in place of a checkpoint.
   [[nodiscard]] bool serve_rollback(const Head::Changes& changes);
   [[nodiscard]] Result<Generation> store_rollback(const Head::Changes& changes, const Rollback& rollback);
+  [[nodiscard]] Result<segment::ObjectInfo> put_rollback_segment(const volume::View& past, const PlaceContext& context);
   void run();
   void make_checkpoints();
   void note(const Result<>& stored);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "device/history.h"
+#include "volume/line_place.h"
 
 namespace s3crate::device {
 
@@ -107,7 +108,7 @@ std::uint32_t DiskImpl::segment_bytes() const {
 }
 
 void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
-                             std::uint32_t continues_epoch, bool journal_writes) {
+                             const volume::CommitBody& continues, bool journal_writes) {
   Writer& w = writer_;
   w.journal = std::move(journal);
   w.chain = std::move(chain);
@@ -133,7 +134,8 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         if (options_.after_commit) options_.after_commit(ref.generation);
                       }},
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
-                      commit_bytes, continues_epoch, head_->stored_through(), journal_writes ? 0 : std::min<std::uint64_t>(volume::kInlineBytesMax, segment_bytes() / 4)});
+                      commit_bytes, continues.epoch, head_->stored_through(), volume::line_place(continues),
+                      journal_writes ? 0 : std::min<std::uint64_t>(volume::kInlineBytesMax, segment_bytes() / 4)});
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
                                         [this] {

@@ -35,7 +35,7 @@ class DiskImpl final : public Disk {
   // `head`: the newest generation. Before any other task uses the volume.
   void attach_history(const volume::Commit& head);
   void attach_writer(std::unique_ptr<journal::Journal> journal, std::unique_ptr<volume::Chain> chain,
-                     std::uint32_t continues_epoch, bool journal_writes);
+                     const volume::CommitBody& continues, bool journal_writes);
   void start_uploading();
   void start_encoding();
   void note_recovered(std::uint64_t batches) { recovered_ = batches; }

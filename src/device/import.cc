@@ -12,6 +12,7 @@
 #include "device/segment_puts.h"
 #include "segment/part.h"
 #include "volume/create.h"
+#include "volume/line_place.h"
 
 namespace s3crate::device {
 
@@ -370,14 +371,20 @@ Result<> Importer::stage() {
 }
 
 Result<> Importer::commit() {
-  // The last segment says how many there are.
-  if (current_ || !holes_.empty() || part_.number > 0) TRY(put_holes(Last::yes));
+  // Before the last segment, which says that there are no more: if all commits are lost, with that one the import is done.
   TRY(puts_.wait_for_all());
   if (is_set(stop())) return stopped();
   if (!TRY(image_.unchanged())) {
+    if (current_) TRY(put_current(Last::no));
+    TRY(puts_.wait_for_all());
     TRY(stage());
     return fail(Code::kIo, "the image changed while it was read: the disk is as it was");
   }
+  // One that tells of it there must be, whatever it is made of.
+  const bool resizes = report_.disk_bytes != report_.disk_bytes_before;
+  if (current_ || !holes_.empty() || part_.number > 0 || !changes_.empty() || map_ || resizes) TRY(put_holes(Last::yes));
+  TRY(puts_.wait_for_all());
+  if (is_set(stop())) return stopped();
   if (!map_) return commit_changes();
   // What is counted must be named before.
   TRY(stage());
@@ -389,8 +396,8 @@ Result<> Importer::commit() {
 }
 
 Result<> Importer::commit_changes() {
-  report_.generation = disk_.writer().chain->head();
   const bool resizes = report_.disk_bytes != report_.disk_bytes_before;
+  report_.generation = disk_.writer().chain->head();
   if (changes_.empty() && !resizes) return {};
   CommitBody body;
   body.kind = resizes ? CommitKind::resize : CommitKind::data;
@@ -398,6 +405,7 @@ Result<> Importer::commit_changes() {
   body.committed = seq_;
   body.objects = puts_.take();
   body.runs = changes_.runs();
+  volume::put_line_place(body, {disk_.writer().chain->who().epoch, part_.ordinal});
   report_.generation = TRY(disk_.writer().uploader->append(std::move(body))).generation;
   disk_.head().note_imported(seq_);
   // The image is stored; without this later ones are sent as if none of it were known.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "volume/line_place.h"
+
 namespace s3crate::device {
 
 using segment::ObjectInfo;
@@ -91,6 +93,7 @@ Result<Generation> ImportMap::commit(std::uint64_t disk_bytes, Seq committed, st
     body.kind = CommitKind::rollback;
     body.disk_bytes = disk_bytes;
     body.committed = committed;
+    volume::put_line_place(body, {context_.chain.who().epoch, uploader_.context_of(committed).ordinal});
     const auto ref = uploader_.append(std::move(body), own);
     if (is(ref, Code::kExists)) continue;
     return TRY(ref).generation;

@@ -203,7 +203,7 @@ Result<> Opener::open_writer(Commit head) {
   disk_->attach_history(below);
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
-  disk_->attach_writer(std::move(journal), std::move(chain), below.body.epoch, journal_writes);
+  disk_->attach_writer(std::move(journal), std::move(chain), below.body, journal_writes);
   if (use == JournalUse::replay) TRY(replay(*j, committed));
   disk_->start_uploading();
   // In store mode too: what replay did not find must stay unfound, once other batches have the numbers of what it did not reach.

@@ -8,8 +8,12 @@
 // Subtrees that were dropped and not walked yet are walked first; else the walk would take what has come alive for dead.
 //
 // It is one commit. A crash before it leaves objects that no commit names; after it, the volume as it is open after any crash.
+//
+// A segment of index only tells of it in the line of the others (segment/part.h), like a change of the size that has no batch: without that, a
+// repair by the indexes alone would bring back what was rolled back.
 #include "base/time_text.h"
 #include "device/disk_impl.h"
+#include "volume/line_place.h"
 #include "volume/rollback.h"
 
 namespace s3crate::device {
@@ -44,6 +48,25 @@ void Head::end_rollback(s3crate::Generation generation, const volume::MaybeRoot&
 
 // --- the checkpointer ----------------------------------------------------------------------------------------------------------
 
+// What tells of it when all commits are lost.
+Result<segment::ObjectInfo> Checkpointer::put_rollback_segment(const volume::View& past, const PlaceContext& context) {
+  segment::RollbackMark mark{.generation = past.generation, .commit = {}, .place = {}};
+  const volume::Commit commit = TRY(volume_.load_commit(past.generation));
+  mark.commit = commit.hash;
+  mark.place = volume::line_place(commit.body);
+  PendingGeneration generation;
+  generation.last = head_.stored_through();
+  generation.first = generation.last.next();
+  generation.disk_bytes = past.disk_bytes;
+  const auto keys = volume_.keys();
+  const EncoderOptions encoding;
+  EncoderCounters counters;
+  SegmentSealer sealer(env_, *keys, chain_, encoding, counters);
+  auto placed = TRY(place(generation, context, [&] { return sealer.empty_segment(); }));
+  segment::put_rollback_mark(placed.segments.at(0).index, mark);
+  return uploader_.put_segment(placed.segments.at(0));
+}
+
 Result<Generation> Checkpointer::store_rollback(const Head::Changes& changes, const Rollback& rollback) {
   const volume::View& past = rollback.past;
   const auto stopped = [&] { return this->stopped() || is_set(rollback.stop); };
@@ -51,6 +74,8 @@ Result<Generation> Checkpointer::store_rollback(const Head::Changes& changes, co
   volume::Companions companions = state_.companions;
   TRY(companions.late.walk(volume_.pages(), kNoLimit, 0, stopped));
   TRY(volume::note_switch(volume_.pages(), changes.root, past.map, companions.late, stopped));
+  const PlaceContext context = uploader_.context_of(head_.stored_through().next());
+  std::optional<segment::ObjectInfo> told;
   for (int i = 0; i < kTriesMax; ++i) {
     if (stopped()) return fail(Code::kCancelled, "stopped");
     const Generation own = chain_.head().next();
@@ -58,13 +83,17 @@ Result<Generation> Checkpointer::store_rollback(const Head::Changes& changes, co
     if (is(put, Code::kCorrupt) || is(put, Code::kNotFound))
       return fail(Code::kCorrupt, "the map of generation {} is damaged (see check): {}", past.generation, put.error().message());
     Laid laid = TRY(std::move(put));
+    if (!told) told = TRY(put_rollback_segment(past, context));
+    laid.own.push_back(*told);
     volume::CommitBody body = body_of(laid, changes.as_of);
     body.kind = volume::CommitKind::rollback;
     body.disk_bytes = past.disk_bytes;
     put_rollback_point(body, past.generation);
+    volume::put_line_place(body, {chain_.who().epoch, context.ordinal});
     const auto ref = uploader_.append(std::move(body), own);
     if (is(ref, Code::kExists)) continue;
     const Generation generation = TRY(ref).generation;
+    uploader_.note_placed();
     const auto map = laid.map;
     head_.end_rollback(generation, map, past.disk_bytes, stored(std::move(laid), *ref, changes.as_of));
     return generation;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "segment/object_names.h"
+#include "volume/line_place.h"
 
 namespace s3crate::device {
 
@@ -266,7 +267,7 @@ Result<> Uploader::complete_patches(PendingGeneration& generation) {
 
 PlaceContext Uploader::context_of(Seq first) const {
   const std::uint32_t own = parts_.chain.who().epoch;
-  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own, placed_ + 1, 0};
+  return {own, first == options_.continues_seq.next() ? options_.continues_epoch : own, placed_ + 1, 0, options_.continues_place};
 }
 
 Result<> Uploader::start_generation(const GenerationPtr& generation) {
@@ -276,9 +277,9 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   context.inline_max = options_.inline_max;
   auto active = std::make_shared<Active>();
   active->generation = generation;
-  const bool nothing_to_store = generation->resizes && generation->runs.empty();
-  if (!nothing_to_store) active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
-  if (!nothing_to_store) placed_++;
+  active->placed = TRY(place(*generation, context, [&] { return parts_.sealer.empty_segment(); }));
+  placed_++;
+  active->ordinal = context.ordinal;
   active->puts_left = active->placed.segments.size();
   if (active->placed.is_inline) make_inline(*active);
   counters_.left_out += active->placed.left_out;
@@ -341,6 +342,7 @@ Result<> Uploader::commit(Active& active) {
     body.unsent_age_ns = static_cast<std::uint64_t>((env_.clock.monotonic_now() - now.oldest).count());
   body.objects = active.objects;
   body.runs = active.placed.runs;
+  volume::put_line_place(body, {parts_.chain.who().epoch, active.ordinal});
   CommitRef ref = TRY(append(std::move(body), std::nullopt, active.inline_extents));
   for (ObjectInfo& info : active.objects) {
     info.born = ref.generation;
@@ -408,7 +410,8 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
     info.ring = placed.segment->ring;
     info.sealed_secret = placed.segment->sealed_secret;
     info.blocks = placed.blocks;
-    info.has_holes = !placed.index.holes.empty();
+    // Where there is an index only, it tells what nothing else does: holes, another size, a rollback.
+    info.has_holes = !placed.index.holes.empty() || placed.blocks == 0;
     auto put = put_object(segment::object_name(info.kind, header.id, info.nonce), assembled->object.view());
     if (put) {
       counters_.segments++;

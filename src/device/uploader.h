@@ -21,6 +21,7 @@ struct UploaderOptions {
   std::uint64_t commit_bytes = 8 << 20;  // that a generation grows to while more is written
   std::uint32_t continues_epoch = 0;  // who acknowledged the batches before ours
   Seq continues_seq;                  // the last of those
+  std::optional<segment::LinePlace> continues_place = {};  // the newest generation with data among them; nullopt: unknown
   // Extents of so many bytes stand in their commit: for whoever waits for the store that is one round trip instead of two.
   std::uint64_t inline_max = 0;
 };
@@ -63,6 +64,8 @@ class Uploader {
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   // Of the next generation that has segments: its place in the epoch, and who acknowledged the batch before `first`.
   [[nodiscard]] PlaceContext context_of(Seq first) const;
+  // Another task has committed it, while there was nothing to upload.
+  void note_placed() { placed_++; }
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
 
  private:
@@ -74,6 +77,7 @@ class Uploader {
     std::size_t puts_left = 0;
     std::vector<segment::ObjectInfo> objects;
     Bytes inline_extents;
+    std::uint64_t ordinal = 0;  // as in PlaceContext
   };
   void coordinate();
   void put_segments();
@@ -106,7 +110,7 @@ class Uploader {
   bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
   MonotonicTime last_start_ GUARDED_BY(head_.mutex()){};  // of a generation's uploads
   bool appending_ GUARDED_BY(head_.mutex()) = false;
-  std::uint64_t placed_ = 0;  // generations with segments; of who starts them alone
+  std::atomic<std::uint64_t> placed_{0};  // generations with segments
   std::vector<std::unique_ptr<Task>> tasks_;
 };
 

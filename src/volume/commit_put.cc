@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "volume/line_place.h"
 #include "volume/rollback.h"
 
 namespace s3crate::volume {
@@ -149,6 +150,7 @@ void stand_on(const Commit& parent, Env env, const Volume& volume, Commit& commi
   if (body.kind != CommitKind::resize && body.kind != CommitKind::rollback) body.disk_bytes = parent.body.disk_bytes;
   body.checkpoint = parent.body.checkpoint;
   if (const auto rollback = newest_rollback(parent)) put_rollback_below(body, *rollback);
+  if (const auto place = line_place(parent.body); place && !line_place(body)) put_line_place(body, *place);
 }
 
 }  // namespace s3crate::volume

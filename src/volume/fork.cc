@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "volume/line_place.h"
 #include "volume/new_volume.h"
 #include "volume/origins.h"
 
@@ -23,6 +24,7 @@ Result<TreeRoot> as_seen_from_fork(TreeRoot root) {
 // What a generation of the origin is, in the numbers of the fork.
 Result<View> as_seen_from_fork(const View& view) {
   View out;
+  out.disk_bytes = view.disk_bytes;
   if (view.map) out.map = TRY(as_seen_from_fork(*view.map));
   for (Run run : view.changes.runs()) {
     TRY(volume::as_seen_from_fork(run, kParent));
@@ -40,21 +42,22 @@ Result<View> as_seen_from_fork(const View& view) {
 
 class Forker {
  public:
-  Forker(Env env, Volume& origin, const Commit& point, store::OriginStores& target, const ForkOptions& options)
-      : env_(env), origin_(origin), point_(point), target_(target), options_(options) {}
+  // `point`: the generation that `state` is; nullopt: it is none.
+  Forker(Env env, Volume& origin, std::optional<CommitRef> point, store::OriginStores& target, const ForkOptions& options)
+      : env_(env), origin_(origin), point_(std::move(point)), target_(target), options_(options) {}
 
-  Result<Forked> run(std::span<const SlotRequest> slots, const PutGuest& put_guest);
+  [[nodiscard]] Result<> refuse() const;
+  Result<Forked> run(const View& state, std::span<const SlotRequest> slots, const PutGuest& put_guest);
 
  private:
-  [[nodiscard]] Result<> refuse() const;
-  [[nodiscard]] Result<NewVolume> make() const;
+  [[nodiscard]] Result<NewVolume> make(std::uint64_t disk_bytes) const;
   [[nodiscard]] CommitBody pin(CommitKind kind, const Vid& holder) const;
   [[nodiscard]] Result<> put_content(const NewVolume& made, const View& past);
   [[nodiscard]] Result<> lay_tables(PageLoader& loader, PageWriter& writer, const View& past, Companions& out) const;
 
   Env env_;
   Volume& origin_;
-  const Commit& point_;
+  const std::optional<CommitRef> point_;
   store::OriginStores& target_;
   const ForkOptions& options_;
   Forked done_;
@@ -71,10 +74,10 @@ Result<> Forker::refuse() const {
   return refuse_if_taken(target_);
 }
 
-Result<NewVolume> Forker::make() const {
+Result<NewVolume> Forker::make(std::uint64_t disk_bytes) const {
   const VolumeObject& parent = origin_.object();
   CreateOptions options;
-  options.disk_bytes = point_.body.disk_bytes;
+  options.disk_bytes = disk_bytes;
   options.block_size = parent.block_size();
   options.extent_bytes = parent.extent_bytes;
   options.segment_bytes = parent.segment_bytes;
@@ -89,29 +92,30 @@ Result<NewVolume> Forker::make() const {
 CommitBody Forker::pin(CommitKind kind, const Vid& holder) const {
   CommitBody body;
   body.kind = kind;
-  body.pins = {{holder, point_.header.generation, options_.note.substr(0, kNoteMax)}};
+  body.pins = {{holder, point_->generation, options_.note.substr(0, kNoteMax)}};
   return body;
 }
 
-Result<Forked> Forker::run(std::span<const SlotRequest> slots, const PutGuest& put_guest) {
-  TRY(refuse());
-  const View past = TRY(as_seen_from_fork(TRY(origin_.load_view(point_))));
-  const NewVolume made = TRY(make());
-  auto pinned = put_guest(pin(CommitKind::pin, made.vid()));
-  if (!pinned) return fail(pinned.error().within("the generation could not be pinned, so there is no fork"));
+Result<Forked> Forker::run(const View& state, std::span<const SlotRequest> slots, const PutGuest& put_guest) {
+  const View past = TRY(as_seen_from_fork(state));
+  const NewVolume made = TRY(make(past.disk_bytes));
+  if (point_) {
+    auto pinned = put_guest(pin(CommitKind::pin, made.vid()));
+    if (!pinned) return fail(pinned.error().within("the generation could not be pinned, so there is no fork"));
+  }
   const auto all_but_the_last = [&]() -> Result<> {
     TRY(made.put_first(target_));
     TRY(made.put_slots(env_, target_, options_.argon2, slots));
     return put_content(made, past);
   };
   if (auto put = all_but_the_last(); !put) {
-    (void)put_guest(pin(CommitKind::unpin, made.vid()));  // else it stays, which costs room at most
+    if (point_) (void)put_guest(pin(CommitKind::unpin, made.vid()));  // else it stays, which costs room at most
     return fail(put.error());
   }
   TRY(made.put_volume(target_));
   done_.vid = made.vid();
-  done_.origin_generation = point_.header.generation;
-  done_.disk_bytes = point_.body.disk_bytes;
+  if (point_) done_.origin_generation = point_->generation;
+  done_.disk_bytes = past.disk_bytes;
   return done_;
 }
 
@@ -155,10 +159,11 @@ Result<> Forker::put_content(const NewVolume& made, const View& past) {
   body.host = options_.host;
   body.time = env_.clock.wall_now();
   body.store_time = target_.store_time().value_or(WallTime{});
-  body.disk_bytes = point_.body.disk_bytes;
+  body.disk_bytes = past.disk_bytes;
   if (map) body.roots.push_back(*map);
   put_companions(companions, body);
-  put_fork_point(body, {point_.header.generation, point_.hash});
+  if (point_) put_fork_point(body, *point_);
+  put_line_place(body, {});
   body.objects = TRY(writer.finish());
   for (ObjectInfo& info : body.objects) {
     info.born = Generation(2);
@@ -175,7 +180,17 @@ Result<> Forker::put_content(const NewVolume& made, const View& past) {
 Result<Forked> fork(Env env, Volume& origin, const Commit& point, store::OriginStores& target, const ForkOptions& options,
                     std::span<const SlotRequest> slots, const PutGuest& put_guest) {
   if (slots.empty()) return fail(Code::kBadArgument, "a volume needs at least one key");
-  return Forker(env, origin, point, target, options).run(slots, put_guest);
+  Forker forker(env, origin, CommitRef{point.header.generation, point.hash}, target, options);
+  TRY(forker.refuse());
+  return forker.run(TRY(origin.load_view(point)), slots, put_guest);
+}
+
+Result<Forked> fork_state(Env env, Volume& origin, const View& state, store::OriginStores& target, const ForkOptions& options,
+                          std::span<const SlotRequest> slots) {
+  if (slots.empty()) return fail(Code::kBadArgument, "a volume needs at least one key");
+  Forker forker(env, origin, std::nullopt, target, options);
+  TRY(forker.refuse());
+  return forker.run(state, slots, {});
 }
 
 void put_fork_point(CommitBody& body, const CommitRef& point) {

@@ -40,6 +40,11 @@ using PutGuest = std::function<Result<>(const CommitBody&)>;
 [[nodiscard]] Result<Forked> fork(Env env, Volume& origin, const Commit& point, store::OriginStores& target,
                                   const ForkOptions& options, std::span<const SlotRequest> slots, const PutGuest& put_guest);
 
+// The same of a disk that no generation of `origin` is, as salvage() tells it. Of a chain that is lost there is nothing to pin: whatever deletes objects of
+// `origin` must know of the fork by other ways. `options.note` is for nobody.
+[[nodiscard]] Result<Forked> fork_state(Env env, Volume& origin, const View& state, store::OriginStores& target, const ForkOptions& options,
+                                        std::span<const SlotRequest> slots);
+
 // Extension 7 of a body, in commit 2 of a fork: the generation of its origin that it began as.
 void put_fork_point(CommitBody& body, const CommitRef& point);
 [[nodiscard]] std::optional<CommitRef> fork_point(const CommitBody& body);

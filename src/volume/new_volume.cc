@@ -6,6 +6,7 @@
 
 #include "segment/object_names.h"
 #include "volume/commit_put.h"
+#include "volume/line_place.h"
 
 namespace s3crate::volume {
 
@@ -81,6 +82,7 @@ Result<> NewVolume::make_first(Env env, const CreateOptions& options, const Fork
   first_.body.host = options.host;
   first_.body.time = env.clock.wall_now();
   first_.body.disk_bytes = options.disk_bytes;
+  put_line_place(first_.body, {});
   const crypto::SealingKey body_key(crypto::derive(metadata_, "commit", {vid_}));
   first_bytes_ = TRY(seal_commit(first_, body_key, admin_, env.random));
   return {};

@@ -85,10 +85,15 @@ std::unique_ptr<Volume> Volume::another_reader() const {
 // Keys commits form a chain of their own: each is signed by the admin key that the one before it named, the first by the
 // volume object's.
 Result<> Volume::verify_keys_chain(Generation newest) {
+  auto done = verify_keys_chain(newest, KeysFrom::commits);
+  return is(done, Code::kCorrupt) && copies_stand_in_ ? verify_keys_chain(newest, KeysFrom::copies) : done;
+}
+
+Result<> Volume::verify_keys_chain(Generation newest, KeysFrom from) {
   std::vector<ParsedCommit> chain;
   for (Generation at = newest; !verified_keys_.contains(at.value);) {
     if (chain.size() >= kKeysCommitsMax) return fail(Code::kCorrupt, "too many keys commits");
-    auto object = get_named(at);
+    auto object = from == KeysFrom::commits ? get_named(at) : store_.get(segment::keys_copy_name(at), kCommitBytesMax);
     if (is(object, Code::kNotFound)) return fail(Code::kCorrupt, "keys commit {} is missing", at);
     chain.push_back(TRY(parse_commit(TRY(std::move(object)), vid_, at)));
     const ParsedCommit& parsed = chain.back();
@@ -170,6 +175,14 @@ Result<Commit> Volume::load_commit(const CommitRef& ref) {
   if (commit && commit->hash != ref.hash)
     return fail(Code::kCorrupt, "commit {} is not the one that its successor names", ref.generation);
   return commit;
+}
+
+Result<> Volume::use_copies_of_keys() {
+  copies_stand_in_ = true;
+  if (newest_keys_copy_ == Generation(0)) return fail(Code::kCorrupt, "{} holds no copy of a keys commit", store_.describe());
+  TRY(use_keys(newest_keys_copy_));
+  if (!pages_) pages_ = std::make_shared<PageLoader>(env_.executor, store_, *keys_, page_cache_bytes_, &env_.clock);
+  return {};
 }
 
 Result<> Volume::use_keys(Generation in_force) {

@@ -81,6 +81,9 @@ class Volume {
   // The same of commits that are about to be loaded; one that is named twice will be loaded twice.
   [[nodiscard]] Result<> get_ahead(std::span<const Generation> commits);
 
+  // For a repair: from now on the copies of keys commits stand in for those that are lost, and the newest of them says which keys are
+  // in force, as if all commits were. kCorrupt: there is none, or it is damaged.
+  [[nodiscard]] Result<> use_copies_of_keys();
   // The keys of that generation are now the ones in force.
   [[nodiscard]] Result<> use_keys(Generation in_force);
   // The keys in force at `keys_generation`, through the verified chain of keys commits.
@@ -98,6 +101,8 @@ class Volume {
   enum class Expected { no, yes };
   [[nodiscard]] Result<Commit> load_commit(Generation generation, Expected expected);
   [[nodiscard]] Result<> verify_keys_chain(Generation newest);
+  enum class KeysFrom { commits, copies };
+  [[nodiscard]] Result<> verify_keys_chain(Generation newest, KeysFrom from);
   [[nodiscard]] Result<View> read_view(const Commit& commit, DeltaLevels* levels);
   [[nodiscard]] Result<> load_checkpoint(const Commit& commit, View& view);
   [[nodiscard]] Result<Bytes> commit_object(Generation generation);
@@ -128,6 +133,7 @@ class Volume {
     MonotonicTime when;
   };
   std::optional<Listing> first_listing_;  // of commits; for the first load_head
+  bool copies_stand_in_ = false;
   Generation newest_keys_copy_;  // that a LIST showed: the head's keys are at least these
   std::unordered_map<std::uint64_t, std::shared_ptr<const KeyRing>> rings_;
   std::shared_ptr<const KeyRing> keys_;

@@ -36,29 +36,46 @@ Seq continued(const IndexedPlace& place) {
 }
 using Groups = std::map<GroupKey, Group>;
 
+void take(const Group& group, std::vector<std::size_t>& out) {
+  for (const IndexedPlace* place : group.places) out.push_back(place->which);
+}
+
 // Where each epoch ends: at what the next one that counts continues. Epochs in between counted for nothing, as nobody went on from them.
 // (One that wrote nothing is continued like any other, so the next one below it is what is continued.)
-Groups without_orphans(Groups groups, std::size_t& dropped) {
-  std::map<std::uint32_t, Seq> limits;
+Groups without_orphans(Groups groups, std::vector<std::size_t>& dropped) {
+  struct Limit {
+    Seq last = kNoLimit;
+    std::uint64_t ordinal = std::numeric_limits<std::uint64_t>::max();
+  };
+  std::map<std::uint32_t, Limit> limits;
   std::uint32_t highest = std::numeric_limits<std::uint32_t>::max();
-  Seq limit = kNoLimit;
+  Limit limit;
   for (auto at = groups.rbegin(); at != groups.rend();) {
     const std::uint32_t epoch = at->second.any().epoch;
     const bool counts = epoch <= highest;
     // Of one whose beginning is lost nobody knows what it continued: nothing above what it was continued at, anyhow.
-    if (counts) limits[epoch] = limit, highest = epoch - 1;
+    if (counts) {
+      limits[epoch] = epoch == highest ? limit : Limit{limit.last};
+      highest = epoch - 1;
+      limit.ordinal = std::numeric_limits<std::uint64_t>::max();
+    }
     for (; at != groups.rend() && at->second.any().epoch == epoch; ++at) {
       const IndexedPlace& any = at->second.any();
-      if (!counts || any.continues_epoch >= epoch) continue;
-      highest = any.continues_epoch;
-      limit = std::min(limit, continued(any));  // one that is not part of the disk may begin above that
+      if (!counts) continue;
+      if (any.goes_on_from && any.goes_on_from->epoch < epoch) {
+        highest = any.goes_on_from->epoch;
+        limit = {kNoLimit, any.goes_on_from->ordinal};
+      } else if (any.continues_epoch < epoch) {
+        highest = any.continues_epoch;
+        limit.last = std::min(limit.last, continued(any));  // one that is not part of the disk may begin above that
+      }
     }
   }
   std::erase_if(groups, [&](const auto& entry) {
     const auto& [epoch, first, last, ordinal] = entry.first;
     const auto end = limits.find(epoch);
-    if (end != limits.end() && last <= end->second) return false;
-    dropped += entry.second.places.size();
+    if (end != limits.end() && last <= end->second.last && ordinal <= end->second.ordinal) return false;
+    take(entry.second, dropped);
     return true;
   });
   return groups;
@@ -84,39 +101,83 @@ std::string incomplete(const Group& group) {
   return {};
 }
 
+// An import says with its last segment how many there are.
+bool is_unfinished(const Group& group) {
+  return std::ranges::all_of(group.places, [](const IndexedPlace* place) { return place->part && place->part->parts == 0; });
+}
+
 class Line {
  public:
-  void add(const Group& group, WriteOrder& out) {
+  Line(const LineStart& start, WriteOrder& out) : start_(start), out_(out), states_{{start.last, {}, start.vouched}} {
+    out_.last = start.last;
+    disk_bytes_ = start.disk_bytes;
+    at_ = start.last;
+    place_ = start.place;
+  }
+
+  void add(const Group& group) {
     const IndexedPlace& any = group.any();
-    OrderedGeneration next{.segments = {}, .epoch = any.epoch, .first = any.first, .last = any.last, .disk_bytes = any.disk_bytes, .gap = {}};
-    for (const IndexedPlace* place : group.places) next.segments.push_back(place->which);
+    OrderedGeneration next{.segments = {}, .epoch = any.epoch, .first = any.first, .last = any.last, .disk_bytes = any.disk_bytes, .gap = {},
+                           .whole = true, .back_to = {}};
+    take(group, next.segments);
     next.gap = incomplete(group);
     next.whole = next.gap.empty();
-    if (next.gap.empty() && !follows(group)) next.gap = fmt::format("something is missing between batches {} and {}", at_.seq, any.first);
+    if (any.rolls_back) roll_back(any, next);
+    else if (next.gap.empty() && !follows(group)) next.gap = fmt::format("something is missing between batches {} and {}", at_.seq, any.first);
     at_ = {any.epoch, any.last};
-    ordinal_ = any.part ? any.part->ordinal : 0;
+    place_ = any.part ? std::optional(segment::LinePlace{any.epoch, any.part->ordinal}) : std::nullopt;
     disk_bytes_ = any.disk_bytes;
-    needs_ = std::max(needs_, BatchNumber{any.epoch, any.needs});
-    whole_ = whole_ && next.gap.empty();
-    out.line.push_back(std::move(next));
-    if (!whole_ || needs_ > at_) return;
-    out.prefix = out.line.size();
-    out.last = at_;
+    const State& before = states_[next.back_to.value_or(states_.size() - 1)];
+    State state{at_, std::max(before.needs, BatchNumber{any.epoch, any.needs}), before.whole && next.gap.empty()};
+    states_.push_back(state);
+    places_.push_back(place_.value_or(segment::LinePlace{any.epoch, 0}));
+    out_.line.push_back(std::move(next));
+    out_.ends_early = state.needs > at_;
+    if (!state.whole || state.needs > at_) return;
+    out_.prefix = out_.line.size();
+    out_.last = at_;
   }
 
  private:
+  struct State {  // after so many generations
+    BatchNumber at, needs;
+    bool whole = true;
+  };
+
   bool follows(const Group& group) const {
     const IndexedPlace& any = group.any();
-    if (any.epoch == at_.epoch) return any.part->ordinal == ordinal_ + 1;
+    if (place_ && any.epoch == place_->epoch) return any.part->ordinal == place_->ordinal + 1;
+    if (any.part->ordinal == 1 && any.goes_on_from && place_) return *any.goes_on_from == *place_;
+    if (any.epoch == at_.epoch) return out_.line.empty() && any.continues == at_.seq;
     if (any.part->ordinal != 1 || any.continues_epoch < at_.epoch || continued(any) != at_.seq) return false;
     // What took some of the disk away without a batch is missed by the size alone.
     return any.disk_bytes >= disk_bytes_ ||
            std::ranges::any_of(group.places, [&](const IndexedPlace* place) { return place->tail_bytes >= disk_bytes_; });
   }
 
-  BatchNumber at_, needs_;
-  std::uint64_t ordinal_ = 0, disk_bytes_ = 0;
-  bool whole_ = true;
+  // How many of the line there were then; nullopt: it is before all of them, or is not there.
+  std::optional<std::size_t> count_up_to(const segment::LinePlace& place) const {
+    if (start_.place == place) return 0;
+    const auto end = std::ranges::upper_bound(places_, place);
+    const auto n = static_cast<std::size_t>(end - places_.begin());
+    return n > 0 && places_[n - 1] == place ? std::optional(n) : std::nullopt;
+  }
+
+  void roll_back(const IndexedPlace& any, OrderedGeneration& next) const {
+    const auto& mark = any.rollback;
+    if (mark && mark->place) next.back_to = count_up_to(*mark->place);
+    if (next.back_to || !next.gap.empty()) return;
+    next.gap = mark ? fmt::format("the disk was rolled back to generation {}, and it is not known which of the segments are that", mark->generation)
+                    : std::string("the disk was rolled back, and it is not known to what");
+  }
+
+  const LineStart start_;
+  WriteOrder& out_;
+  std::vector<State> states_;
+  std::vector<segment::LinePlace> places_;
+  BatchNumber at_;
+  std::optional<segment::LinePlace> place_;
+  std::uint64_t disk_bytes_ = 0;
 };
 
 Result<Run> run_of(const segment::IndexedRun& run, const segment::ObjectKey& object, const SegmentIndex& index) {
@@ -133,19 +194,35 @@ Result<Run> run_of(const segment::IndexedRun& run, const segment::ObjectKey& obj
 IndexedPlace place_of(std::size_t which, const SegmentIndex& index, std::uint32_t block_size) {
   IndexedPlace out{.which = which, .epoch = index.epoch, .continues_epoch = index.continues_epoch, .continues = index.continues_seq,
                    .first = index.seq_first, .last = index.seq_last, .needs = index.needs_seq, .disk_bytes = index.disk_bytes,
-                   .tail_bytes = 0, .abandoned = index.abandoned, .part = segment::part_of(index)};
+                   .tail_bytes = 0, .abandoned = index.abandoned, .part = segment::part_of(index),
+                   .goes_on_from = segment::continued_place(index),
+                   .rolls_back = segment::is_rollback(index), .rollback = segment::rollback_mark(index)};
   for (const segment::IndexedHole& hole : index.holes)
     if (hole.block.value == index.disk_bytes / block_size) out.tail_bytes = std::max(out.tail_bytes, (hole.block + hole.count).value * block_size);
   return out;
 }
 
-WriteOrder order(std::span<const IndexedPlace> places) {
+WriteOrder order(std::span<const IndexedPlace> places, const LineStart& start) {
   Groups groups;
   for (const IndexedPlace& place : places) groups[key_of(place)].places.push_back(&place);
   WriteOrder out;
   groups = without_orphans(std::move(groups), out.dropped);
-  Line line;
-  for (const auto& [key, group] : groups) line.add(group, out);
+  if (!groups.empty() && is_unfinished(groups.rbegin()->second)) {
+    take(groups.rbegin()->second, out.unfinished);
+    groups.erase(std::prev(groups.end()));
+  }
+  Line line(start, out);
+  for (const auto& [key, group] : groups) line.add(group);
+  return out;
+}
+
+std::vector<std::size_t> WriteOrder::path(std::size_t n) const {
+  std::vector<std::size_t> out;
+  while (n > 0) {
+    out.push_back(n - 1);
+    n = line[n - 1].back_to.value_or(n - 1);
+  }
+  std::ranges::reverse(out);
   return out;
 }
 
@@ -163,12 +240,14 @@ Result<> OrderedMap::lay(std::span<const Segment> segments, std::uint64_t disk_b
   std::ranges::stable_sort(changes, {}, &Change::written);
   for (const Change& change : changes) {
     since_gap_.put(change.run);
-    if (change.run.hole) map_.erase(change.run.block, change.run.end());
+    if (change.run.hole && !keeps_holes_) map_.erase(change.run.block, change.run.end());
     else map_.put(change.run);
   }
-  disk_bytes_ = disk_bytes;
-  const BlockIndex end(disk_bytes / block_size);
+  const BlockIndex end(disk_bytes / block_size), before(disk_bytes_ / block_size);
   map_.erase(end, BlockIndex(std::numeric_limits<std::uint64_t>::max()));
+  // What was beyond the end once must not come back if the disk grows again.
+  if (keeps_holes_ && end < before) map_.put({.block = end, .count = before - end, .hole = true, .first = 0, .extent = {}});
+  disk_bytes_ = disk_bytes;
   return {};
 }
 

@@ -52,3 +52,53 @@ dd if=/dev/urandom of="$m/disk" bs=64K count=3 seek=20 conv=notrunc,fsync status
 cp "$m/disk" "$T/after"
 umount_volume
 expect_status 0 "$S3CRATE" compare "$T/after" "$url" "${key[@]}"
+
+say "all commits are lost, and then a segment"
+new_volume 64M
+mount_volume
+dd if=/dev/urandom of="$m/disk" bs=1M count=3 seek=2 conv=notrunc,fsync status=none
+"$S3CRATE" sync "$m" >/dev/null
+cp "$m/disk" "$T/early"
+dd if=/dev/zero of="$m/disk" bs=1M count=1 seek=3 conv=notrunc,fsync status=none
+"$S3CRATE" sync "$m" >/dev/null
+dd if=/dev/urandom of="$m/disk" bs=64K count=3 seek=300 conv=notrunc,fsync status=none
+cp "$m/disk" "$T/before"
+umount_volume
+expect_status 1 "$S3CRATE" repair "$url" --into "file://$T/new" "${key[@]}"
+expect_message 'the commits of .* tell all that its segments do'
+rm -r "$store/commits"
+find "$store" -type f -exec sha256sum {} + | sort >"$T/objects"
+expect_status 4 "$S3CRATE" repair "$url" "${key[@]}" --state-dir "$state"
+expect_message "repair $url --into NEWURL"
+expect_status 2 "$S3CRATE" repair "$url" --through-gaps "${key[@]}"
+expect_message 'for the new volume of --into'
+expect_status 2 "$S3CRATE" repair "$url" --into "$url/inside" "${key[@]}"
+expect_message 'a fork needs a place of its own'
+expect_status 0 "$S3CRATE" repair "$url" --into "file://$T/new" "${key[@]}"
+expect_message 'not restored: older generations, tags'
+expect_status 0 "$S3CRATE" compare "$T/before" "file://$T/new" "${key[@]}"
+expect_status 1 "$S3CRATE" repair "$url" --into "file://$T/new" "${key[@]}"
+expect_message 'there is a volume at .* already'
+use_url "file://$T/new"
+mount_volume
+cmp "$T/before" "$m/disk" || fail "the restored disk is another"
+dd if=/dev/urandom of="$m/disk" bs=64K count=3 seek=20 conv=notrunc,fsync status=none
+cp "$m/disk" "$T/after"
+umount_volume
+expect_status 0 "$S3CRATE" compare "$T/after" "$url" "${key[@]}"
+use_url "file://$store"
+last=$(find "$store/segments" -type f | sort | sed -n 2p)
+mv "$last" "$T/segment"
+expect_status 4 "$S3CRATE" repair "$url" --into "file://$T/new2" "${key[@]}" --json
+python3 - "$T/stdout" <<'END' || fail "another report: $(cat "$T/stdout")"
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert report["from_generation"] is None and report["generations"] == 1 and report["gap"], report
+assert report["not_restored"]["segments"] >= 1 and report["unvouched"] == [], report
+END
+expect_status 0 "$S3CRATE" compare "$T/early" "file://$T/new2" "${key[@]}"
+expect_status 4 "$S3CRATE" repair "$url" --into "file://$T/new3" "${key[@]}" --through-gaps
+expect_message 'of the disk were not written after the last one'
+mv "$T/segment" "$last"
+find "$store" -type f -exec sha256sum {} + | sort >"$T/objects-after"
+expect_same "$T/objects" "$T/objects-after" "something at the lost volume was changed"

@@ -32,18 +32,22 @@ struct TrueGeneration {
   std::uint32_t epoch = 0;
   Content after;
   std::uint64_t disk_bytes = 0;
+  std::uint64_t ordinal = 0;
+  std::optional<std::size_t> back_to = {};  // a rollback: to what there was after so many
 };
 
 // A writer that stores generations, as the uploader does, and others that take over from it.
 class WrittenHistory {
  public:
-  explicit WrittenHistory(std::uint64_t seed) : random_(seed) {}
+  // Older writers did not tell what an epoch goes on from, and rollbacks left no trace.
+  WrittenHistory(std::uint64_t seed, bool tells) : random_(seed), tells_(tells) {}
 
   std::uint64_t any(std::uint64_t below) { return random_() % below; }
   void run(int generations, bool orphans) {
     for (int i = 0; i < generations; ++i) {
       if (any(6) == 0) take_over(orphans);
       if (any(8) == 0 && !resized_) resize();
+      else if (tells_ && any(7) == 0 && !line.empty()) roll_back();
       else generation();
     }
     generation();  // the last one to take over tells so by what it writes
@@ -80,6 +84,16 @@ class WrittenHistory {
     content_.resize(to);
     if (!runs.empty()) store(runs, seq_.next(), 1);
     resized_ = true;
+  }
+  void roll_back() {
+    const std::size_t to = 1 + any(line.size());
+    const TrueGeneration point = line[to - 1];
+    content_ = point.after;
+    blocks_ = point.disk_bytes / kBlock;
+    store({}, seq_.next(), 1);
+    segment::put_rollback_mark(stored.back().index, {.generation = Generation(to), .commit = {}, .place = segment::LinePlace{point.epoch, point.ordinal}});
+    line.back().back_to = to;
+    resized_ = false;
   }
   void take_over(bool orphans) {
     const WrittenHistory before = *this;
@@ -135,9 +149,10 @@ class WrittenHistory {
       for (BlockIndex at = run.block; at < run.end() && at.value < content_.size(); at = at.next())
         content_[at.value] = run.hole ? 0 : run.extent.number * 1000 + run.first + (at - run.block);
     }
-    TrueGeneration generation{{}, epoch_, content_, blocks_ * kBlock};
+    TrueGeneration generation{{}, epoch_, content_, blocks_ * kBlock, ordinal_ + 1, {}};
     for (std::size_t i = 0; i < segments; ++i) {
       std::ranges::sort(all[i].extents, {}, &segment::IndexedExtent::number);
+      if (tells_ && ordinal_ == 0) segment::put_continued(all[i], line.empty() ? segment::LinePlace{} : segment::LinePlace{line.back().epoch, line.back().ordinal});
       segment::put_part(all[i], {static_cast<std::uint32_t>(i + 1), static_cast<std::uint32_t>(segments), ordinal_ + 1});
       generation.segments.push_back(stored.size());
       stored.push_back({std::move(all[i])});
@@ -148,6 +163,7 @@ class WrittenHistory {
   }
 
   std::mt19937_64 random_;
+  bool tells_;
   std::uint32_t epoch_ = 1, continues_epoch_ = 0;
   bool epoch_begun_ = false;
   bool resized_ = true;  // an empty disk that becomes smaller leaves no trace, and needs none
@@ -182,13 +198,15 @@ Content content_of(const OrderedMap& map) {
   return out;
 }
 
-// So many generations are there as a whole, from the first on.
-std::size_t whole_ones(const WrittenHistory& history) {
-  std::size_t n = 0;
-  const auto is_whole = [&](const TrueGeneration& g) {
-    return std::ranges::none_of(g.segments, [&](std::size_t which) { return history.stored[which].lost; });
-  };
-  while (n < history.line.size() && is_whole(history.line[n])) ++n;
+// After so many generations it is known what the disk was: all that counts is there.
+std::size_t known_ones(const WrittenHistory& history) {
+  std::vector<bool> known{true};
+  for (const TrueGeneration& g : history.line) {
+    const bool whole = std::ranges::none_of(g.segments, [&](std::size_t which) { return history.stored[which].lost; });
+    known.push_back(whole && known[g.back_to.value_or(known.size() - 1)]);
+  }
+  std::size_t n = history.line.size();
+  while (!known[n]) --n;
   return n;
 }
 
@@ -199,7 +217,7 @@ TEST(WriteOrderTest, PrefixIsWhatWasThereAndEverythingElseIsSaidToBeUncertain) {
   for (int round = 0; round < 300; ++round) {
     SCOPED_TRACE(fmt::format("round {}", round));
     const bool orphans = round % 2 == 0;
-    WrittenHistory history(random());
+    WrittenHistory history(random(), round % 4 < 2);
     history.run(25, orphans);
     // What continues an epoch says where that one ended: without it, orphans cannot be told.
     std::set<std::size_t> kept;
@@ -212,13 +230,18 @@ TEST(WriteOrderTest, PrefixIsWhatWasThereAndEverythingElseIsSaidToBeUncertain) {
     }
     const auto places = places_of(history);
     const auto order = volume::order(places);
-    dropped += order.dropped;
+    dropped += order.dropped.size();
 
-    const std::size_t expected = whole_ones(history);
-    ASSERT_EQ(order.prefix, expected) << (order.prefix < order.line.size() ? order.line[order.prefix].gap : "");
+    const std::size_t expected = known_ones(history);
+    // Generations of which nothing is left are not in the line.
+    const auto is_there = [&](const TrueGeneration& g) {
+      return std::ranges::any_of(g.segments, [&](std::size_t which) { return !history.stored[which].lost; });
+    };
+    const auto left = std::ranges::count_if(std::span(history.line).first(expected), is_there);
+    ASSERT_EQ(order.prefix, static_cast<std::size_t>(left)) << (order.prefix < order.line.size() ? order.line[order.prefix].gap : "");
     cut_short += expected < history.line.size() ? 1 : 0;
     OrderedMap map;
-    for (std::size_t i = 0; i < order.prefix; ++i) ASSERT_TRUE(lay(history, order.line[i], map));
+    for (const std::size_t i : order.path(order.prefix)) ASSERT_TRUE(lay(history, order.line[i], map));
     if (expected > 0) {
       ASSERT_EQ(content_of(map), history.line[expected - 1].after);
       ASSERT_EQ(order.last.epoch, history.line[expected - 1].epoch);
@@ -229,7 +252,8 @@ TEST(WriteOrderTest, PrefixIsWhatWasThereAndEverythingElseIsSaidToBeUncertain) {
     for (const TrueGeneration& g : history.line)
       if (std::ranges::any_of(g.segments, [&](std::size_t which) { return !history.stored[which].lost; })) end = &g;
     OrderedMap all;
-    for (const auto& generation : order.line) {
+    for (const std::size_t i : order.path(order.line.size())) {
+      const auto& generation = order.line[i];
       if (!generation.gap.empty()) all.gap();
       ASSERT_TRUE(lay(history, generation, all));
       if (!generation.whole) all.gap();

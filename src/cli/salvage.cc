@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// repair --into: a fork with the disk of a volume that has lost commits, out of what its segments tell. Nothing is changed at the volume itself.
+#include "volume/salvage.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/time_text.h"
+#include "cli/brief_writer.h"
+#include "cli/command.h"
+#include "cli/fork.h"
+#include "cli/keys.h"
+#include "cli/process.h"
+#include "cli/progress_line.h"
+#include "cli/salvage.h"
+#include "cli/signals.h"
+#include "cli/stack.h"
+#include "volume/fork.h"
+#include "volume/new_volume.h"
+
+namespace s3crate::cli {
+namespace {
+
+using volume::SalvageReport;
+
+constexpr std::uint64_t kPageCache = 64 << 20;
+constexpr std::size_t kRangesPrinted = 1000;
+
+std::string text_of(const volume::SegmentCount& count) {
+  return fmt::format("{} segments with {}", count.segments, format_bytes(count.bytes));
+}
+
+nlohmann::json json_of(const volume::SegmentCount& count) { return {{"segments", count.segments}, {"bytes", count.bytes}}; }
+
+bool is_all(const SalvageReport& report) { return report.gap.empty() && report.left.segments == 0; }
+
+// Why there is nothing to make a volume of.
+std::optional<Error> nothing_to_do(const SalvageReport& report, const std::string& url) {
+  if (report.generations > 0) return std::nullopt;
+  if (report.from && report.from->generation == report.newest && is_all(report))
+    return Error(Code::kExists, fmt::format("the commits of {} tell all that its segments do: fork makes a volume of generation {}, and repair without --into mends the map", url,
+                                            report.from->generation));
+  if (report.from) return std::nullopt;
+  if (report.gap.empty()) return Error(Code::kCorrupt, fmt::format("{} has neither commits nor segments that tell of a disk: there is nothing to restore", url));
+  return Error(Code::kCorrupt,
+               fmt::format("nothing of {} can be vouched for: {}. --through-gaps goes on, and says which parts of the disk may be others", url, report.gap));
+}
+
+void print(const Output& out, const std::string& url, const SalvageReport& report, bool through_gaps) {
+  for (const auto& damage : report.damages) out.print(fmt::format("damaged: {}", damage));
+  if (report.from) out.print(fmt::format("generation {} of {} is the newest one whose commits are there; {} came after it and are restored ({})", report.from->generation, url,
+                                         report.generations, text_of(report.laid)));
+  else out.print(fmt::format("no commit of {} is left that tells a disk; {} generations are restored from the indexes of {}", url, report.generations, text_of(report.laid)));
+  if (!report.gap.empty() && !through_gaps) {
+    out.print(fmt::format("not restored: what comes after a gap ({}): {}; --through-gaps goes on, and says which parts of the disk may be others", report.gap,
+                          text_of(report.left)));
+  } else if (report.left.segments > 0) {
+    out.print(fmt::format("not restored: {}, which are damaged", text_of(report.left)));
+  }
+  if (report.unfinished.segments > 0)
+    out.print(fmt::format("not restored: an import that did not come to its end, or has lost its end ({})", text_of(report.unfinished)));
+  out.print("not restored: older generations, tags, and what was written last, if its segments are gone as well, as nothing tells of them");
+  if (report.unvouched_bytes == 0) return;
+  out.print(fmt::format("{} gaps were passed ({} is the first): {} of the disk were not written after the last one, and may be older or other data "
+                        "(offset and length):", report.gaps, report.gap, format_bytes(report.unvouched_bytes)));
+  for (std::size_t i = 0; i < std::min(report.unvouched.size(), kRangesPrinted); ++i)
+    out.print(fmt::format("  {} {}", report.unvouched[i].offset, report.unvouched[i].length));
+  if (report.unvouched.size() > kRangesPrinted) out.print("  and more; --json lists up to 10,000");
+}
+
+nlohmann::json json_of(const SalvageReport& report) {
+  auto unvouched = nlohmann::json::array();
+  for (const auto& range : report.unvouched) unvouched.push_back({range.offset, range.length});
+  nlohmann::json from = nullptr;
+  if (report.from) from = report.from->generation.value;
+  return {{"from_generation", from},
+          {"generations", report.generations},
+          {"restored", json_of(report.laid)},
+          {"gap", report.gap},
+          {"gaps_passed", report.gaps},
+          {"not_restored", json_of(report.left)},
+          {"unfinished_import", json_of(report.unfinished)},
+          {"never_committed", json_of(report.dropped)},
+          {"damages", report.damages},
+          {"disk_bytes", report.disk_bytes},
+          {"unvouched", unvouched},
+          {"unvouched_bytes", report.unvouched_bytes}};
+}
+
+}  // namespace
+
+CommandResult run_salvage(Context& context) {
+  const Arguments& arguments = context.arguments;
+  const Url url = TRY(url_argument(arguments));
+  auto into = parse_url(arguments.text("into"));
+  if (!into) return fail(into.error().within("--into"));
+  if (!into->point.empty()) return fail(Code::kBadArgument, "--into {}: leave \"@{}\" out", arguments.text("into"), into->point);
+  const Url fork_url = TRY(place_of_fork(std::move(*into), url));
+  const auto target = TRY(Stack::make(context.env, fork_url, arguments, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, url, arguments, Outage::kFail));
+  const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));
+  const StopSignals stop(context.env.executor, [&] {
+    stack->cancel();
+    target->cancel();
+  });
+  TRY(volume::refuse_if_taken(target->store()));
+  volume::SalvageOptions how;
+  how.through_gaps = arguments.flag("through-gaps");
+  how.stop = stop.flag();
+  ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
+  how.progress = [&](const volume::CheckProgress& p) {
+    line.show({.phase = std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
+  };
+  auto salvaged = volume::salvage(context.env, *volume, how);
+  if (stop.came() && !salvaged) return fail(Code::kCancelled, "{}: the repair was stopped: nothing was made", url.text());
+  if (!salvaged) return fail(stack->given_up().value_or(salvaged.error().within(url.text())));
+  const SalvageReport& report = salvaged->report;
+  if (const auto why = nothing_to_do(report, url.text())) return fail(*why);
+
+  target->store().attach_all_of(stack->store(), url.text());
+  volume::ForkOptions options;
+  options.origin_url = url.text();
+  options.host = host_name();
+  options.single_writer = arguments.flag("single-writer");
+  auto slots = TRY(fork_slots(arguments, fork_url.text()));
+  const auto done = volume::fork_state(context.env, *volume, salvaged->state, target->store(), options, slots);
+  for (auto& slot : slots) {
+    if (slot.passphrase) crypto::wipe(*slot.passphrase);
+  }
+  if (!done) return fail(target->given_up().value_or(done.error().within(fork_url.text())));
+  print(context.out, url.text(), report, how.through_gaps);
+  const auto fingerprint = volume::fingerprint(done->vid);
+  context.out.print(fmt::format("{} is a fork with what is restored: {}, fingerprint {}\nIt needs the segments of {}, where nothing was changed and nothing notes that: keep them.\n"
+                                "next: s3crate-blk mount {} MOUNTPOINT", fork_url.text(), format_bytes(done->disk_bytes), fingerprint, url.text(), fork_url.text()));
+  auto json = json_of(report);
+  json.update({{"url", fork_url.text()}, {"vid", to_hex(done->vid)}, {"fingerprint", fingerprint}, {"origin_url", url.text()}, {"origin_vid", to_hex(volume->vid())}});
+  context.out.print_json(json);
+  return is_all(report) ? kDone : kDamaged;
+}
+
+}  // namespace s3crate::cli
