@@ -55,6 +55,7 @@ using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_import(Context& context);
 [[nodiscard]] CommandResult run_repair(Context& context);
 [[nodiscard]] CommandResult run_journal_list(Context& context);
+[[nodiscard]] CommandResult run_journal_save(Context& context);
 [[nodiscard]] CommandResult run_journal_discard(Context& context);
 [[nodiscard]] CommandResult run_list(Context& context);
 [[nodiscard]] CommandResult run_bucket_check(Context& context);

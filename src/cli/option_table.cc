@@ -65,6 +65,9 @@ constexpr std::array kCommands = {
                 "Rebuild the map of the newest generation where pages of it are damaged or gone; deletes nothing: WHEN SOMETHING IS DAMAGED",
                 "repair file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},
+    CommandSpec{kJournalSave, "journal save", "URL NEWURL", 2, 2,
+                "Make a fork of what the journal of a volume holds and the store lacks, after another writer has moved the volume on: FORKING",
+                "journal save file:///srv/disk file:///srv/saved --key-file /root/disk.key"},
     CommandSpec{kJournalDiscard, "journal discard", "JOURNAL", 1, 1,
                 "Delete a journal with all writes in it that the store lacks; asks twice",
                 "journal discard 0123456789abcdef"},
@@ -83,7 +86,8 @@ constexpr std::uint32_t kMounting = bit(kMount) | bit(kAttach);
 constexpr std::uint32_t kUnmounting = bit(kUmount) | bit(kDetach);
 constexpr std::uint32_t kTransferring = bit(kDiff) | bit(kExport) | bit(kCompare);
 constexpr std::uint32_t kReadingFiles = kMounting | bit(kRestore);
-constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag) | bit(kFork);
+constexpr std::uint32_t kForking = bit(kFork) | bit(kJournalSave);
+constexpr std::uint32_t kGuests = bit(kTag) | bit(kUntag) | kForking;
 constexpr std::uint32_t kOpening = kReadingFiles | bit(kInfo) | bit(kHistory) | kGuests | bit(kRollback) | bit(kResize) | bit(kCheck) |
                                    bit(kImport) | bit(kRepair) | kTransferring;
 constexpr std::uint32_t kReadingData = kOpening & ~(bit(kInfo) | bit(kHistory) | bit(kTag) | bit(kUntag));
@@ -117,7 +121,7 @@ constexpr std::array kOptions = {
                "How much data one object of the store holds", bit(kFormat), false},
     OptionSpec{"single-writer", 0, kFlag, "", "", "", 0, 0,
                "For stores that cannot refuse to overwrite: you promise that one machine writes at a time",
-               bit(kFormat) | bit(kFork) | bit(kRepair), false},
+               bit(kFormat) | kForking | bit(kRepair), false},
 
     // mount
     OptionSpec{"foreground", 'f', kFlag, "", "", "", 0, 0, "Stay in front, and log to standard error", bit(kMount), false},
@@ -236,9 +240,9 @@ constexpr std::array kOptions = {
                "How long a filesystem may stay frozen; then it is thawed, and there is no snapshot", bit(kSnapshot), false},
 
     // fork
-    OptionSpec{"new-key-file", 0, kText, "FILE", "", "what opens URL", 0, 0, "The key file that is to open the fork", bit(kFork) | bit(kRepair), false},
+    OptionSpec{"new-key-file", 0, kText, "FILE", "", "what opens URL", 0, 0, "The key file that is to open the fork", kForking | bit(kRepair), false},
     OptionSpec{"new-passphrase-file", 0, kText, "FILE", "", "what opens URL", 0, 0,
-               "The passphrase that is to open the fork, in the first line of FILE; - is standard input", bit(kFork) | bit(kRepair), false},
+               "The passphrase that is to open the fork, in the first line of FILE; - is standard input", kForking | bit(kRepair), false},
     OptionSpec{"origin-url", 0, kTexts, "FINGERPRINT=URL", "", "where the fork was told", 0, 0,
                "Of a fork: the volume of this fingerprint that it comes from is at URL now; may be given again", kReadingData, true},
 

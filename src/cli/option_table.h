@@ -12,7 +12,7 @@ namespace s3crate::cli {
 enum class Command : std::uint8_t {
   kFormat, kMount, kUmount, kAttach, kDetach, kRestore, kSync, kStatus, kInfo, kHistory, kTag, kUntag, kSnapshot, kRollback, kFork,
   kResize, kCheck, kDiff, kExport, kCompare, kImport, kRepair,
-  kJournalList, kJournalDiscard, kList, kBucketCheck,
+  kJournalList, kJournalSave, kJournalDiscard, kList, kBucketCheck,
   kBucketPolicy, kKeyNew,
 };
 

@@ -37,6 +37,7 @@ CommandResult run(Context& context) {
     case Command::kImport: return run_import(context);
     case Command::kRepair: return run_repair(context);
     case Command::kJournalList: return run_journal_list(context);
+    case Command::kJournalSave: return run_journal_save(context);
     case Command::kJournalDiscard: return run_journal_discard(context);
     case Command::kList: return run_list(context);
     case Command::kBucketCheck: return run_bucket_check(context);

@@ -5,6 +5,7 @@
 
 #include "base/time_text.h"
 #include "base/wire.h"
+#include "device/journal_save.h"
 #include "volume/history.h"
 
 namespace s3crate::device {
@@ -26,13 +27,14 @@ std::string refusal(Env env, const Commit& term, const Commit& head) {
                      format_bytes(head.body.unsent_bytes));
 }
 
-// The last batch that a journal's writer is known to have stored: from the newest commit that it made.
-Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& head, const journal::Superblock& journal) {
+}  // namespace
+
+Result<std::optional<Commit>> journal_point(volume::Volume& volume, const Commit& head, const journal::Superblock& journal) {
   Commit at = head;
   for (int i = 0; i < kTermsMax; ++i) {
     for (int guests = 0; guests < kGuestsMax && volume::is_guest(at.body.kind) && at.header.generation > Generation(1); ++guests)
       at = TRY(volume.load_commit({Generation(at.header.generation.value - 1), at.header.parent}));
-    if (is_own(journal, at.body)) return at.body.committed;
+    if (is_own(journal, at.body)) return at;
     Term term = TRY(find_term(volume, at));
     Generation begin = term.commit.header.generation;
     if (begin <= Generation(1)) return std::nullopt;
@@ -41,13 +43,15 @@ Result<std::optional<Seq>> last_stored(volume::Volume& volume, const Commit& hea
   return std::nullopt;
 }
 
+namespace {
+
 // A journal that is not the newest term's: of no use, unless it holds what the store never got.
 Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, journal::Journal& journal) {
-  auto stored = TRY(last_stored(volume, head, journal.superblock()));
-  std::uint64_t pending = TRY(journal.pending_bytes(stored.value_or(Seq(0))));
+  const auto point = TRY(journal_point(volume, head, journal.superblock()));
+  std::uint64_t pending = TRY(journal.pending_bytes(point ? point->body.committed : Seq(0)));
   if (pending == 0) return JournalUse::none;
   return fail(Code::kBadArgument, "a journal here holds {} that never reached the volume, and another writer has moved the volume "
-              "on since: look at it with `s3crate-blk journal list`, give it up with `s3crate-blk journal discard`, or mount "
+              "on since: make a fork of it with `s3crate-blk journal save`, give it up with `s3crate-blk journal discard`, or mount "
               "with another --state-dir", format_bytes(pending));
 }
 

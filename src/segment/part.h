@@ -12,7 +12,7 @@ namespace s3crate::segment {
 struct Part {
   std::uint32_t number = 1;   // from 1 on
   std::uint32_t parts = 1;    // of the generation; 0: a later one says. More than there are: some of it no index tells
-  std::uint64_t ordinal = 1;  // of the generation, among those of its epoch that have segments
+  std::uint64_t ordinal = 1;  // of the generation, among those of its epoch that have segments, or extents in their commit
   friend bool operator==(const Part&, const Part&) = default;
 };
 

@@ -180,7 +180,7 @@ TEST_F(TamperTest, SoundVolumeHoldsEveryKindOfObject) {
   using enum volume::CommitKind;
   EXPECT_EQ(kinds, (std::set{keys, open, data, checkpoint, tag, resize, close}));
   EXPECT_EQ(count["keys/"], 6u);  // four slots, two copies
-  EXPECT_EQ(count["segments/"], 5u);
+  EXPECT_EQ(count["segments/"], 6u);
   EXPECT_EQ(inlined, 1u) << "commits with extents";
   EXPECT_GE(count["map/"], 2u);
   EXPECT_LE(bytes, 96u << 10);

@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The recipe of the man page for a journal that another writer has overtaken, through the whole program: a machine goes down with writes
+# that the store lacks, another one takes the volume over, and what the first one has is saved in a fork.
+. "${0%/*}/lib.sh"
+requires_fuse
+requires pgrep python3
+tmpdir
+. "${0%/*}/volume.sh"
+key=(--key-file "$T/key")
+
+new_volume 32M
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
+expect_message 'there is no journal of'
+mount_volume --upload-delay 1h
+dd if=/dev/urandom of="$m/disk" bs=64K count=9 seek=20 conv=notrunc,fsync status=none
+"$S3CRATE" sync "$m" >/dev/null
+dd if=/dev/urandom of="$m/disk" bs=64K count=20 seek=25 conv=notrunc,fsync status=none
+cp "$m/disk" "$T/own"
+expect_status 3 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
+expect_message 'in use by a mount'
+kill -KILL "$daemon"
+wait_until 20 eval "! kill -0 $daemon 2>/dev/null"
+bury_volume
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
+expect_message 'nobody else has written to .* since: mount it'
+
+say "another machine takes over"
+first=$state state=$T/elsewhere
+use_url "$url"
+mount_volume --take-over
+dd if=/dev/urandom of="$m/disk" bs=64K count=30 conv=notrunc,fsync status=none
+cp "$m/disk" "$T/theirs"
+umount_volume
+state=$first
+use_url "$url"
+expect_status 2 "${try_mount[@]}"
+expect_message 'journal save'
+expect_status 0 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state" --json
+python3 - "$T/stdout" <<'END' || fail "another report: $(cat "$T/stdout")"
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert report["batches"] >= 1 and report["bytes"] == 20 * 65536, report
+END
+expect_status 0 "$S3CRATE" compare "$T/own" "file://$T/saved" "${key[@]}"
+expect_status 0 "$S3CRATE" compare "$T/theirs" "$url" "${key[@]}"
+expect_status 2 "${try_mount[@]}"
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
+expect_message 'there is a volume at'
+rm "$state"/*/journal
+mount_volume
+cmp "$T/theirs" "$m/disk" || fail "the volume is another"
+umount_volume
