@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/time_text.h"
+#include "cli/nearest.h"
 #include "cli/parse.h"
 
 namespace s3crate::cli {
@@ -16,15 +17,14 @@ Result<> check_bounds(const OptionSpec& option, std::uint64_t value, std::string
 }
 
 Result<> check_choice(std::string_view choices, std::string_view text) {
-  std::string words;
+  std::vector<std::string_view> words;
   for (std::string_view rest = choices; !rest.empty();) {
     const auto bar = std::min(rest.find('|'), rest.size());
-    if (rest.substr(0, bar) == text) return {};
-    words += words.empty() ? "" : bar == rest.size() ? " or " : ", ";
-    words += rest.substr(0, bar);
+    words.push_back(rest.substr(0, bar));
+    if (words.back() == text) return {};
     rest.remove_prefix(std::min(bar + 1, rest.size()));
   }
-  return fail(Code::kBadArgument, "\"{}\" is not {}", text, words);
+  return fail(Code::kBadArgument, "\"{}\" is not {}", text, one_of(words));
 }
 
 std::string show_ms(std::uint64_t ms) { return format_duration(std::chrono::milliseconds(ms)); }

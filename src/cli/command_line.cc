@@ -61,15 +61,15 @@ const CommandSpec* find_command(const std::vector<std::string>& words, std::size
 
 tl::unexpected<Error> unknown_command(const std::vector<std::string>& words) {
   std::vector<std::string_view> names = {"help", "version"};
-  std::string group;
+  std::vector<std::string_view> group;
   for (const CommandSpec& command : commands()) {
     const auto space = command.name.find(' ');
     names.push_back(command.name.substr(0, space));
     if (space != std::string_view::npos && command.name.substr(0, space) == words[0]) {
-      group += fmt::format("{}{}", group.empty() ? "" : " or ", command.name.substr(space + 1));
+      group.push_back(command.name.substr(space + 1));
     }
   }
-  if (!group.empty()) return fail(Code::kBadArgument, "{} what? {} (see s3crate-blk --help)", words[0], group);
+  if (!group.empty()) return fail(Code::kBadArgument, "{} what? {} (see s3crate-blk --help)", words[0], one_of(group));
   const char* kind = words[0].starts_with("-") ? "option" : "command";
   return fail(Code::kBadArgument, "there is no {} \"{}\"{} (see s3crate-blk --help)", kind, words[0], did_you_mean(words[0], names));
 }

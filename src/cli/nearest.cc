@@ -49,4 +49,13 @@ std::string did_you_mean(std::string_view word, std::span<const std::string_view
   return best.empty() ? "" : fmt::format("; did you mean \"{}\"?", best);
 }
 
+std::string one_of(std::span<const std::string_view> words) {
+  std::string out;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
+    out += words[i];
+  }
+  return out;
+}
+
 }  // namespace s3crate::cli

@@ -129,7 +129,7 @@ CommandResult run_salvage(Context& context) {
   if (!done) return fail(target->given_up().value_or(done.error().within(fork_url.text())));
   print(context.out, url.text(), report, how.through_gaps);
   const auto fingerprint = volume::fingerprint(done->vid);
-  context.out.print(fmt::format("{} is a fork with what is restored: {}, fingerprint {}\nIt needs the segments of {}, where nothing was changed and nothing notes that: keep them.\n"
+  context.out.print(fmt::format("{} is a fork with what is restored: {}, fingerprint {}\nIt needs what is at {}, where nothing was changed and nothing notes that: keep all of it.\n"
                                 "next: s3crate-blk mount {} MOUNTPOINT", fork_url.text(), format_bytes(done->disk_bytes), fingerprint, url.text(), fork_url.text()));
   auto json = json_of(report);
   json.update({{"url", fork_url.text()}, {"vid", to_hex(done->vid)}, {"fingerprint", fingerprint}, {"origin_url", url.text()}, {"origin_vid", to_hex(volume->vid())}});

@@ -18,6 +18,8 @@ namespace {
 // From the last word of the process behind the mount to its end.
 constexpr auto kExitTime = std::chrono::seconds(10);
 constexpr auto kLoopTime = std::chrono::seconds(5);
+// A loop device that ends lets go of its file a moment after it no longer says that it ends, or is to be seen at all.
+constexpr auto kLetGoTime = std::chrono::milliseconds(500);
 constexpr auto kLoopPause = std::chrono::milliseconds(50);
 
 tl::unexpected<Error> busy(const std::string& mountpoint) {
@@ -36,12 +38,13 @@ bool only_ending_loops(const std::string& mountpoint) {
 }
 
 Result<> unmount(Env env, const std::string& mountpoint) {
-  const MonotonicTime give_up = env.clock.monotonic_now() + kLoopTime;
+  const MonotonicTime begin = env.clock.monotonic_now();
   if (::geteuid() == 0) {
     for (;;) {
       if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
       if (errno != EBUSY) break;
-      if (!only_ending_loops(mountpoint) || env.clock.monotonic_now() > give_up) return busy(mountpoint);
+      const Duration waited = env.clock.monotonic_now() - begin;
+      if (waited > kLoopTime || (waited > kLetGoTime && !only_ending_loops(mountpoint))) return busy(mountpoint);
       nap(env.clock, env.executor, kLoopPause);
     }
     return fail(system_error(errno, "unmount", mountpoint));

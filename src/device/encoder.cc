@@ -136,7 +136,9 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
 
 Result<> Encoder::append(const Batch& batch, Draft& draft) {
   draft.body.disk_bytes = batch.disk_bytes;
-  auto stored = std::make_shared<const Bytes>(std::move(draft.stored));
+  // Kept until it is durable, or even stored, and counted by what is in it: what shrank must not hold what it could have been.
+  if (draft.stored.capacity() - draft.stored.size() > draft.stored.size() / 8) draft.stored.shrink_to_fit();
+  const auto stored = draft.stored.empty() ? nullptr : std::make_shared<const Bytes>(std::move(draft.stored));
   if (journal_ != nullptr && !journal_failed_) {
     auto record = journal_->append(batch.seq, draft.body, stored);
     if (record) {

@@ -12,6 +12,14 @@ using volume::Run;
 namespace {
 // How often the uploader is told that the open generation grows: 256 KiB apart with segments of 8 MiB.
 constexpr std::uint64_t kNewsOfAGeneration = 512;
+
+// What their commits hold besides what is said of them.
+std::uint64_t inline_bytes(std::span<const segment::ObjectInfo> objects) {
+  std::uint64_t bytes = 0;
+  for (const segment::ObjectInfo& info : objects)
+    if (info.kind == segment::ObjectKind::inline_extents) bytes += info.length;
+  return bytes;
+}
 }  // namespace
 
 Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::View view, Seq last_seq)
@@ -27,7 +35,7 @@ Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::
       committed_generation_(view.generation),
       new_objects_(std::move(view.new_objects)),
       commits_since_checkpoint_(view.generation - view.checkpoint.as_of),  // guests and all: at least as many
-      bytes_since_checkpoint_(volume::encoded_max(committed_.runs(), new_objects_)),
+      bytes_since_checkpoint_(volume::encoded_max(committed_.runs(), new_objects_) + inline_bytes(new_objects_)),
       last_frozen_(last_seq),
       encoded_through_(last_seq),
       stored_through_(last_seq) {
@@ -195,7 +203,7 @@ void Head::end_encoding(const Encoding& encoding, EncodedBatch* encoded) {
     const Batch& batch = *encoding.batch;
     PendingGeneration& open = *generations_.back();
     const bool was_empty = open.empty();
-    const std::uint64_t step = limits_.generation_bytes / kNewsOfAGeneration, steps = open.bytes / step;
+    const std::uint64_t step = std::max<std::uint64_t>(1, limits_.generation_bytes / kNewsOfAGeneration), steps = open.bytes / step;
     publish(open, *encoded);
     is_news = was_empty || open.empty() || open.bytes / step != steps;
     if (open.first == Seq(0)) open.first = encoded_through_.next();
@@ -297,7 +305,7 @@ void Head::committed(const GenerationPtr& generation, s3crate::Generation number
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   committed_generation_ = generation->number = number;
   commits_since_checkpoint_++;
-  bytes_since_checkpoint_ += volume::encoded_max(runs, objects);
+  bytes_since_checkpoint_ += volume::encoded_max(runs, objects) + inline_bytes(objects);
   memory_bytes_ -= generation->memory;
   stored_through_ = generation->last;
   if (resizing_ && resizing_->generation == generation) {

@@ -29,6 +29,7 @@ class MapCheck {
   [[nodiscard]] Result<> add(const Run& run);
   [[nodiscard]] Result<> flush();
   [[nodiscard]] Result<> group(Group runs);
+  [[nodiscard]] Result<> of_commit(Group runs, const ObjectInfo& info);
   [[nodiscard]] Result<> of_origin(Group runs, const ObjectInfo& info);
   [[nodiscard]] Result<> against_index(Group runs, const ObjectInfo& info,
                                        const segment::SegmentIndex& index);

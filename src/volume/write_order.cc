@@ -226,6 +226,11 @@ std::vector<std::size_t> WriteOrder::path(std::size_t n) const {
   return out;
 }
 
+OrderedMap::OrderedMap(RunMap changes, std::uint64_t disk_bytes)
+    : map_(std::move(changes)), keeps_holes_(true), disk_bytes_(disk_bytes) {
+  if (!map_.empty()) reach_ = map_.runs().back().end();
+}
+
 Result<> OrderedMap::lay(std::span<const Segment> segments, std::uint64_t disk_bytes, std::uint32_t block_size) {
   struct Change {
     Seq written;
@@ -243,10 +248,11 @@ Result<> OrderedMap::lay(std::span<const Segment> segments, std::uint64_t disk_b
     if (change.run.hole && !keeps_holes_) map_.erase(change.run.block, change.run.end());
     else map_.put(change.run);
   }
-  const BlockIndex end(disk_bytes / block_size), before(disk_bytes_ / block_size);
-  map_.erase(end, BlockIndex(std::numeric_limits<std::uint64_t>::max()));
-  // What was beyond the end once must not come back if the disk grows again.
-  if (keeps_holes_ && end < before) map_.put({.block = end, .count = before - end, .hole = true, .first = 0, .extent = {}});
+  // What was beyond the end once must not come back if the disk grows again; not from the map below either.
+  const BlockIndex end(disk_bytes / block_size);
+  reach_ = std::max({reach_, end, BlockIndex(disk_bytes_ / block_size)});
+  if (!keeps_holes_) map_.erase(end, BlockIndex(std::numeric_limits<std::uint64_t>::max()));
+  else if (end < reach_) map_.put({.block = end, .count = reach_ - end, .hole = true, .first = 0, .extent = {}});
   disk_bytes_ = disk_bytes;
   return {};
 }

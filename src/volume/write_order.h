@@ -16,7 +16,6 @@
 // not tell what they went on from, a tail of batches that changed nothing, if a new epoch follows. At the end of the line, an import whose last segment is not there was not done.
 #pragma once
 
-#pragma once
 
 #include "segment/part.h"
 #include "volume/run_map.h"
@@ -78,7 +77,7 @@ struct WriteOrder {
 class OrderedMap {
  public:
   OrderedMap() = default;
-  OrderedMap(RunMap changes, std::uint64_t disk_bytes) : map_(std::move(changes)), keeps_holes_(true), disk_bytes_(disk_bytes) {}
+  OrderedMap(RunMap changes, std::uint64_t disk_bytes);
   using Segment = std::pair<segment::ObjectKey, const segment::SegmentIndex*>;
   // The segments of one generation. kCorrupt: an index contradicts itself; then nothing was laid.
   [[nodiscard]] Result<> lay(std::span<const Segment> segments, std::uint64_t disk_bytes, std::uint32_t block_size);
@@ -94,6 +93,7 @@ class OrderedMap {
   RunMap map_, since_gap_;
   bool gaps_ = false, keeps_holes_ = false;
   std::uint64_t disk_bytes_ = 0;
+  BlockIndex reach_;  // behind all blocks that the disk ever had, as far as is known
 };
 
 }  // namespace s3crate::volume

@@ -19,7 +19,7 @@ bad() {
 say "commands and options"
 bad 2 'no command "moutn"; did you mean "mount"' moutn
 bad 2 'no option "--verison"' --verison
-bad 2 'list or discard' journal
+bad 2 'list, save or discard' journal
 bad 2 'no option "--sise"; did you mean "--size"' format "$url" --sise 1G
 bad 2 'something is missing' format
 bad 2 'too much' format "$url" "$url"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 
 #include "device/import.h"
@@ -220,10 +221,10 @@ TEST(LargeImportTest, GuestsThatTakeItsNumberMakeTheCompanionsBeLaidAnew) {
   MemoryImage first(striped(kMi, 1)), image(striped(kMi, 2));
   ASSERT_OK(l.import(first, small_limit(), &memory));
   int guests = 0;
-  bool map_is_there = false;
+  std::atomic<bool> map_is_there = false;
   faults.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
     if (verb != store::Verb::put) return {};
-    map_is_there |= name.starts_with(segment::kMapPrefix);
+    if (name.starts_with(segment::kMapPrefix)) map_is_there = true;
     if (!name.starts_with(segment::kCommitsPrefix) || !map_is_there || guests == 6) return {};
     ++guests;
     auto other = open_volume(memory, l.world);

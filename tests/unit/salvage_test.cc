@@ -447,6 +447,31 @@ TEST_F(SalvageTest, NewestCommitsThatAreLostCostNothing) {
   }
 }
 
+// In the map of the checkpoint it is still there; and other generations come between the cut and the day that the disk grows again.
+TEST_F(SalvageTest, ATailThatWasCutOffDoesNotComeBackFromTheMapBelow) {
+  world.options.checkpoint_runs = 1;
+  ASSERT_OK(world.open());
+  fill(kBlocks - 30, 30, false);
+  note();
+  for (int n = 0; n < 5000 && world.disk->stats().checkpoints == 0; ++n) nap(system_clock(), system_env().executor, std::chrono::milliseconds(1));
+  ASSERT_GE(world.disk->stats().checkpoints, 1u);
+  world.options.checkpoint_runs = 100'000;
+  reopen();
+  const Generation kept = open_volume(store, world)->load_head()->header.generation;
+  resize(kBlocks / 2);
+  fill(1, 2, false);
+  note();
+  fill(5, 2, false);
+  note();
+  resize(kBlocks);
+  fill(9, 2, false);
+  note();
+  ASSERT_OK(world.close());
+  for (const auto& name : names("commits/"))
+    if (*segment::parse_commit_name(name) > kept) ASSERT_OK(store.remove(name));
+  expect_restored(now);
+}
+
 TEST_F(SalvageTest, ACommitWithChangesThatIsLostIsMadeUpForByItsSegments) {
   world.options.checkpoint_runs = 100'000;
   ASSERT_OK(world.open());
