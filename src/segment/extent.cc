@@ -72,7 +72,7 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   if (crypto::digest(stored) != digest)
     return fail(Code::kCorrupt, "an extent is not what its digest says");
   const Le32 additional(number);
-  thread_local Bytes plain;  plain.clear();
+  Bytes plain;
   TRY(key.open(stored, wire_bytes(additional), plain));
   ByteReader reader(plain);
   const auto head = reader.wire<wire::ExtentHead>();
