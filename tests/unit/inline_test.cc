@@ -166,6 +166,8 @@ TEST_F(InlineTest, EveryGenerationReadsAsItWasAlsoFromACheckpoint) {
     ASSERT_OK(generation);
     model[*generation] = now_;
   }
+  for (int n = 0; n < 5000 && world_.disk->stats().checkpoints == 0; ++n)
+    nap(system_clock(), system_env().executor, std::chrono::milliseconds(1));
   EXPECT_GE(world_.disk->stats().checkpoints, 1u);
   ASSERT_OK(world_.close());
   for (const auto& [generation, wanted] : model) {
@@ -186,8 +188,8 @@ TEST_F(InlineTest, LostOneCostsItsBlocksAndCheckNamesThem) {
   write(100, 2);
   flush();
   const auto lost = world_.disk->stats().generation;
-  for (std::uint64_t i = 0; i < 80; ++i) {
-    write(i, 1);
+  for (std::uint64_t i = 0; i < 5000 && world_.disk->stats().checkpoints == 0; ++i) {
+    write(i % 90, 1);
     flush();
   }
   ASSERT_OK(world_.close());
