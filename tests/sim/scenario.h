@@ -5,21 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/sim/stack_world.h"
+#include "tests/support/assert_ok.h"
 
 namespace s3crate::sim {
 
 using namespace std::chrono_literals;
 
-#define ASSERT_OK(expression)                               \
-  do {                                                      \
-    const auto& ok_ = (expression);                         \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();  \
-  } while (0)
-#define EXPECT_OK(expression)                               \
-  do {                                                      \
-    const auto& ok_ = (expression);                         \
-    EXPECT_TRUE(ok_.has_value()) << ok_.error().message();  \
-  } while (0)
 #define EXPECT_CODE(expected, expression)                                                             \
   do {                                                                                                \
     const auto& code_ = (expression);                                                                 \

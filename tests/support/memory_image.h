@@ -4,11 +4,23 @@
 
 #include <algorithm>
 #include <atomic>
+#include <random>
 
 #include "base/check.h"
 #include "device/transfer.h"
 
 namespace s3crate::test {
+
+// Content that does not shrink.
+inline Bytes noise(std::size_t size, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Bytes out(size);
+  for (std::size_t at = 0; at < size; at += 8) {
+    const std::uint64_t word = random();
+    std::memcpy(out.data() + at, &word, std::min<std::size_t>(8, size - at));
+  }
+  return out;
+}
 
 class MemoryImage final : public device::ImageSource {
  public:

@@ -7,6 +7,7 @@
 #include "segment/object_names.h"
 #include "store/memory_store.h"
 #include "store/metered_store.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/commit_gen.h"
 #include "volume/chain.h"
 #include "volume/create.h"
@@ -19,12 +20,6 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr std::uint64_t kBlocks = 256;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 class ChainLevelsTest : public testing::Test {
  protected:

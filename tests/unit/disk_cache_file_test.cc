@@ -7,6 +7,7 @@
 #include <random>
 
 #include "device/gather.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seed.h"
@@ -15,12 +16,6 @@ namespace s3crate {
 namespace {
 
 using test::DiskWorld;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 // Counts what is read of segments.
 class Counting final : public store::ObjectStore {

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "device/overlay.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/seed.h"
 
@@ -12,12 +13,6 @@ namespace s3crate {
 namespace {
 
 using test::DiskWorld;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 Bytes pattern(std::size_t size, std::uint8_t seed) {
   std::mt19937 random(seed);

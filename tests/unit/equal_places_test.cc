@@ -11,6 +11,7 @@
 #include "device/import.h"
 #include "device/import_map.h"
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/memory_image.h"
@@ -24,27 +25,12 @@ namespace {
 using device::ImportReport;
 using test::DiskWorld;
 using test::MemoryImage;
+using test::noise;
 using test::open_volume;
 using test::read_generation;
 
 constexpr std::uint64_t kPlace = 64 << 10, kPlaces = 16, kSize = kPlaces * kPlace;
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
-
-Bytes noise(std::size_t size, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  Bytes out(size);
-  for (std::size_t at = 0; at < size; at += 8) {
-    const std::uint64_t word = random();
-    std::memcpy(out.data() + at, &word, 8);
-  }
-  return out;
-}
 
 class EqualPlacesTest : public testing::Test {
  protected:

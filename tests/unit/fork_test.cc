@@ -11,6 +11,7 @@
 #include <random>
 
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/read_generation.h"
 #include "tests/support/seed.h"
@@ -33,12 +34,6 @@ using volume::Forked;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
 constexpr std::uint64_t kBlocks = 160;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 // A store that takes so many objects, and then is gone.
 class ShortLivedStore final : public store::ObjectStore {

@@ -9,6 +9,7 @@
 
 #include "device/disk.h"
 #include "store/dir_store.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
 #include "volume/history.h"
@@ -19,12 +20,6 @@ namespace {
 
 using test::GoldenGeneration;
 using test::GoldenManifest;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 class Golden : public testing::TestWithParam<std::string> {
  protected:

@@ -11,6 +11,7 @@
 
 #include "segment/object_names.h"
 #include "store/memory_store.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/commit_gen.h"
 #include "tests/support/fake_clock.h"
 #include "volume/chain.h"
@@ -22,12 +23,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 // What becomes of a PUT of a commit: `before` comes first, then it is stored or not, and answered or not.
 class PartedStore final : public store::ObjectStore {

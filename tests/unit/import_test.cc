@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/memory_image.h"
@@ -20,25 +21,10 @@ using device::Fit;
 using device::ImportReport;
 using test::DiskWorld;
 using test::MemoryImage;
+using test::noise;
 
 constexpr std::uint64_t kMi = 1 << 20;
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
-
-Bytes noise(std::size_t size, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  Bytes out(size);
-  for (std::size_t at = 0; at < size; at += 8) {
-    const std::uint64_t word = random();
-    std::memcpy(out.data() + at, &word, std::min<std::size_t>(8, size - at));
-  }
-  return out;
-}
 
 device::ImportOptions small_pieces(Fit fit = Fit::as_it_is) {
   device::ImportOptions options;

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/read_generation.h"
@@ -22,12 +23,6 @@ using test::DiskWorld;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
 constexpr std::uint64_t kDiskBytes = 256 * kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 class InlineTest : public testing::Test {
  protected:

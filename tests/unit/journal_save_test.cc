@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <random>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/read_generation.h"
 #include "tests/support/seed.h"
@@ -24,12 +25,6 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
 constexpr std::uint64_t kBlocks = 96;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 class JournalSaveTest : public testing::Test {
  protected:

@@ -6,6 +6,7 @@
 #include "device/history.h"
 #include "segment/object_names.h"
 #include "store/metered_store.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/seed.h"
 
@@ -15,12 +16,6 @@ namespace {
 using test::DiskWorld;
 using testing::Contains;
 using testing::Not;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 class PastTest : public testing::Test {
  protected:

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/damage_world.h"
 #include "tests/support/history_world.h"
 #include "store/arguments.h"
@@ -23,12 +24,6 @@ using test::DamageWorld;
 using test::DiskWorld;
 using test::HistoryWorld;
 using volume::CommitKind;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 // A store far away that is behind with one object: it is not there, so many times.
 class LateStore final : public store::ObjectStore {

@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/long_history.h"
@@ -19,12 +20,6 @@ using device::DiscardTail;
 using test::DiskWorld;
 
 constexpr std::uint64_t kMi = 1 << 20;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 Bytes pattern(std::size_t size, std::uint8_t seed) {
   std::mt19937 random(seed);

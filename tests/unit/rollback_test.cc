@@ -8,6 +8,7 @@
 
 #include "device/import.h"
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/memory_image.h"
@@ -29,12 +30,6 @@ using volume::CommitKind;
 using volume::View;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 class RollbackTest : public testing::Test {
  protected:

@@ -12,6 +12,7 @@
 
 #include "device/import.h"
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/read_generation.h"
@@ -30,12 +31,6 @@ using volume::Salvaged;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
 constexpr std::uint64_t kBlocks = 128;
-
-#define ASSERT_OK(expression)                              \
-  do {                                                     \
-    const auto& ok_ = (expression);                        \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message(); \
-  } while (0)
 
 class SalvageTest : public testing::Test {
  protected:

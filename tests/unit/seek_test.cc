@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/map_trees.h"
 
@@ -14,12 +15,6 @@ using test::DiskWorld;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
 constexpr std::uint64_t kTi = std::uint64_t{1} << 40, kPi = std::uint64_t{1} << 50;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 std::uint64_t page_loads(device::Disk& disk) {
   const auto stats = disk.stats();

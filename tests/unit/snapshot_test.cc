@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/read_generation.h"
 
 namespace s3crate {
@@ -14,12 +15,6 @@ namespace {
 using test::DiskWorld;
 
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 // The number in a block.
 std::uint64_t number_at(ByteView disk, std::uint64_t block) {

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "device/in_order.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/memory_image.h"
@@ -27,12 +28,6 @@ using test::MemorySink;
 
 constexpr std::uint64_t kMi = 1 << 20;
 constexpr std::uint64_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 device::TransferOptions small_pieces() {
   device::TransferOptions options;

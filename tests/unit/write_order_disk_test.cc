@@ -8,6 +8,7 @@
 
 #include "device/import.h"
 #include "segment/object_names.h"
+#include "tests/support/assert_ok.h"
 #include "tests/support/damage_world.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/seed.h"
@@ -23,12 +24,6 @@ using volume::OrderedMap;
 
 constexpr std::uint64_t kDiskBytes = 1 << 20;
 constexpr std::uint32_t kBlock = DiskWorld::kBlock;
-
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& ok_ = (expression);                               \
-    ASSERT_TRUE(ok_.has_value()) << ok_.error().message();        \
-  } while (0)
 
 class WriteOrderDiskTest : public testing::Test {
  protected:
