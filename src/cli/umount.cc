@@ -26,7 +26,11 @@ tl::unexpected<Error> busy(const std::string& mountpoint) {
   std::string who = "programs have files in it open (fuser -vm shows them)";
   if (const auto loops = loops_in(mountpoint); !loops.empty()) {
     const auto& device = loops[0].device;
-    who = fmt::format("{} is on its disk: unmount what is on that, then losetup -d {}", device, device);
+    const auto mounts = kernel_mounts();
+    const bool hidden = loops[0].going && std::ranges::none_of(mounts, [&](const KernelMount& mount) { return mount.source == device; });
+    who = hidden ? fmt::format("{} on its disk ends with its last user, and has one that does not show here, perhaps a container "
+                               "with its own copy of what was mounted: grep -l {} /proc/[0-9]*/mounts names its processes", device, device)
+                 : fmt::format("{} is on its disk: unmount what is on that, then losetup -d {}", device, device);
   }
   return fail(Code::kExists, "{} is in use: {}", mountpoint, who);
 }

@@ -119,6 +119,17 @@ expect_message "$d is in use: by sleep \($sleeper\)"
 [ "$(cat "$d/file")" = kept ] || fail "the busy filesystem is gone"
 kill $sleeper
 wait $sleeper || true
+unshare --mount --propagation private sleep 600 &
+sleeper=$!
+track $sleeper
+wait_until 10 grep -q sleep /proc/$sleeper/comm
+expect_status 1 "${detach[@]}"
+expect_message "has one that does not show here"
+kill $sleeper
+wait $sleeper || true
+expect_status 0 "${detach[@]}"
+nothing_left "what another namespace had"
+expect_status 0 "${attach[@]}"
 mkdir "$T/second"
 mount "$(device)" "$T/second"
 expect_status 1 "${detach[@]}"

@@ -4,14 +4,10 @@
 # more than it has to: places that cannot be used, volumes that are open, journals of others, objects
 # that are damaged, swapped, missing, older, of another format, and disks that are full. What is wrong
 # on the command line itself is in cli_bad_input.sh.
-if [ -z "${S3CRATE_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && command -v unshare >/dev/null; then
-  S3CRATE_NAMESPACE=yes exec unshare --mount --propagation private bash "$0" "$@"
-fi
 . "${0%/*}/lib.sh"
-requires_root
 requires_fuse
 requires python3 pgrep
-[ -n "${S3CRATE_NAMESPACE:-}" ] || skip "needs unshare"
+private_mounts
 tmpdir
 . "${0%/*}/volume.sh"
 

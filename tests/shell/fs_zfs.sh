@@ -2,15 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A zpool of zfs-fuse on the disk file itself: copy, snapshot, export, import from the store alone, scrub.
 # In a mount namespace of its own, so that no other zfs-fuse on the machine is met or disturbed.
-if [ -z "${S3CRATE_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && command -v unshare >/dev/null; then
-  S3CRATE_NAMESPACE=yes exec unshare --mount --propagation private bash "$0" "$@"
-fi
 . "${0%/*}/lib.sh"
-requires_root
 requires_fuse
-requires python3 pgrep unshare
-requires zfs-fuse zpool zfs
-[ -n "${S3CRATE_NAMESPACE:-}" ] || skip "needs unshare"
+requires python3 pgrep zfs-fuse zpool zfs
+private_mounts
 tmpdir
 . "${0%/*}/volume.sh"
 support=$abs_top_srcdir/tests/support

@@ -76,6 +76,17 @@ requires_fs() {
   done
 }
 
+# private_mounts: goes on in a mount namespace of its own. Into it come copies of what tests beside this one have mounted, and
+# a copy keeps a filesystem, its loop device and its volume in use after their own test has unmounted them: they go at once.
+private_mounts() {
+  local place
+  requires_root
+  requires unshare
+  [ -n "${S3CRATE_NAMESPACE:-}" ] || S3CRATE_NAMESPACE=yes exec unshare --mount --propagation private "$BASH" "$0"
+  awk '$5 ~ /\/s3crate-test\./ || / - fuse\.s3crate-blk / { print $5 }' /proc/self/mountinfo | tac |
+    while IFS= read -r place; do umount -l "$(printf '%b' "$place")" 2>/dev/null || true; done
+}
+
 # ---- The test's own directory, and its end ------------------------------------------------------
 
 # tmpdir: makes $T, with HOME and the XDG directories in it; all of it is undone at the end.

@@ -3,13 +3,10 @@
 # What must stay secret stays so: no content, no block number, no key and no passphrase in the store, in
 # the state directory, in arguments, environment, output or logs; and no core dump.
 # In a mount namespace of its own, where /dev/fuse can be given to another user.
-if [ -z "${S3CRATE_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && command -v unshare >/dev/null; then
-  S3CRATE_NAMESPACE=yes exec unshare --mount --propagation private bash "$0" "$@"
-fi
 . "${0%/*}/lib.sh"
-requires_root
 requires_fuse
 requires python3 pgrep
+private_mounts
 tmpdir
 # shellcheck disable=SC2034  # for volume.sh
 cache_file_size=16M
@@ -125,7 +122,7 @@ grep -q '^Max core file size *0 *0 ' "/proc/$daemon/limits" || fail "$(grep core
 locked=$(awk '/^VmLck/ { print $2 }' "/proc/$daemon/status")
 [ "$locked" -gt 0 ] || fail "no memory is locked for keys"
 # The owner of /proc/PID is root, whoever the process belongs to, if it cannot be dumped.
-if [ -n "${S3CRATE_NAMESPACE:-}" ] && command -v setpriv >/dev/null && command -v fusermount3 >/dev/null && [ -u "$(command -v fusermount3)" ]; then
+if command -v setpriv >/dev/null && command -v fusermount3 >/dev/null && [ -u "$(command -v fusermount3)" ]; then
   chmod 755 "$T"
   mknod -m 666 "$T/fuse" c 10 229
   mount --bind "$T/fuse" /dev/fuse
@@ -143,7 +140,7 @@ if [ -n "${S3CRATE_NAMESPACE:-}" ] && command -v setpriv >/dev/null && command -
   as_user "$S3CRATE" umount "$T/user/m" >"$T/printed"
   umount /dev/fuse
 else
-  say "needs unshare, setpriv and a setuid fusermount3: not tested as another user"
+  say "needs setpriv and a setuid fusermount3: not tested as another user"
 fi
 
 # cores: files that a crash may have left where the kernel puts them.

@@ -3,14 +3,11 @@
 # An ordinary user formats, mounts, writes, kills, mounts again and unmounts, with nobody's help but
 # fusermount3's; and root can neither be asked for nor be needed.
 . "${0%/*}/lib.sh"
-requires_root
 requires_fuse
-requires setpriv fusermount3 unshare mknod
+requires setpriv fusermount3 mknod
 # A /dev/fuse for everybody, as distributions have it, whatever this machine has: in a mount namespace
 # of its own.
-if [ -z "${S3CRATE_TEST_UNSHARED:-}" ]; then
-  S3CRATE_TEST_UNSHARED=yes exec unshare --mount --propagation private "$BASH" "$0"
-fi
+private_mounts
 tmpdir
 mknod -m 666 "$T/fuse" c 10 229
 mount --bind "$T/fuse" /dev/fuse
