@@ -92,10 +92,10 @@ def fill_random(path, size):
             size -= file.write(os.urandom(min(size, 4 * MIB)))
 
 
-def copy(source, target, size, offset=0):
-    """Seconds until `target` has `size` bytes of it, written directly and fsynced."""
+def copy(source, target, size, direct=True):
+    """Seconds until `target` has `size` bytes of it, written directly if it can, and fsynced."""
     begin = time.monotonic()
-    run("dd", f"if={source}", f"of={target}", "bs=1M", f"count={size // MIB}", f"seek={offset // MIB}", "oflag=direct",
+    run("dd", f"if={source}", f"of={target}", "bs=1M", f"count={size // MIB}", *(["oflag=direct"] if direct else []),
         "iflag=fullblock", "conv=notrunc,fsync", "status=none")
     return time.monotonic() - begin
 
@@ -156,21 +156,23 @@ class StrictS3:
 
 
 class Disk:
-    """A daemon that shows a file `disk` below its mountpoint; as a context, with the loop device on it."""
+    """A daemon that shows a file `disk` below its mountpoint; as a context, with the loop device on it. One of others may be
+    a mount in which that file is yet to be made."""
 
-    def __init__(self, name, mountpoint, command, on_loop=True):
+    def __init__(self, name, mountpoint, command, on_loop=True, environment=None, ready=os.path.exists):
         os.makedirs(mountpoint, exist_ok=True)
         self.name, self.mountpoint, self.device, self.on_loop = name, mountpoint, None, on_loop
         self.file = os.path.join(mountpoint, "disk")
         self.log = open(mountpoint + ".log", "w+", encoding="utf-8")
+        self.is_ready = ready
         self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
                                         start_new_session=True)  # Ctrl-C is for us
 
     def __enter__(self):
         try:
             give_up = time.monotonic() + 60
-            while not os.path.exists(self.file):
+            while not self.is_ready(self.file):
                 if self.process.poll() is not None or time.monotonic() > give_up:
                     self.log.seek(0)
                     sys.exit(f"{self.name} does not start: {self.log.read()}")

@@ -4,6 +4,8 @@
 With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its name:
 
     write               SIZE in 1 MiB writes, until the store has all of it   bare PUT
+    write 4K            an eighth of SIZE at random, until the store has it;
+                        bytes sent for each that was written
     cold read           1 MiB after the other, of the disk's file             bare GET
     cold read x4        by four readers, of a quarter each                    bare GET
     cold read, buffered through the page cache, as cp reads                   bare GET
@@ -18,15 +20,18 @@ With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its na
     trim 512M           fstrim of 512 MB of deleted data (ext4): PUTs and DELETEs until the store has it
 
 "bare" is libcurl (bench/bare_s3), objects of 8 MiB, signed and hashed like ours, on 8 and on 16 kept connections: the
-better of the two. What machine and store allow together is `of CPU`: the share of the rate at which all processors would
+better of the two. Peers that are installed (bench/peers.py) stand beside some lines with what they did: more than 1 is
+better than they are. What machine and store allow together is `of CPU`: the share of the rate at which all processors would
 be busy with the CPU seconds that daemon, server and load took.
 """
 import contextlib
 import os
 import re
+import sys
 import time
 
 from harness import MIB, SEGMENT, StrictS3, copy, cpu_of_ended, cpu_seconds, fio, run
+from peers import PEERS
 
 GIB = 1 << 30
 
@@ -40,7 +45,7 @@ class S3Lines:
     def all(self):
         for ms in self.options.latency:
             self.names = {name: f"{name} at {ms} ms" for name in (
-                "write", "cold read", "cold read x4", "cold read, buffered", "cold read, loop x8", "cold 4K x1", "cold 4K x16",
+                "write", "write 4K", "cold read", "cold read x4", "cold read, buffered", "cold read, loop x8", "cold 4K x1", "cold 4K x16",
                 "cold 4K x64", "cold 256K x1", "4K store x1", "4K store x16", "first read", "trim 512M")}
             if not self.lines.wanted(*self.names.values()):
                 continue
@@ -50,6 +55,7 @@ class S3Lines:
                     self.server.set_latency(ms)
                     self.ms = ms
                     self.one_run()
+                self.peers()
 
     def wanted(self, *names):
         return self.lines.wanted(*(self.names[name] for name in names))
@@ -58,6 +64,7 @@ class S3Lines:
         self.url = f"s3://{self.server.bucket}/v"
         self.product.format(self.url, self.options.size)
         self.write()
+        self.write_4k()
         self.cold_reads()
         self.cold_random()
         self.first_read()
@@ -108,6 +115,48 @@ class S3Lines:
             puts = after.get("PutObject", 0) - before.get("PutObject", 0)
             self.lines.lines[self.names["write"]]["facts"].setdefault("PUTs_a_GiB", []).append(puts / (size / GIB))
         self.limit("write", "bare PUT", self.bare("put"))
+
+    def write_4k(self):
+        if not self.wanted("write 4K"):
+            return
+        size = self.options.size // 8
+        with self.mount(on_loop=True) as disk:
+
+            def until_stored():
+                begin = time.monotonic()
+                fio(disk.device, "--rw=randwrite", "--bs=4k", "--direct=1", "--ioengine=libaio", "--iodepth=16", f"--size={self.options.size}",
+                    f"--io_size={size}")
+                self.product.sync(disk)
+                return size / 1e6 / (time.monotonic() - begin)
+
+            before = self.server.counters()
+            self.measure("write 4K", "MB/s", disk, size, until_stored)
+            after = self.server.counters()
+        facts = self.lines.lines[self.names["write 4K"]]["facts"]
+        facts.setdefault("bytes_sent_a_byte", []).append((after["bytes.in"] - before["bytes.in"]) / size)
+        facts.setdefault("PUTs_a_GiB", []).append((after["PutObject"] - before["PutObject"]) / (size / GIB))
+
+    def peers(self):
+        """Each on a server of its own, which takes unsigned payloads."""
+        for kind in PEERS:
+            figures = {"write": None, "cold read": lambda peer: peer.cold_read(),
+                       "cold 4K x1": lambda peer: peer.cold_4k(1), "cold 4K x16": lambda peer: peer.cold_4k(16),
+                       "cold 4K x64": lambda peer: peer.cold_4k(64),
+                       **({"4K store x1": lambda peer: peer.fsynced(1), "4K store x16": lambda peer: peer.fsynced(16)} if kind.fsyncs else {})}
+            if self.options.no_peers or not kind.installed() or not self.wanted(*figures):
+                continue
+            with StrictS3(self.options.build, "etag=md5", "unsigned_payload=1", f"max_object={self.options.size}") as server:
+                server.set_latency(self.ms)
+                try:
+                    self.beside(kind(self.options, self.scratch, server), figures)
+                except (SystemExit, TimeoutError) as why:  # theirs, and no reason to lose what was measured
+                    print(f"{kind.name}: {why}", file=sys.stderr)
+
+    def beside(self, peer, figures):
+        written = peer.write(self.data)  # what the other figures read
+        for name, figure in figures.items():
+            if self.wanted(name):
+                self.limit(name, peer.name, written if figure is None else figure(peer))
 
     def cold_reads(self):
         size = self.options.size

@@ -41,6 +41,7 @@ struct Settings {
   std::string secret_key = "strictsecret";
   std::string session_token;
   std::int64_t anonymous_read = 0;
+  std::int64_t unsigned_payload = 0;
 
   std::string conditions = "enforced";
   std::string checksums = "verified";

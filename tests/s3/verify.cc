@@ -119,14 +119,14 @@ std::optional<Response> check_time(const Request& request, const Authorization& 
   return std::nullopt;
 }
 
-std::optional<Response> check_payload_header(const Request& request) {
+std::optional<Response> check_payload_header(const Request& request, const Settings& settings) {
   const std::string* digest = request.header("x-amz-content-sha256");
   if (digest == nullptr)
     return error_response(400, "MissingSecurityHeader", "x-amz-content-sha256 is missing");
   if (digest->starts_with("STREAMING-"))
     return error_response(501, "NotImplemented", "Signed chunks are not implemented");
   if (*digest == "UNSIGNED-PAYLOAD") {
-    if (request.tls) return std::nullopt;
+    if (request.tls || settings.unsigned_payload != 0) return std::nullopt;
     return error_response(400, "InvalidRequest", "Over plain http the payload must be signed");
   }
   Bytes bytes(32);
@@ -208,7 +208,7 @@ std::optional<Response> verify_signature(const Request& request, const Settings&
   Authorization auth;
   if (auto bad = parse_authorization(*request.header("authorization"), auth)) return bad;
   if (auto bad = check_signed_names(request, auth)) return bad;
-  if (auto bad = check_payload_header(request)) return bad;
+  if (auto bad = check_payload_header(request, settings)) return bad;
   if (auto bad = check_credential(auth, settings)) return bad;
   if (auto bad = check_time(request, auth, now)) return bad;
   if (auto bad = check_token(request, settings)) return bad;

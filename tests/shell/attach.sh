@@ -119,17 +119,6 @@ expect_message "$d is in use: by sleep \($sleeper\)"
 [ "$(cat "$d/file")" = kept ] || fail "the busy filesystem is gone"
 kill $sleeper
 wait $sleeper || true
-unshare --mount --propagation private sleep 600 &
-sleeper=$!
-track $sleeper
-wait_until 10 grep -q sleep /proc/$sleeper/comm
-expect_status 1 "${detach[@]}"
-expect_message "has one that does not show here"
-kill $sleeper
-wait $sleeper || true
-expect_status 0 "${detach[@]}"
-nothing_left "what another namespace had"
-expect_status 0 "${attach[@]}"
 mkdir "$T/second"
 mount "$(device)" "$T/second"
 expect_status 1 "${detach[@]}"
@@ -236,4 +225,17 @@ expect_status 0 "${detach[@]}" --no-wait
 expect_message 'is detached; .*(nothing is left to send|exist only on this machine|still being sent|store has everything)'
 expect_status 0 "${attach[@]}"
 expect_status 0 "${detach[@]}"
+
+say "another mount namespace has a copy of what was mounted"
+expect_status 0 "${attach[@]}"
+unshare --mount --propagation private sleep 600 &
+sleeper=$!
+track $sleeper
+wait_until 10 grep -q sleep /proc/$sleeper/comm
+expect_status 1 "${detach[@]}"
+expect_message "has one that does not show here"
+kill $sleeper
+wait $sleeper || true
+expect_status 0 "${detach[@]}"
+nothing_left "what another namespace had"
 check_volume

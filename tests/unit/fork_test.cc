@@ -11,9 +11,7 @@
 #include <random>
 
 #include "segment/object_names.h"
-#include "tests/support/assert_ok.h"
-#include "tests/support/disk_world.h"
-#include "tests/support/read_generation.h"
+#include "tests/support/crate.h"
 #include "tests/support/seed.h"
 #include "volume/check.h"
 #include "volume/guest.h"
@@ -22,9 +20,7 @@
 namespace s3crate {
 namespace {
 
-using test::DiskWorld;
-using test::open_volume;
-using test::read_generation;
+using test::Crate;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using volume::Commit;
@@ -32,49 +28,8 @@ using volume::CommitBody;
 using volume::CommitKind;
 using volume::Forked;
 
-constexpr std::uint64_t kBlock = DiskWorld::kBlock;
+constexpr std::uint64_t kBlock = Crate::kBlock;
 constexpr std::uint64_t kBlocks = 160;
-
-// A store that takes so many objects, and then is gone.
-class ShortLivedStore final : public store::ObjectStore {
- public:
-  explicit ShortLivedStore(store::ObjectStore& inner) : inner_(inner) {}
-  using ObjectStore::put;
-  Result<> put(const std::string& name, std::span<const ByteView> parts) override {
-    if (puts_left == 0) return fail(Code::kTransient, "gone");
-    --puts_left;
-    return inner_.put(name, parts);
-  }
-  Result<Bytes> get(const std::string& name, std::uint64_t max) override { return inner_.get(name, max); }
-  Result<> get_range(const std::string& name, std::uint64_t at, MutableByteView out) override { return inner_.get_range(name, at, out); }
-  Result<store::ObjectInfo> head(const std::string& name) override { return inner_.head(name); }
-  Result<store::ListPage> list(const std::string& prefix, const std::string& after, std::size_t max) override {
-    return inner_.list(prefix, after, max);
-  }
-  Result<> remove(const std::string& name) override { return inner_.remove(name); }
-  store::StoreCaps caps() const override { return inner_.caps(); }
-  std::string describe() const override { return inner_.describe(); }
-
-  std::size_t puts_left = 1 << 20;
-
- private:
-  store::ObjectStore& inner_;
-};
-
-// A volume, and what it has to show.
-struct Crate {
-  Crate() : world(kBlocks * kBlock, &stores), now(kBlocks * kBlock) {}
-  // To be forked into.
-  enum class Empty { yes };
-  explicit Crate(Empty) : world(stores, DiskWorld::Existing()) {}
-
-  store::MemoryStore memory;
-  ShortLivedStore line{memory};
-  store::OriginStores stores{line};
-  DiskWorld world;
-  Bytes now;
-  std::map<Generation, Bytes> states;
-};
 
 std::vector<store::ObjectInfo> objects_in(Crate& crate, const std::string& prefix = "") {
   return crate.memory.list(prefix, "", 1000).value().objects;
@@ -82,97 +37,25 @@ std::vector<store::ObjectInfo> objects_in(Crate& crate, const std::string& prefi
 
 class ForkTest : public testing::Test {
  protected:
-  static void write_blocks(Crate& crate, std::uint64_t from, std::uint64_t count, std::uint8_t seed) {
-    Bytes data(count * kBlock);
-    for (std::size_t i = 0; i < data.size(); i += 512) data[i] = static_cast<std::uint8_t>(seed + i / 512 % 7 + 1);
-    ASSERT_OK(crate.world.disk->write(from * kBlock, data));
-    std::ranges::copy(data, crate.now.begin() + static_cast<std::ptrdiff_t>(from * kBlock));
-  }
-  static void write_some(Crate& crate, std::mt19937_64& random) {
-    for (int n = 1 + static_cast<int>(random() % 10); n > 0; --n) {
-      const std::uint64_t from = random() % kBlocks, count = 1 + random() % std::min<std::uint64_t>(5, kBlocks - from);
-      if (random() % 6 == 0) {
-        ASSERT_OK(crate.world.disk->discard(from * kBlock, count * kBlock));
-        std::fill_n(crate.now.begin() + static_cast<std::ptrdiff_t>(from * kBlock), count * kBlock, std::uint8_t{0});
-      } else {
-        write_blocks(crate, from, count, static_cast<std::uint8_t>(random() % 200));
-      }
-    }
-  }
-  static void note(Crate& crate) {
-    const auto generation = crate.world.disk->sync();
-    ASSERT_OK(generation);
-    crate.states[*generation] = crate.now;
-  }
   static void live_on(Crate& crate, std::mt19937_64& random, int rounds) {
     for (int i = 0; i < rounds; ++i) {
-      write_some(crate, random);
-      note(crate);
+      crate.write_some(random);
+      crate.note();
       if (random() % 8 == 0) {
         ASSERT_OK(crate.world.close());
         ASSERT_OK(crate.world.open());
       }
     }
   }
-  static volume::PutGuest guests_of(volume::Volume& origin) {
-    return [&origin](const CommitBody& body) -> Result<> {
-      volume::Guest guest(system_env(), origin, {}, [](const Error&) {});
-      TRY(guest.append(TRY(origin.load_head()), body, [](const Commit&) -> Result<> { return {}; }));
-      return {};
-    };
-  }
-  static Result<Forked> fork(Crate& origin, Generation generation, Crate& target, const volume::PutGuest& put_guest = {}) {
-    const auto volume = open_volume(origin.stores, origin.world);
-    const Commit point = TRY(volume->load_commit(generation));
-    target.stores = store::OriginStores(target.line);
-    target.stores.attach_all_of(origin.stores, "the origin");
-    volume::ForkOptions options;
-    options.origin_url = "memory://origin";
-    options.note = "memory://fork";
-    options.page_bytes = 1024;
-    const auto slot = target.world.slot();
-    return volume::fork(system_env(), *volume, point, target.stores, options, {&slot, 1}, put_guest ? put_guest : guests_of(*volume));
-  }
-  // And opened, in the state that it begins in.
-  static void begin(Crate& origin, Generation generation, Crate& target) {
-    const auto done = fork(origin, generation, target);
-    ASSERT_OK(done);
-    EXPECT_EQ(done->origin_generation, generation);
-    target.world.vid = done->vid;
-    target.now = origin.states.at(generation);
-    target.states[Generation(2)] = target.now;
-    ASSERT_OK(target.world.open());
-  }
-  static Generation any_state(const Crate& crate, std::mt19937_64& random) {
-    auto it = crate.states.begin();
-    std::advance(it, random() % crate.states.size());
-    return it->first;
-  }
-  static void expect_all_states(Crate& crate) {
-    const auto volume = open_volume(crate.stores, crate.world);
-    for (const auto& [generation, bytes] : crate.states) {
-      const auto read = read_generation(*volume, generation);
-      ASSERT_TRUE(read) << "generation " << generation.value << ": " << read.error().message();
-      EXPECT_TRUE(*read == bytes) << "generation " << generation.value;
-    }
-    if (!crate.world.disk) return;
-    Bytes read(crate.now.size());
-    ASSERT_OK(crate.world.disk->read(0, read));
-    EXPECT_TRUE(read == crate.now) << "the disk itself";
-  }
-  static Result<volume::CheckReport> check(Crate& crate) {
-    const auto volume = open_volume(crate.stores, crate.world);
-    return volume::check(system_env(), *volume, {.read_data = true});
-  }
   static void expect_sound(Crate& crate) {
-    const auto report = check(crate);
+    const auto report = crate.check();
     ASSERT_OK(report);
     for (const auto& damage : report->damages) ADD_FAILURE() << damage.what;
     EXPECT_EQ(report->orphans, 0u);
   }
   // Blocks that a mounted disk cannot read are those that check tells; all others are right.
   static std::size_t expect_exact(Crate& crate) {
-    const auto report = check(crate);
+    const auto report = crate.check();
     EXPECT_TRUE(report) << report.error().message();
     if (!report) return 0;
     std::vector<bool> told(kBlocks);
@@ -194,19 +77,19 @@ TEST_F(ForkTest, EveryGenerationOfAVolumeItsForkAndTheForkOfThatReadsAsItWas) {
   SEEDED_TEST(seed);
   std::mt19937_64 random(seed);
   for (int round = 0; round < 3; ++round) {
-    Crate first, second(Crate::Empty::yes), third(Crate::Empty::yes);
+    Crate first(kBlocks), second(Crate::Empty::yes), third(Crate::Empty::yes);
     ASSERT_OK(first.world.open());
-    note(first);
+    first.note();
     live_on(first, random, 12);
-    begin(first, any_state(first, random), second);
+    second.begin_as_fork_of(first, first.any_state(random));
     live_on(first, random, 4);  // it was not fenced by the pin
     live_on(second, random, 10);
-    begin(second, any_state(second, random), third);
+    third.begin_as_fork_of(second, second.any_state(random));
     live_on(third, random, 8);
     live_on(second, random, 4);
     live_on(first, random, 4);
     for (Crate* crate : {&first, &second, &third}) {
-      expect_all_states(*crate);
+      crate->expect_all_states();
       ASSERT_OK(crate->world.close());
       expect_sound(*crate);
     }
@@ -214,22 +97,22 @@ TEST_F(ForkTest, EveryGenerationOfAVolumeItsForkAndTheForkOfThatReadsAsItWas) {
 }
 
 TEST_F(ForkTest, NothingIsCopiedAndTheOriginKnowsWhoNeedsIt) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
-  write_blocks(origin, 0, kBlocks, 1);
-  note(origin);
+  origin.write_blocks(0, kBlocks, 1);
+  origin.note();
   const Generation point = origin.states.rbegin()->first;
-  write_blocks(origin, 5, 1, 99);
-  note(origin);
-  begin(origin, point, target);
+  origin.write_blocks(5, 1, 99);
+  origin.note();
+  target.begin_as_fork_of(origin, point);
   EXPECT_EQ(objects_in(target, "segments/").size(), 0u);
-  const auto volume = open_volume(origin.stores, origin.world);
+  const auto volume = origin.open_volume();
   const auto head = volume->load_head();
   ASSERT_OK(head);
   ASSERT_EQ(head->body.kind, CommitKind::pin);
   ASSERT_EQ(head->body.pins.size(), 1u);
   EXPECT_EQ(head->body.pins[0], (volume::Pin{target.world.vid, point, "memory://fork"}));
-  const auto fork = open_volume(target.stores, target.world);
+  const auto fork = target.open_volume();
   const auto second = fork->load_commit(Generation(2));
   ASSERT_OK(second);
   EXPECT_EQ(volume::fork_point(second->body), (volume::CommitRef{point, volume->load_commit(point)->hash}));
@@ -239,16 +122,15 @@ TEST_F(ForkTest, NothingIsCopiedAndTheOriginKnowsWhoNeedsIt) {
 }
 
 TEST_F(ForkTest, AnOriginThatIsGoneCostsWhatItHoldsAndNothingElse) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
   std::mt19937_64 random(3);
   live_on(origin, random, 10);
-  begin(origin, origin.states.rbegin()->first, target);
-  write_blocks(target, 10, 40, 77);
-  note(target);
+  target.begin_as_fork_of(origin, origin.states.rbegin()->first);
+  target.write_blocks(10, 40, 77);
+  target.note();
   ASSERT_OK(target.world.close());
-  target.stores = store::OriginStores(target.line);
-  target.stores.attach_missing(Error(Code::kNotFound, "origin 0123: there is no volume"));
+  target.lose_origin(Error(Code::kNotFound, "origin 0123: there is no volume"));
   ASSERT_OK(target.world.open());
   const std::size_t lost = expect_exact(target);
   EXPECT_GT(lost, 0u);
@@ -260,32 +142,31 @@ TEST_F(ForkTest, AnOriginThatIsGoneCostsWhatItHoldsAndNothingElse) {
       EXPECT_THAT(done.error().message(), HasSubstr("there is no volume"));
     }
   }
-  write_blocks(target, 60, 60, 55);  // more than a checkpoint's worth
-  note(target);
-  for (std::uint64_t block = 60; block < 120; block += 2) write_blocks(target, block, 1, 11);
-  note(target);
+  target.write_blocks(60, 60, 55);  // more than a checkpoint's worth
+  target.note();
+  for (std::uint64_t block = 60; block < 120; block += 2) target.write_blocks(block, 1, 11);
+  target.note();
   EXPECT_LT(expect_exact(target), lost);
   ASSERT_OK(target.world.close());
   // And when it is back, so is all that it holds.
-  target.stores = store::OriginStores(target.line);
-  target.stores.attach_all_of(origin.stores, "the origin");
+  target.attach_origins();
   ASSERT_OK(target.world.open());
-  expect_all_states(target);
+  target.expect_all_states();
   ASSERT_OK(target.world.close());
   expect_sound(target);
 }
 
 TEST_F(ForkTest, ADamagedObjectOfAnOriginCostsTheForkTheBlocksInItThatItShares) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
   for (std::uint64_t from = 0; from < kBlocks; from += 20) {
-    write_blocks(origin, from, 20, static_cast<std::uint8_t>(from));
-    note(origin);
+    origin.write_blocks(from, 20, static_cast<std::uint8_t>(from));
+    origin.note();
   }
   ASSERT_OK(origin.world.close());
-  begin(origin, origin.states.rbegin()->first, target);
-  write_blocks(target, 25, 30, 3);
-  note(target);
+  target.begin_as_fork_of(origin, origin.states.rbegin()->first);
+  target.write_blocks(25, 30, 3);
+  target.note();
   for (const auto& object : objects_in(origin)) {
     const bool segment = object.name.starts_with(segment::kSegmentsPrefix), map = object.name.starts_with(segment::kMapPrefix);
     if (!segment && !map) continue;
@@ -309,47 +190,47 @@ TEST_F(ForkTest, ADamagedObjectOfAnOriginCostsTheForkTheBlocksInItThatItShares) 
 }
 
 TEST_F(ForkTest, AForkThatStopsAtAnyPutHarmsNobodyAndCanBeMadeAgain) {
-  Crate origin;
+  Crate origin(kBlocks);
   ASSERT_OK(origin.world.open());
   std::mt19937_64 random(5);
   live_on(origin, random, 6);
-  const Generation point = any_state(origin, random);
+  const Generation point = origin.any_state(random);
   bool made = false;
   for (std::size_t puts = 0; !made; ++puts) {
     SCOPED_TRACE(fmt::format("{} puts", puts));
     ASSERT_LT(puts, 50u);
     Crate target(Crate::Empty::yes);
-    target.line.puts_left = puts;
-    const auto done = fork(origin, point, target);
+    target.line.die_after(static_cast<std::int64_t>(puts));
+    const auto done = origin.fork_to(target, point);
     made = done.has_value();
     EXPECT_EQ(made, target.memory.head(std::string(segment::kVolumeName)).has_value());
     live_on(origin, random, 1);
-    expect_all_states(origin);
+    origin.expect_all_states();
     if (made) break;
     // What is left there is nobody's.
-    target.line.puts_left = 1 << 20;
+    target.line.live();
     if (puts > 0) {
-      const auto again = fork(origin, point, target);
+      const auto again = origin.fork_to(target, point);
       ASSERT_FALSE(again);
       EXPECT_EQ(again.error().code(), Code::kExists) << again.error().message();
     }
     for (const auto& object : objects_in(target)) ASSERT_OK(target.memory.remove(object.name));
-    begin(origin, point, target);
-    expect_all_states(target);
+    target.begin_as_fork_of(origin, point);
+    target.expect_all_states();
   }
   ASSERT_OK(origin.world.close());
-  const auto report = check(origin);
+  const auto report = origin.check();
   ASSERT_OK(report);
   EXPECT_THAT(report->damages, IsEmpty());
 }
 
 TEST_F(ForkTest, WithoutAPinThereIsNoFork) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
-  note(origin);
-  write_blocks(origin, 1, 2, 3);
-  note(origin);
-  const auto done = fork(origin, origin.states.rbegin()->first, target, [](const CommitBody&) { return fail(Code::kDenied, "no"); });
+  origin.note();
+  origin.write_blocks(1, 2, 3);
+  origin.note();
+  const auto done = origin.fork_to(target, origin.states.rbegin()->first, [](const CommitBody&) { return fail(Code::kDenied, "no"); });
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code(), Code::kDenied);
   EXPECT_THAT(done.error().message(), HasSubstr("could not be pinned"));
@@ -357,13 +238,13 @@ TEST_F(ForkTest, WithoutAPinThereIsNoFork) {
 }
 
 TEST_F(ForkTest, AForkThatFailsTakesItsPinAway) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
-  write_blocks(origin, 1, 2, 3);
-  note(origin);
-  target.line.puts_left = 3;
-  ASSERT_FALSE(fork(origin, origin.states.rbegin()->first, target));
-  const auto volume = open_volume(origin.stores, origin.world);
+  origin.write_blocks(1, 2, 3);
+  origin.note();
+  target.line.die_after(3);
+  ASSERT_FALSE(origin.fork_to(target, origin.states.rbegin()->first));
+  const auto volume = origin.open_volume();
   const auto head = volume->load_head();
   ASSERT_OK(head);
   EXPECT_EQ(head->body.kind, CommitKind::unpin);
@@ -374,11 +255,11 @@ TEST_F(ForkTest, AForkThatFailsTakesItsPinAway) {
 }
 
 TEST_F(ForkTest, AVolumeIsNotForkedOver) {
-  Crate origin, target;
+  Crate origin(kBlocks), target(kBlocks);
   ASSERT_OK(origin.world.open());
-  note(origin);
+  origin.note();
   const auto before = objects_in(target).size();
-  const auto done = fork(origin, Generation(1), target);
+  const auto done = origin.fork_to(target, Generation(1));
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code(), Code::kExists);
   EXPECT_EQ(objects_in(target).size(), before);
@@ -386,20 +267,20 @@ TEST_F(ForkTest, AVolumeIsNotForkedOver) {
 
 // Its commits alone are not what it is: taken for that, all that it shares would read as zeros.
 TEST_F(ForkTest, IsNotRebuiltWithoutTheCheckpointThatItBeganWith) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
-  write_blocks(origin, 0, 90, 5);
-  note(origin);
-  begin(origin, origin.states.rbegin()->first, target);
-  write_blocks(target, 3, 2, 9);
-  note(target);
+  origin.write_blocks(0, 90, 5);
+  origin.note();
+  target.begin_as_fork_of(origin, origin.states.rbegin()->first);
+  target.write_blocks(3, 2, 9);
+  target.note();
   ASSERT_OK(target.world.close());
-  auto volume = open_volume(target.stores, target.world);
+  auto volume = target.open_volume();
   const auto sound = volume::rebuild(*volume, volume->load_head().value(), {});
   ASSERT_OK(sound);
   EXPECT_TRUE(sound->report.sound);
   for (const auto& object : objects_in(target, "map/")) ASSERT_OK(target.memory.remove(object.name));
-  volume = open_volume(target.stores, target.world);
+  volume = target.open_volume();
   const auto rebuilt = volume::rebuild(*volume, volume->load_head().value(), {});
   ASSERT_FALSE(rebuilt);
   EXPECT_EQ(rebuilt.error().code(), Code::kCorrupt);
@@ -407,14 +288,14 @@ TEST_F(ForkTest, IsNotRebuiltWithoutTheCheckpointThatItBeganWith) {
 }
 
 TEST_F(ForkTest, KeysOfTheOriginAreNoKeysOfTheForkAndTheOtherWayRound) {
-  Crate origin, target(Crate::Empty::yes);
+  Crate origin(kBlocks), target(Crate::Empty::yes);
   ASSERT_OK(origin.world.open());
-  write_blocks(origin, 0, 9, 5);
-  note(origin);
+  origin.write_blocks(0, 9, 5);
+  origin.note();
   ASSERT_OK(origin.world.close());
-  begin(origin, origin.states.rbegin()->first, target);
+  target.begin_as_fork_of(origin, origin.states.rbegin()->first);
   ASSERT_OK(target.world.close());
-  const auto a = open_volume(origin.stores, origin.world), b = open_volume(target.stores, target.world);
+  const auto a = origin.open_volume(), b = target.open_volume();
   EXPECT_NE(a->identity().id(), b->identity().id());
   EXPECT_NE(a->keys()->data_key(), b->keys()->data_key());
   EXPECT_FALSE(a->open_commit_object(*target.memory.get(segment::commit_name(Generation(2)), 1 << 20), Generation(2)));
