@@ -102,7 +102,8 @@ class Rclone(Peer):
 
     def environment(self):
         return {**super().environment(), "RCLONE_CONFIG_S_TYPE": "s3", "RCLONE_CONFIG_S_PROVIDER": "Other", "RCLONE_CONFIG_S_ENV_AUTH": "true",
-                "RCLONE_CONFIG_S_ENDPOINT": self.server.endpoint, "RCLONE_CONFIG_S_FORCE_PATH_STYLE": "true"}
+                "RCLONE_CONFIG_S_ENDPOINT": self.server.endpoint, "RCLONE_CONFIG_S_FORCE_PATH_STYLE": "true",
+                "RCLONE_CONFIG_S_LIST_VERSION": "2"}
 
     def command(self, _):
         return ["rclone", "mount", f"s:{self.server.bucket}/rclone", self.place, "--config", "/dev/null", "--vfs-cache-mode", "writes",
