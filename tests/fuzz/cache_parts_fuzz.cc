@@ -43,7 +43,7 @@ void run(ByteView input) {
   check_decoder(sector, decode_chunk_header, encode_chunk_header);
 }
 
-const Target target("cache_file", seeds, run);
+const Target target("cache_parts", seeds, run);
 
 }  // namespace
 }  // namespace s3crate::fuzz
