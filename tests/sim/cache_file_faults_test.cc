@@ -64,7 +64,9 @@ TEST(CacheFile, AForeignFileIsReplaced) {
     world.start();
     world.end();
     Node& node = **world.world.disk().find("/state/cache");
-    for (auto& byte : node.cached) byte = static_cast<std::uint8_t>(world.world.dice().below(256));
+    Bytes foreign(node.cached.size());
+    for (auto& byte : foreign) byte = static_cast<std::uint8_t>(world.world.dice().below(256));
+    node.cached = FileBytes(foreign);
     world.start();
     EXPECT_TRUE(world.file->stats().on);
     EXPECT_EQ(world.read_range(0, 20), 20u);
@@ -211,7 +213,7 @@ TEST(CacheFile, AFileThatVanishedOrWasCutShortIsNoticed) {
       world.read_range(0, 50);
       world.settle();
       const std::shared_ptr<Node> node = *world.world.disk().find("/state/cache");
-      if (cut) node->cached.clear();
+      if (cut) node->cached.resize(0);
       else world.world.disk().set_name(*world.world.disk().place("/state/cache"), nullptr);
       EXPECT_EQ(world.read_range(0, 50), cut ? 50u : 0u);
       world.world.executor().sleep_for(seconds(31));

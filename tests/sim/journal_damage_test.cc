@@ -13,7 +13,7 @@ using journal::kSlotsOffset;
 void overwrite(Node& file, std::uint64_t offset, ByteView bytes) {
   ASSERT_TRUE(file.unsynced.empty());
   ASSERT_LE(offset + bytes.size(), file.durable.size());
-  std::copy(bytes.begin(), bytes.end(), file.durable.begin() + static_cast<std::ptrdiff_t>(offset));
+  file.durable.write(offset, bytes);
   file.cached = file.durable;
 }
 
@@ -79,8 +79,7 @@ TEST(Journal, EqualLengthRecordAfterTornTail) {
     ASSERT_TRUE(world.append());
   }));
   settle(world);
-  const auto begin = world.file().durable.begin() + static_cast<std::ptrdiff_t>(place.offset);
-  const Bytes untorn(begin, begin + static_cast<std::ptrdiff_t>(place.length));
+  const Bytes untorn = world.file().durable.part(place.offset, place.length);
   overwrite(world.file(), place.offset, Bytes(512));
   ++world.boot;
   ASSERT_TRUE(world.life([&] {
@@ -163,7 +162,7 @@ TEST(Journal, DamageToWhatTheStoreHasIsNone) {
 TEST(Journal, CopiedFileIsNoticed) {
   JournalWorld world(17);
   three_synced_batches(world);
-  const Bytes bytes = world.file().cached;
+  const FileBytes bytes = world.file().cached;
   const auto place_copy = [&](SimDisk& disk, const std::string& path) {
     auto file = disk.make(*disk.place(path), false);
     file->cached = file->durable = bytes;
@@ -204,8 +203,7 @@ TEST(Journal, OtherVolumesJournalRefused) {
   three_synced_batches(world);
   journal::Superblock superblock;
   for (const std::uint64_t place : {0, 4096}) {
-    auto one =
-        journal::decode_superblock(ByteView(world.file().durable).subspan(place, kSectorBytes));
+    auto one = journal::decode_superblock(world.file().durable.part(place, kSectorBytes));
     if (one && one->version > superblock.version) superblock = *one;
   }
   EXPECT_EQ(superblock.vid, world.vid);
@@ -226,7 +224,7 @@ TEST(Journal, SlotsOfAnotherJournalAreIgnored) {
   two.vid = one.vid;
   ASSERT_TRUE(two.life([] {}));
   two.file().cached = one.file().cached;
-  std::copy_n(two.file().durable.begin(), 2 * kSectorBytes, two.file().cached.begin());
+  two.file().cached.write(0, two.file().durable.part(0, 2 * kSectorBytes));
   settle(two);
   ASSERT_TRUE(two.life([&] { EXPECT_EQ(two.appended, Seq(0)); }));
 }

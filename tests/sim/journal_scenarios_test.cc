@@ -147,7 +147,7 @@ TEST(Journal, CopiesOfOneAttemptAreNotContinuedByAnother) {
   Node& file = world.file();
   file.durable = file.cached;
   file.unsynced.clear();
-  std::fill_n(file.durable.begin() + static_cast<std::ptrdiff_t>(instead), 2 * kSectorBytes, 0);
+  file.durable.write(instead, Bytes(2 * kSectorBytes));
   file.cached = file.durable;
   ++world.boot;
   ASSERT_TRUE(world.life([&] { EXPECT_EQ(world.appended, Seq(2)); }));

@@ -198,20 +198,22 @@ TEST(Scenario, WhatReplayDidNotReachIsNotPlayedBackAfterAMountInStoreMode) {
       ASSERT_OK(mount.disk().flush());
       const auto journal = w.world.disk().find(path);
       ASSERT_OK(journal);
-      Bytes& file = (*journal)->cached;
+      FileBytes& file = (*journal)->cached;
       // Each becomes a batch, in the page cache alone; the first fills its slot.
       auto write = [&](std::uint64_t block, std::size_t size) {
-        const Bytes before = file;
+        const FileBytes before = file;
         ASSERT_OK(mount.disk().write(block * 4096, pattern(size, block)));
         wait_until(w, [&] { return file != before; });
       };
-      const Bytes before = file;
+      const Bytes before = file.all();
       write(2, 16 << 10);
-      const Bytes between = file;
+      const Bytes between = file.all();
       write(6, 4096);
       mount.kill();
+      Bytes after = file.all();
       for (std::size_t i = 0; i < between.size(); ++i)
-        if (i >= before.size() || between[i] != before[i]) file[i] = 0;
+        if (i >= before.size() || between[i] != before[i]) after[i] = 0;
+      file = FileBytes(after);
     }
     {
       device::DiskOptions in_store = options;

@@ -350,7 +350,7 @@ TEST(Fencing, CopyOfTheStoreIsNotWrittenToBesideAWaitingJournal) {
     const std::string path = fmt::format("/state/{}/journal", to_hex(w.vid));
     auto journal = w.world.disk().find(path);
     ASSERT_OK(journal);
-    const Bytes before = (*journal)->cached;
+    const FileBytes before = (*journal)->cached;
     const std::uint64_t objects = w.bucket().names().size();
     device::DiskOptions copy = lazy_options();
     copy.home = {"simulated", "/copy"};
@@ -394,8 +394,8 @@ TEST(Fencing, ForeignJournalWithAnUnreadableSlotIsNotTakenForEmpty) {
     const std::string path = fmt::format("/state/{}/journal", to_hex(w.vid));
     auto journal = w.world.disk().find(path);
     ASSERT_OK(journal);
-    (*journal)->cached.at(journal::kSlotsOffset + 20) ^= 1;  // the header of the first slot
-    const Bytes before = (*journal)->cached;
+    (*journal)->cached.flip(journal::kSlotsOffset + 20, 1);  // the header of the first slot
+    const FileBytes before = (*journal)->cached;
     Mount mount(w, w.world.disk(), lazy_options());
     EXPECT_CODE(Code::kBadArgument, mount.open());
     EXPECT_TRUE((*journal)->cached == before) << "the journal was touched";

@@ -29,8 +29,7 @@ void put_sectors(Node& file, const Node::Unsynced& write, std::uint64_t first, s
   std::uint64_t begin = write.offset + first * kSectorSize;
   std::uint64_t end = std::min(write.offset + last * kSectorSize, write.size_after);
   if (file.durable.size() < end) file.durable.resize(end);
-  std::copy_n(write.sectors.begin() + static_cast<std::ptrdiff_t>(first * kSectorSize), end - begin,
-              file.durable.begin() + static_cast<std::ptrdiff_t>(begin));
+  file.durable.write(begin, ByteView(write.sectors).subspan(first * kSectorSize, end - begin));
 }
 
 void put_all(Node& file, const Node::Unsynced& write) {
@@ -145,12 +144,11 @@ bool SimDisk::write(Node& file, std::uint64_t offset, ByteView data) {
     file.cached.resize(end);
   }
   ++changes_;
-  std::copy(data.begin(), data.end(), file.cached.begin() + static_cast<std::ptrdiff_t>(offset));
+  file.cached.write(offset, data);
   std::uint64_t first = sector_floor(offset);
   std::uint64_t last = std::min<std::uint64_t>(sector_ceil(end), file.cached.size());
-  Bytes sectors(file.cached.begin() + static_cast<std::ptrdiff_t>(first),
-                file.cached.begin() + static_cast<std::ptrdiff_t>(last));
-  sectors.resize(sector_ceil(end) - first);
+  Bytes sectors(sector_ceil(end) - first);
+  file.cached.read(first, MutableByteView(sectors).first(last - first));
   file.unsynced.push_back({file.next_write++, first, std::move(sectors), file.cached.size()});
   return true;
 }

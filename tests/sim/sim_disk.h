@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "io/file_io.h"
+#include "tests/sim/file_bytes.h"
 #include "tests/sim/sim_faults.h"
 #include "tests/sim/sim_random.h"
 
@@ -61,8 +62,8 @@ struct Node {
   std::uint64_t inode = 0;
   bool is_directory = false;
 
-  Bytes cached;   // the file, as processes see it
-  Bytes durable;  // as it is on the disk
+  FileBytes cached;   // the file, as processes see it
+  FileBytes durable;  // as it is on the disk
   std::deque<Unsynced> unsynced;
   std::uint64_t next_write = 0;
   std::uint64_t failed_syncs = 0;  // every File that was open hears of each once, as with Linux's errseq_t

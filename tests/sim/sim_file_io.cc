@@ -34,11 +34,11 @@ class SimFile final : public io::File {
       incarnation_->failed('r', target());
       return fail(Code::kIo, "{}: read: injected error", path_);
     }
-    const Bytes& data = node_->cached;
+    const FileBytes& data = node_->cached;
     if (offset > data.size() || out.size() > data.size() - offset) {
       return fail(Code::kCorrupt, "{}: ends at {}, before {} bytes at {}", path_, data.size(), out.size(), offset);
     }
-    std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+    data.read(offset, out);
     return {};
   }
 
