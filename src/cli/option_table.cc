@@ -137,7 +137,7 @@ constexpr std::array kOptions = {
     OptionSpec{"take-over", 0, kFlag, "", "", "", 0, 0,
                "Take a volume that is open elsewhere; what it had not sent there is lost", kWriting, false},
     OptionSpec{"accept-rollback", 0, kFlag, "", "", "", 0, 0,
-               "Go on although the store shows an older state than this machine has seen", kWriting | kGuests, false},
+               "Go on although the store shows an older state than this machine has seen, or damage hides whether it does", kWriting | kGuests, false},
     OptionSpec{"moved", 0, kFlag, "", "", "", 0, 0,
                "The volume was moved here, and its old place is gone for good", kWriting | kGuests, false},
     OptionSpec{"durability", 0, kChoice, "local|store", "local", "", 0, 0,

@@ -100,11 +100,16 @@ Result<> check_seen(volume::Volume& volume, const Commit& head, const std::optio
     if (known.generation < head.header.generation) {
       const auto below = volume::hash_below(volume, head, known.generation);
       if (below && *below != known.hash) return refuse("another history stands in the store");
-      // Damage to the past proves no other history, and nothing else needs it.
+      // Damage to the past proves no other history, and no read needs it; least of all if the commit that was seen stands where it stood.
+      // But if that is gone as well, whoever writes would build on what may be another history, and note it as the one seen.
       if (is(below, Code::kCorrupt) || is(below, Code::kNotFound)) {
         const auto there = volume.load_commit(known.generation);
         if (there && there->hash != known.hash) return refuse("another history stands in the store");
-        if (options.log) options.log(fmt::format("whether the store shows the history that this machine has seen cannot be told: {}", below.error().message()));
+        const std::string what = fmt::format("whether the store shows the history that this machine has seen cannot be told: {}", below.error().message());
+        if (!there && !options.read_only)
+          return fail(Code::kCorrupt, "{}: {} (it has seen generation {}). Mount it with --read-only to look; to write to it, add --accept-rollback: "
+                      "what was stored from here may not be in it", options.url, what, known.generation);
+        if (options.log) options.log(what);
       } else if (!below) {
         return fail(below.error());
       }

@@ -29,7 +29,7 @@ enum class JournalUse {
 [[nodiscard]] Result<JournalUse> decide(Env env, volume::Volume& volume, const volume::Commit& head, const Term& term,
                                         journal::Journal* journal, const DiskOptions& options);
 // Holds the newest commit against the newest one that was ever seen here (device/seen.h). kCorrupt: the store shows an older state,
-// or another history; with --accept-rollback that is no error.
+// or another history, or, for whoever may write, damage hides which; with --accept-rollback that is no error.
 [[nodiscard]] Result<> check_seen(volume::Volume& volume, const volume::Commit& head, const std::optional<volume::CommitRef>& seen,
                                   const DiskOptions& options);
 // The rule about homes alone; for writers.

@@ -240,5 +240,33 @@ TEST_F(RolledBackTest, AnotherCommitUnderTheSameNumberIsRefused) {
   expect_refused(there, "another history");
 }
 
+// Who reads is told so; who writes would make it the history that was seen.
+TEST_F(RolledBackTest, HistoryThatDamageHidesIsNotWrittenToUntilAccepted) {
+  store::MemoryStore here, there;
+  world_.copy_to(here);
+  world_.copy_to(there);
+  write(here, kept_, 1, world_.seen().generation + 4);
+  write(there, dir_ / "other", 100, world_.seen().generation + 12);
+  Generation known(1);  // what was seen: under its number there stands nothing
+  while (here.head(segment::commit_name(known.next()))) known = known.next();
+  ASSERT_TRUE(there.remove(segment::commit_name(known)));
+  int untold = 0;
+  for (Generation g = known.next(); there.head(segment::commit_name(g)); g = g.next()) {
+    SCOPED_TRACE(g.value);
+    const std::string name = segment::commit_name(g);
+    const auto commit = there.get(name, 64 << 20);
+    ASSERT_TRUE(commit && there.remove(name));
+    const auto disk = mount(there, kept_);
+    ASSERT_FALSE(disk);
+    if (disk.error().message().find("cannot be told") != std::string::npos) {
+      ++untold;
+      EXPECT_THAT(disk.error().message(), HasSubstr("--accept-rollback"));
+      EXPECT_TRUE(is(disk, Code::kCorrupt));
+    }
+    ASSERT_TRUE(there.put(name, *commit));
+  }
+  EXPECT_GT(untold, 0);
+}
+
 }  // namespace
 }  // namespace s3crate::volume
