@@ -19,7 +19,7 @@ namespace {
 // That a mount would read: then a checkpoint is waited for. The levels of the delta base leave 60 of them in 65,536 generations,
 // but for those that had to be passed over.
 constexpr std::size_t kBasesMax = 1024;
-constexpr int kJournalReadTries = 60;  // a second apart: what is given up was acknowledged
+constexpr int kJournalReadTries = 60;  // a second apart, while the disk works: what is given up was acknowledged
 constexpr Duration kTroublePause = std::chrono::seconds(1);
 constexpr Duration kCommitPause = std::chrono::seconds(5);
 }  // namespace
@@ -283,6 +283,13 @@ void Uploader::put_segments() {
   }
 }
 
+// What cannot be read of the journal is given up in the end, or one bad sector would stop all uploads. But a disk that takes no writes
+// either is away, and what is on it comes back with it.
+bool Uploader::is_disk_away(std::span<const Error> errors) {
+  const bool unread = std::ranges::any_of(errors, [](const Error& error) { return error.code() == Code::kIo; });
+  return unread && parts_.journal != nullptr && !parts_.journal->probe();
+}
+
 // Only kCancelled.
 Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
   std::shared_ptr<const volume::KeyRing> keys = parts_.volume.keys();
@@ -291,9 +298,11 @@ Result<ObjectInfo> Uploader::put_segment(const PlacedSegment& placed) {
   for (int tries = 0;;) {
     std::vector<Error> damaged;
     auto assembled = assemble(placed, header, *keys, env_.random, parts_.buffers, tries < kJournalReadTries ? nullptr : &damaged);
-    if (!assembled) {
-      tries++;
-      TRY(pause(assembled.error()));
+    if (!assembled) damaged.push_back(assembled.error());
+    const bool away = is_disk_away(damaged);
+    if (!assembled || away) {
+      tries += !away;
+      TRY(pause(damaged.front()));
       continue;
     }
     for (const Error& error : damaged) parts_.trouble(error.within("the blocks of an extent are lost"));

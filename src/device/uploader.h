@@ -90,6 +90,7 @@ class Uploader {
   [[nodiscard]] Result<> complete_patches(PendingGeneration& generation);
   [[nodiscard]] Result<EncodedBatch> whole_blocks(BlockIndex from, const BufferPtr& buffer, Seq seq);
   [[nodiscard]] Result<EncodedBatch> lost_block(BlockIndex block, Seq seq);
+  [[nodiscard]] bool is_disk_away(std::span<const Error> errors);
   void make_inline(Active& active);
   [[nodiscard]] Result<> commit(Active& active);
   [[nodiscard]] bool must_free_journal();

@@ -24,6 +24,7 @@ using segment::SealedSecret;
 using segment::Uuid;
 using segment::Vid;
 
+inline constexpr std::uint64_t kProbeOffset = 2 * kSectorBytes;  // a sector that means nothing
 inline constexpr std::uint64_t kSlotsOffset = 1 << 20;
 inline constexpr std::size_t kIncarnationsMax = 16;
 

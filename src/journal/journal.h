@@ -99,6 +99,10 @@ class Journal {
   [[nodiscard]] virtual Seq durable_through() const = 0;
   [[nodiscard]] virtual std::uint64_t unsynced_bytes() const = 0;
 
+  // Writes what nobody needs, and makes it durable: an error says that the disk below does not work now. What cannot be read meanwhile
+  // is not known to be lost.
+  [[nodiscard]] virtual Result<> probe() = 0;
+
   // Batches up to `through` are in the store.
   virtual void release(Seq through) = 0;
   [[nodiscard]] virtual Stats stats() const = 0;

@@ -74,6 +74,7 @@ class JournalFile final : public Journal {
                                            const crypto::PublicKey& data_key) override;
   [[nodiscard]] Result<RecordPtr> append(Seq seq, const RecordBody& body, SharedBytes extents) override;
   [[nodiscard]] Result<> sync() override;
+  [[nodiscard]] Result<> probe() override;
   [[nodiscard]] Seq durable_through() const override;
   [[nodiscard]] std::uint64_t unsynced_bytes() const override;
   void release(Seq through) override;

@@ -7,6 +7,11 @@
 #include "journal/journal_file.h"
 
 namespace s3crate::journal {
+namespace {
+
+constexpr std::array<std::uint8_t, kSectorBytes> kZeros{};
+
+}  // namespace
 
 Result<> JournalFile::sync() {
   bool rewriting = false;
@@ -33,6 +38,26 @@ Result<> JournalFile::sync() {
   round_error_.reset();
   if (!done) round_error_ = done.error();
   CHECK(!done || durable_ >= through);
+  changed_->notify_all();
+  return done;
+}
+
+// A round that covers no record: if its fdatasync fails, the kernel has told us what it might have told the next one of theirs.
+Result<> JournalFile::probe() {
+  {
+    MutexLock lock(mu_);
+    while (syncing_) changed_->wait(mu_);
+    syncing_ = true;
+    round_through_ = Seq();
+  }
+  Result<> done = file_->write_at(kProbeOffset, kZeros);
+  const bool asked = done.has_value();
+  if (asked) done = file_->datasync();
+  MutexLock lock(mu_);
+  syncing_ = false;
+  ++round_;
+  round_error_.reset();
+  if (!done && asked && !unsynced_.empty()) must_rewrite_ = true;
   changed_->notify_all();
   return done;
 }

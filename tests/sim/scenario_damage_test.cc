@@ -234,5 +234,72 @@ TEST(Scenario, WhatReplayDidNotReachIsNotPlayedBackAfterAMountInStoreMode) {
   });
 }
 
+// What was flushed is in the journal alone, and cannot be read from there, or whatever `faults` say, for so long.
+void upload_from_a_disk_with(DiskFaults faults, Duration duration, const std::function<void(StackWorld&, Mount&)>& then) {
+  StackWorld w(13);
+  w.run([&] {
+    device::DiskOptions options = lazy_options();
+    options.block_cache_bytes = 0;
+    options.cache_file_bytes = 0;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    ASSERT_OK(mount.disk().write(0, pattern(8192, 1)));
+    ASSERT_OK(mount.disk().sync());
+    ASSERT_OK(mount.disk().write(0, pattern(4096, 2)));
+    ASSERT_OK(mount.disk().write(16'384, pattern(4096, 3)));
+    ASSERT_OK(mount.disk().flush());
+    const auto usual = std::exchange(w.world.disk().faults, faults);
+    Result<Generation> synced;
+    auto task = w.world.executor().spawn("sync", [&] { synced = mount.disk().sync(); });
+    w.sleep(duration);
+    EXPECT_FALSE(mount.read(0, 4096));
+    w.world.disk().faults = usual;
+    task.reset();
+    EXPECT_OK(synced);
+    then(w, mount);
+    ASSERT_OK(mount.close());
+  });
+}
+
+// It may be a cable. Given up after a minute, all that was flushed to that disk would have been lost, though the disk had it.
+TEST(Scenario, LocalDiskThatIsAwayForAnHourCostsTimeOnly) {
+  for (const bool reads_only : {false, true}) {
+    SCOPED_TRACE(reads_only);
+    DiskFaults away;
+    away.read_error_per_million = 1'000'000;
+    away.read_only = reads_only;
+    if (!reads_only) away.write_error_per_million = away.sync_error_per_million = 1'000'000;
+    upload_from_a_disk_with(away, 1h, [](StackWorld&, Mount& mount) {
+      EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 2));
+      EXPECT_TRUE(equal(*mount.read(4096, 4096), ByteView(pattern(8192, 1)).subspan(4096)));
+      EXPECT_EQ(*mount.read(16'384, 4096), pattern(4096, 3));
+    });
+  }
+}
+
+// A disk that works but for that is one with bad sectors: they cost what was in them. It never reads as what was there before.
+TEST(Scenario, WhatAWorkingDiskCannotReadOfTheJournalIsLostAndNothingElse) {
+  DiskFaults bad;
+  bad.read_error_per_million = 1'000'000;
+  upload_from_a_disk_with(bad, 59s, [](StackWorld&, Mount& mount) {
+    EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 2)) << "within a minute nothing is given up";
+  });
+  upload_from_a_disk_with(bad, 5min, [](StackWorld& w, Mount& mount) {
+    EXPECT_CODE(Code::kCorrupt, mount.read(0, 4096));
+    EXPECT_TRUE(equal(*mount.read(4096, 4096), ByteView(pattern(8192, 1)).subspan(4096)));
+    EXPECT_CODE(Code::kCorrupt, mount.read(16'384, 4096));
+    ASSERT_OK(mount.disk().write(0, pattern(4096, 4)));
+    ASSERT_OK(mount.disk().sync());
+    EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 4));
+    auto volume = w.open_volume(mount.env(), mount.store());
+    ASSERT_OK(volume);
+    volume::CheckOptions check;
+    check.read_data = true;
+    auto report = volume::check(mount.env(), **volume, check);
+    ASSERT_OK(report);
+    EXPECT_EQ(report->damaged_ranges(), (std::vector<volume::ByteRange>{{16'384, 4096}}));
+  });
+}
+
 }  // namespace
 }  // namespace s3crate::sim
