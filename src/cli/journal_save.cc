@@ -61,7 +61,7 @@ class Saver {
 
 Result<volume::Commit> Saver::point(journal::Journal& journal) {
   const auto term = TRY(device::find_term(origin_, session_.head()));
-  if (device::is_own(journal.superblock(), term.commit.body))
+  if (TRY(device::is_ours(origin_, session_.head(), term, journal.superblock())))
     return fail(Code::kExists, "nobody else has written to {} since: mount it, and what the journal here holds is sent", url_.text());
   auto at = TRY(device::journal_point(origin_, session_.head(), journal.superblock()));
   if (!at) return fail(Code::kCorrupt, "the history of {} does not tell which generation the journal here goes on from", url_.text());

@@ -113,6 +113,11 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   w.journal = std::move(journal);
   w.chain = std::move(chain);
   journal_writes_ = journal_writes;
+  if (journal_writes) {
+    w.chain->note_with([journal = w.journal.get()](const volume::CommitRef& stored, const volume::CommitRef& next) {
+      return journal->note_commits({stored.generation, stored.hash, next.generation, next.hash});
+    });
+  }
   const volume::VolumeObject& object = volume_.object();
   w.encoder_options = std::make_unique<EncoderOptions>(
       EncoderOptions{object.block_size(), object.extent_bytes, segment_bytes(), options_.compression_level, options_.batch_delay});

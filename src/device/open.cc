@@ -161,7 +161,7 @@ Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* jo
   return chain.open_term(who, [&, who](const Commit& moved) -> Result<> {
     // A commit of our own that was still under way when the last process died changes nothing.
     if (volume::is_guest(moved.body.kind)) return {};
-    if (use == JournalUse::replay && is_own(journal->superblock(), moved.body)) {
+    if (use == JournalUse::replay && was_put_by(journal->superblock(), moved)) {
       if (moved.body.epoch < journal->superblock().intended_epoch) return {};
       return journal->note_intent(moved.body.epoch + 1, who.instance, moved.header.generation, moved.hash);
     }

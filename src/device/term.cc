@@ -7,6 +7,7 @@
 #include "base/wire.h"
 #include "device/journal_save.h"
 #include "volume/history.h"
+#include "volume/noted.h"
 
 namespace s3crate::device {
 
@@ -29,12 +30,49 @@ std::string refusal(Env env, const Commit& term, const Commit& head) {
 
 }  // namespace
 
+namespace {
+
+// The newest at or below `at` that is no guest.
+Result<Commit> below_guests(volume::Volume& volume, Commit at) {
+  for (int guests = 0; guests < kGuestsMax && volume::is_guest(at.body.kind) && at.header.generation > Generation(1); ++guests)
+    at = TRY(volume.load_commit({Generation(at.header.generation.value - 1), at.header.parent}));
+  return at;
+}
+
+// Where a copy of the machine that has this journal went on alone: the newest commit that both have put.
+Result<std::optional<Commit>> fork_point(volume::Volume& volume, const Commit& head, const journal::Superblock& journal) {
+  const auto noted = journal::noted_commits(journal);
+  if (!noted) {
+    const Term term = TRY(find_term(volume, head));
+    return term.open ? std::optional(term.commit) : std::nullopt;
+  }
+  for (const CommitRef& ref : {CommitRef{noted->sent, noted->sent_hash}, CommitRef{noted->stored, noted->stored_hash}}) {
+    if (ref.generation >= head.header.generation || TRY(volume::hash_below(volume, head, ref.generation)) != ref.hash) continue;
+    return TRY(volume.load_commit(ref));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool was_put_by(const journal::Superblock& journal, const Commit& commit) {
+  if (!is_own(journal, commit.body)) return false;
+  if (commit.body.kind == CommitKind::open || !volume::is_noted(commit.body)) return true;
+  const auto noted = journal::noted_commits(journal);
+  const CommitRef ref{commit.header.generation, commit.hash};
+  return noted && (ref == CommitRef{noted->stored, noted->stored_hash} || ref == CommitRef{noted->sent, noted->sent_hash});
+}
+
+Result<bool> is_ours(volume::Volume& volume, const Commit& head, const Term& term, const journal::Superblock& journal) {
+  return is_own(journal, term.commit.body) && was_put_by(journal, TRY(below_guests(volume, head)));
+}
+
 Result<std::optional<Commit>> journal_point(volume::Volume& volume, const Commit& head, const journal::Superblock& journal) {
   Commit at = head;
   for (int i = 0; i < kTermsMax; ++i) {
-    for (int guests = 0; guests < kGuestsMax && volume::is_guest(at.body.kind) && at.header.generation > Generation(1); ++guests)
-      at = TRY(volume.load_commit({Generation(at.header.generation.value - 1), at.header.parent}));
-    if (is_own(journal, at.body)) return at;
+    at = TRY(below_guests(volume, std::move(at)));
+    if (was_put_by(journal, at)) return at;
+    if (is_own(journal, at.body)) return fork_point(volume, at, journal);
     Term term = TRY(find_term(volume, at));
     Generation begin = term.commit.header.generation;
     if (begin <= Generation(1)) return std::nullopt;
@@ -134,7 +172,7 @@ Result<JournalUse> decide(Env env, volume::Volume& volume, const Commit& head, c
     if (found.vid != volume.vid())
       return fail(Code::kBadArgument, "the journal in {} is of another volume ({}): give this one another --state-dir",
                   options.state_dir, volume::fingerprint(found.vid));
-    const bool ours = is_own(found, bound.body);
+    const bool ours = TRY(is_ours(volume, head, term, found));
     if (ours && found.home != home_hash(options.home) && !options.moved)
       return fail(Code::kBadArgument, "the journal here was written for the volume in another place: add --moved if that place "
                   "is gone for good");

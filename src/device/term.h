@@ -18,6 +18,11 @@ struct Term {
 // Whether the writer of this journal made that commit. The journal's id alone does not tell: a machine whose image was started twice
 // has it twice. But whoever claims a term notes it here first, so what is of a term that was never noted is the other one's.
 [[nodiscard]] bool is_own(const journal::Superblock& journal, const volume::CommitBody& commit);
+// The same of one that is no guest, and neither is it a copy's of this machine that goes on with its memory: it has the same term, and
+// its commits stand where ours would. But each is noted, by whoever puts it, before it is put (volume/noted.h).
+[[nodiscard]] bool was_put_by(const journal::Superblock& journal, const volume::Commit& commit);
+// Whether the newest term is this journal's, and all of it.
+[[nodiscard]] Result<bool> is_ours(volume::Volume& volume, const volume::Commit& head, const Term& term, const journal::Superblock& journal);
 
 // What recovery does with a journal found in the state directory.
 enum class JournalUse {

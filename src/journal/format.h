@@ -61,6 +61,17 @@ struct Superblock {
 inline constexpr std::size_t kTriedMax = 16;
 [[nodiscard]] std::vector<Uuid> tried_instances(const Superblock& superblock);
 void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried);
+// What this journal's writer has put into the chain, but for its opens: each is noted before it is sent, since a machine that goes on twice,
+// memory and all, has everything else twice. Kept in an extension; none before the first.
+struct NotedCommits {
+  Generation stored;  // the newest that is known to be in the chain
+  Hash stored_hash{};
+  Generation sent;    // the one after it; it may be there or not
+  Hash sent_hash{};
+  friend bool operator==(const NotedCommits&, const NotedCommits&) = default;
+};
+[[nodiscard]] std::optional<NotedCommits> noted_commits(const Superblock& superblock);
+void set_noted_commits(Superblock& superblock, const NotedCommits& noted);
 [[nodiscard]] Bytes encode_superblock(const Superblock& superblock);  // 4096 bytes, ends in a BLAKE2b-256 of the rest
 [[nodiscard]] Result<Superblock> decode_superblock(ByteView sector);
 

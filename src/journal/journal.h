@@ -9,8 +9,7 @@
 //   their records are released and no reader holds one, and then under a new slot sequence.
 // - Replay goes through the incarnations in order, each up to its first break. A break before a batch that a later
 //   record of the same incarnation calls durable is damage (kCorrupt), never a silent truncation.
-// Threading: open, replay, note_intent and start_incarnation come first, one at a time; from then on all calls are thread-safe,
-// but superblock(). append() calls must come in order of seq, without a gap, one at a time. No call waits for the store.
+// Threading: open, replay, note_intent and start_incarnation come first, one at a time; from then on all calls are thread-safe. append() calls must come in order of seq, without a gap, one at a time. No call waits for the store.
 // Lock order: the journal's mu_, then a record's own; no lock is held across I/O.
 // A RecordPtr keeps the file open (and so locked); those that a failed replay handed out must be gone before another.
 #pragma once
@@ -99,6 +98,8 @@ class Journal {
   [[nodiscard]] virtual Seq durable_through() const = 0;
   [[nodiscard]] virtual std::uint64_t unsynced_bytes() const = 0;
 
+  // Notes, durably, which commits this journal's writer has put. The superblock() that this process sees stays as it was.
+  [[nodiscard]] virtual Result<> note_commits(const NotedCommits& noted) = 0;
   // Writes what nobody needs, and makes it durable: an error says that the disk below does not work now. What cannot be read meanwhile
   // is not known to be lost.
   [[nodiscard]] virtual Result<> probe() = 0;

@@ -74,6 +74,7 @@ class JournalFile final : public Journal {
                                            const crypto::PublicKey& data_key) override;
   [[nodiscard]] Result<RecordPtr> append(Seq seq, const RecordBody& body, SharedBytes extents) override;
   [[nodiscard]] Result<> sync() override;
+  [[nodiscard]] Result<> note_commits(const NotedCommits& noted) override;
   [[nodiscard]] Result<> probe() override;
   [[nodiscard]] Seq durable_through() const override;
   [[nodiscard]] std::uint64_t unsynced_bytes() const override;
@@ -101,6 +102,7 @@ class JournalFile final : public Journal {
 
   // superblock.cc
   [[nodiscard]] Result<> write_superblock(Superblock next);
+  [[nodiscard]] Result<> write_next(Superblock& next);
 
   // append.cc; only for whoever has writer_busy_, without mu_
   enum class Room {
@@ -115,7 +117,12 @@ class JournalFile final : public Journal {
   void acquire_writer() REQUIRES(mu_);
   void release_writer() REQUIRES(mu_);
 
+  // sync.cc; whoever makes something durable that is no record
+  void acquire_sync() REQUIRES(mu_);
+  void release_sync() REQUIRES(mu_);
+
   // sync.cc; only for whoever has syncing_, without mu_
+  [[nodiscard]] Result<> write_durably(std::uint64_t at, ByteView bytes);
   [[nodiscard]] Result<> sync_round(bool rewriting, Seq through);
   [[nodiscard]] Result<> rewrite();
   void became_durable(Seq through) REQUIRES(mu_);
@@ -142,6 +149,10 @@ class JournalFile final : public Journal {
   bool superblock_settled_;
   bool replayed_;
   Seq found_;  // the last seq that replay found
+
+  // Belong to whoever has syncing_.
+  std::uint64_t written_version_;      // of a superblock
+  std::optional<NotedCommits> noted_;  // in it
 
   // Belong to whoever has writer_busy_.
   std::optional<crypto::SealingKey> key_;

@@ -91,7 +91,14 @@ Result<std::vector<Extension>> get_padded_extensions(ByteReader& reader, std::st
   return segment::get_extensions(list, what);
 }
 
-constexpr std::uint16_t kTriedExtension = 1;
+constexpr std::uint16_t kTriedExtension = 1, kNotedExtension = 2;
+
+void put_extension(Superblock& superblock, Extension extension) {
+  std::erase_if(superblock.extensions, [&](const Extension& e) { return e.type == extension.type; });
+  if (extension.value.empty()) return;
+  const auto place = std::ranges::upper_bound(superblock.extensions, extension.type, {}, &Extension::type);
+  superblock.extensions.insert(place, std::move(extension));
+}
 
 }  // namespace
 
@@ -109,13 +116,32 @@ std::vector<Uuid> tried_instances(const Superblock& superblock) {
 }
 
 void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried) {
-  std::erase_if(superblock.extensions, [](const Extension& e) { return e.type == kTriedExtension; });
-  if (tried.empty()) return;
   Extension extension{kTriedExtension, false, {}};
   ByteWriter writer(extension.value);
   for (const Uuid& instance : tried.last(std::min(tried.size(), kTriedMax))) writer.raw(instance);
-  const auto place = std::ranges::upper_bound(superblock.extensions, kTriedExtension, {}, &Extension::type);
-  superblock.extensions.insert(place, std::move(extension));
+  put_extension(superblock, std::move(extension));
+}
+
+std::optional<NotedCommits> noted_commits(const Superblock& superblock) {
+  const auto found = std::ranges::find(superblock.extensions, kNotedExtension, &Extension::type);
+  if (found == superblock.extensions.end()) return std::nullopt;
+  ByteReader reader(found->value);
+  NotedCommits out;
+  out.stored = Generation(reader.u64());
+  out.stored_hash = reader.array<sizeof(Hash)>();
+  out.sent = Generation(reader.u64());
+  out.sent_hash = reader.array<sizeof(Hash)>();
+  return reader.done() ? std::optional(out) : std::nullopt;
+}
+
+void set_noted_commits(Superblock& superblock, const NotedCommits& noted) {
+  Extension extension{kNotedExtension, false, {}};
+  ByteWriter writer(extension.value);
+  writer.u64(noted.stored.value);
+  writer.raw(noted.stored_hash);
+  writer.u64(noted.sent.value);
+  writer.raw(noted.sent_hash);
+  put_extension(superblock, std::move(extension));
 }
 
 Bytes encode_superblock(const Superblock& superblock) {

@@ -144,25 +144,60 @@ JournalFile::JournalFile(Env env, std::shared_ptr<io::File> file, const Options&
       superblock_(superblock),
       superblock_settled_(fresh || !same_boot_),
       replayed_(fresh),
+      written_version_(superblock.version),
+      noted_(noted_commits(superblock)),
       changed_(env.executor.cond_var()),
       slots_(superblock.slot_bytes, slots_in(options.file_bytes, superblock.slot_bytes),
              slots_in(file_size, superblock.slot_bytes)) {}
 
 Result<> JournalFile::write_superblock(Superblock next) {
-  if (!superblock_settled_) {
-    TRY(file_->write_at(place_of(superblock_.version), encode_superblock(superblock_),
-                        io::Sync::yes));
-    superblock_settled_ = true;
+  {
+    MutexLock lock(mu_);
+    acquire_sync();
   }
-  next.version = superblock_.version + 1;
-  next.device = identity_.device;
-  next.inode = identity_.inode;
-  next.boot = options_.boot;
-  if (options_.home != Hash{}) next.home = options_.home;
-  next.file_bytes = options_.file_bytes;
-  TRY(file_->write_at(place_of(next.version), encode_superblock(next), io::Sync::yes));
-  superblock_ = std::move(next);
+  Result<> done;
+  if (!superblock_settled_) {
+    done = file_->write_at(place_of(superblock_.version), encode_superblock(superblock_),
+                           io::Sync::yes);
+    superblock_settled_ = done.has_value();
+  }
+  if (done) {
+    next.device = identity_.device;
+    next.inode = identity_.inode;
+    next.boot = options_.boot;
+    if (options_.home != Hash{}) next.home = options_.home;
+    next.file_bytes = options_.file_bytes;
+    done = write_next(next);
+  }
+  MutexLock lock(mu_);
+  if (done) superblock_ = std::move(next);
+  release_sync();
+  return done;
+}
+
+// After a failed write the same place is written again: the other one holds what counts.
+Result<> JournalFile::write_next(Superblock& next) {
+  next.version = written_version_ + 1;
+  if (noted_) set_noted_commits(next, *noted_);
+  TRY(write_durably(place_of(next.version), encode_superblock(next)));
+  written_version_ = next.version;
   return {};
+}
+
+// While records are appended superblock_ does not change: what it says of them stays.
+Result<> JournalFile::note_commits(const NotedCommits& noted) {
+  Superblock next;
+  {
+    MutexLock lock(mu_);
+    acquire_sync();
+    next = superblock_;
+  }
+  const auto before = std::exchange(noted_, noted);
+  Result<> done = write_next(next);
+  if (!done) noted_ = before;
+  MutexLock lock(mu_);
+  release_sync();
+  return done;
 }
 
 Result<> JournalFile::note_intent(std::uint32_t epoch, const Uuid& instance, Generation base,

@@ -42,23 +42,35 @@ Result<> JournalFile::sync() {
   return done;
 }
 
-// A round that covers no record: if its fdatasync fails, the kernel has told us what it might have told the next one of theirs.
-Result<> JournalFile::probe() {
-  {
-    MutexLock lock(mu_);
-    while (syncing_) changed_->wait(mu_);
-    syncing_ = true;
-    round_through_ = Seq();
-  }
-  Result<> done = file_->write_at(kProbeOffset, kZeros);
-  const bool asked = done.has_value();
-  if (asked) done = file_->datasync();
-  MutexLock lock(mu_);
+void JournalFile::acquire_sync() {
+  while (syncing_) changed_->wait(mu_);
+  syncing_ = true;
+  round_through_ = Seq();  // it covers no record
+}
+
+void JournalFile::release_sync() {
   syncing_ = false;
   ++round_;
   round_error_.reset();
-  if (!done && asked && !unsynced_.empty()) must_rewrite_ = true;
   changed_->notify_all();
+}
+
+// If its fdatasync fails, the kernel has told us what it might have told the next one of records.
+Result<> JournalFile::write_durably(std::uint64_t at, ByteView bytes) {
+  Result<> done = file_->write_at(at, bytes, io::Sync::yes);
+  MutexLock lock(mu_);
+  if (!done && !unsynced_.empty()) must_rewrite_ = true;
+  return done;
+}
+
+Result<> JournalFile::probe() {
+  {
+    MutexLock lock(mu_);
+    acquire_sync();
+  }
+  Result<> done = write_durably(kProbeOffset, kZeros);
+  MutexLock lock(mu_);
+  release_sync();
   return done;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "segment/object_names.h"
+#include "volume/noted.h"
 #include "volume/rollback.h"
 
 namespace s3crate::volume {
@@ -114,6 +115,7 @@ void Chain::advance(const Commit& commit) {
     guests_ = 0;
   }
   if (is_guest(body.kind)) guests_++;
+  else newest_own_ = ref;
   newest_ = commit;
   newest_.body.delta_base = change;
   newest_.body.runs.clear();
@@ -168,6 +170,20 @@ Result<Bytes> Chain::seal(Commit& commit) {
   if (has_checkpoint(body)) body.checkpoint = {generation, as_of, crypto::blake2b(encode_roots(body.roots))};
   hint_at_bases(body);
   return seal_commit(commit, keys->commit_sealing_key(), *keys->signer(), env_.random);
+}
+
+// Noted is what is put, so it has to be sealed before; and once more, if it could not be.
+Result<Bytes> Chain::seal_noted(const std::function<Commit()>& make, Commit& commit) {
+  if (note_) {
+    commit = make();
+    put_noted(commit.body);
+    Bytes bytes = TRY(seal(commit));
+    auto noted = note_(newest_own_, {commit.header.generation, commit.hash});
+    if (noted) return bytes;
+    trouble_(noted.error());
+  }
+  commit = make();
+  return seal(commit);
 }
 
 Result<bool> Chain::accept_next(const Commit* mine) {
@@ -234,9 +250,13 @@ Result<CommitRef> Chain::append(CommitBody body, std::optional<Generation> only_
       other_number = only_as && newest_.header.generation.next() != *only_as;
       if (other_number) return fail(Code::kExists, "generation {} is a guest", *only_as);
       Commit commit;
-      commit.body = body;
-      commit.inline_extents.assign(inline_extents.begin(), inline_extents.end());
-      Bytes bytes = TRY(seal(commit));
+      const auto make = [&] {
+        Commit fresh;
+        fresh.body = body;
+        fresh.inline_extents.assign(inline_extents.begin(), inline_extents.end());
+        return fresh;
+      };
+      Bytes bytes = TRY(seal_noted(make, commit));
       const MonotonicTime begin = env_.clock.monotonic_now();
       bool stored = TRY(put_.until_known(commit.header.generation, bytes, Refused::passing)) == Outcome::stored;
       last_end_ = env_.clock.monotonic_now();

@@ -78,10 +78,16 @@ class Chain {
   // A fresh object id of this epoch. kNoSpace after 2^40 of them.
   [[nodiscard]] Result<ObjectId> new_object_id();
 
+  // Called before each commit but `open` is put, with the newest that is no guest and with it: so that a journal knows them. Where it
+  // fails, the commit says that it is not noted, and is put all the same.
+  using Note = std::function<Result<>(const CommitRef& stored, const CommitRef& next)>;
+  void note_with(Note note) { note_ = std::move(note); }
+
   void set_away_limit(Duration limit) { put_.set_away_limit(limit); }
 
  private:
   [[nodiscard]] Result<Bytes> seal(Commit& commit);
+  [[nodiscard]] Result<Bytes> seal_noted(const std::function<Commit()>& make, Commit& commit);
   // The next number is taken: accepts a guest as the new head, else kFenced or kCorrupt. True if it was `mine` after all.
   [[nodiscard]] Result<bool> accept_next(const Commit* mine);
   [[nodiscard]] Result<> look_after_absence();
@@ -105,7 +111,9 @@ class Chain {
   bool wants_checkpoint_ GUARDED_BY(mu_) = false;
 
   // The appender's alone.
+  Note note_;                 // may be empty
   Commit newest_;             // what the next commit stands on; without its runs and objects
+  CommitRef newest_own_;      // since open_term the newest that is no guest
   DeltaLevels levels_;        // as of it
   std::uint32_t guests_ = 0;  // seen since the checkpoint
   std::optional<Error> broken_;  // final
