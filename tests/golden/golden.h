@@ -133,11 +133,12 @@ inline Result<Bytes> golden_content(Env env, volume::Volume& volume, const volum
     return gather.finish(cache, source);
   };
   const std::uint64_t blocks = out.size() / block;
-  if (const auto all = read(0, blocks); all || !is(all, Code::kCorrupt))
+  const auto is_damage = [](const Result<>& got) { return is(got, Code::kCorrupt) || is(got, Code::kLost); };
+  if (const auto all = read(0, blocks); all || !is_damage(all))
     return all ? Result<Bytes>(std::move(out)) : fail(all.error());
   for (std::uint64_t b = 0; b < blocks; ++b) {
     const auto one = read(b, b + 1);
-    if (is(one, Code::kCorrupt))
+    if (is_damage(one))
       std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(b * block), block, kUnreadable);
     else
       TRY(one);

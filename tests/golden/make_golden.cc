@@ -15,6 +15,7 @@
 //   levels     270 generations with changes and no checkpoint: two levels of delta bases
 //   carried    a damaged page of the map, and a checkpoint that carries the changes over it
 //   resized    grown, shrunk, grown again, with data in the tail; generations of several segments
+//   lost       blocks that were lost for a write to a part of them, and whose old content turned up again; one in a commit
 //   imported   images that change more than their commit can say, one of another size; writes between them
 #include <filesystem>
 #include <random>
@@ -370,6 +371,45 @@ void make_imported() {
   m.finish();
 }
 
+// Takes two minutes: so long a store is asked.
+void make_lost() {
+  Maker m("lost", 4096, 1 << 20, false);
+  namespace fs = std::filesystem;
+  m.options.block_cache_bytes = 0;
+  m.options.cache_file_bytes = 0;
+  m.options.checkpoint_runs = 100'000;
+  for (const bool in_commit : {false, true}) {
+    m.options.durability = in_commit ? device::Durability::store : device::Durability::local;
+    m.mount();
+    const std::uint64_t first = in_commit ? 100 : 8;
+    m.write(first * 4096, m.text(8 * 4096));
+    if (in_commit) m.write(130 * 4096, m.noise(70 * 4096));  // or they would stand in the commit that is to stay
+    m.sync();
+    const auto segments = fs::path(m.store_dir()) / "segments", away = fs::path(m.store_dir() + ".away");
+    fs::rename(segments, away);
+    fs::create_directory(segments);
+    m.write((first + 2) * 4096 + 1000, m.text(100));
+    m.sync();
+    for (const auto& file : fs::directory_iterator(away)) fs::rename(file.path(), segments / file.path().filename());
+    fs::remove(away);
+    m.write((first + 20) * 4096, m.text(3 * 4096));
+    m.discard((first + 6) * 4096, 2 * 4096);
+    if (!in_commit) m.write((first + 2) * 4096 + 3000, m.text(3 * 4096));  // the end of that block, and two more
+    m.sync();
+    m.close();
+  }
+  m.options.durability = device::Durability::local;
+  m.options.checkpoint_runs = 2;
+  m.mount();
+  m.write(200 * 4096, m.text(2 * 4096));
+  m.sync();
+  nap(system_env().clock, system_env().executor, 500ms);
+  CHECK(m.disk().stats().checkpoints == 1);
+  m.manifest().damaged = 1;
+  m.close();
+  m.finish();
+}
+
 }  // namespace
 }  // namespace s3crate::test
 
@@ -390,6 +430,8 @@ int main(int argc, char** argv) {
     make_carried();
   else if (name == "resized")
     make_resized();
+  else if (name == "lost")
+    make_lost();
   else if (name == "imported")
     make_imported();
   else

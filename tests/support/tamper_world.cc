@@ -3,13 +3,16 @@
 
 #include <algorithm>
 
+#include "device/encoder.h"
 #include "segment/object_names.h"
 #include "tests/support/seed.h"
+#include "volume/chain.h"
 
 namespace s3crate::test {
 namespace {
 
 constexpr std::uint64_t kWithoutPattern = 21;
+constexpr std::uint64_t kLostBlock = 25;
 
 using volume::Commit;
 using volume::CommitKind;
@@ -65,6 +68,8 @@ TamperWorld::TamperWorld(std::uint64_t seed) {
   shelf_ = shelf_of(memory_);
   note_contents();
   for (auto& [g, generation] : generations_) trace(generation.content, Generation(g));
+  CHECK(std::ranges::any_of(generations_, [](const auto& one) { return one.second.lost.contains(kLostBlock); }));
+  CHECK(generations_.rbegin()->second.lost.empty());
   trace_pages();
 }
 
@@ -94,8 +99,8 @@ void TamperWorld::wait_for_checkpoint(device::Disk& disk, std::uint64_t checkpoi
   CHECK(disk.stats().checkpoints >= checkpoints);
 }
 
-// Two mounts with a checkpoint each, the second over delta pages and with its extents in its commit; guests between them; a third
-// one whose changes stay in commits.
+// Two mounts with a checkpoint each, the second over delta pages and with its extents in its commit; guests between them, and a writer
+// by whom a block is lost until it is written again; a third mount whose changes stay in commits.
 void TamperWorld::write_history(std::mt19937_64& random) {
   contents_.push_back(now_);
   world_.options.checkpoint_runs = 20;
@@ -107,6 +112,7 @@ void TamperWorld::write_history(std::mt19937_64& random) {
   wait_for_checkpoint(*world_.disk, 1);
   must(world_.close());
   let_readers_in();
+  lose_block();
 
   world_.options.checkpoint_runs = 4;
   world_.options.durability = device::Durability::store;
@@ -182,6 +188,38 @@ void TamperWorld::let_readers_in() {
   add_slot(*volume, volume::SlotKind::public_slot, Bytes(32), *reader_);
 }
 
+// What a disk does, some time after a segment is gone, with a block of it of which a part was written.
+void TamperWorld::lose_block() {
+  const auto volume = must(Volume::open(system_env(), memory_, world_.keys(), {}));
+  const Commit head = must(volume->load_head());
+  volume::DeltaLevels levels;
+  must(volume->load_view(head, &levels));
+  volume::Chain chain(system_env(), *volume, head, [](const Error&) {});
+  must(chain.open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}}, [](const Commit&) -> Result<> { return {}; }));
+  chain.continue_from(std::move(levels));
+  const device::EncoderOptions options{kBlock, volume->object().extent_bytes, volume->object().segment_bytes, 1, std::chrono::seconds(1)};
+  device::EncoderCounters counters;
+  device::SegmentSealer sealer(system_env(), *volume->keys(), chain, options, counters);
+  Bytes stored;
+  const auto sealed = must(sealer.seal_lost(stored));
+  segment::ObjectInfo info;
+  info.key = {0, sealed.segment->id};
+  info.kind = segment::ObjectKind::inline_extents;
+  info.length = stored.size();
+  info.ring = sealed.segment->ring;
+  info.sealed_secret = sealed.segment->sealed_secret;
+  info.blocks = 1;
+  volume::CommitBody body;
+  body.kind = CommitKind::data;
+  body.objects = {info};
+  body.runs = {device::run_of(BlockIndex(kLostBlock), 1, sealed)};
+  must(chain.append(std::move(body), std::nullopt, stored));
+  contents_.push_back(now_);
+  body = {};
+  body.kind = CommitKind::close;
+  must(chain.append(std::move(body)));
+}
+
 void TamperWorld::add_slot(const Volume& volume, volume::SlotKind kind, const Bytes& key,
                            const volume::Identity& identity) {
   volume::SlotHeader header;
@@ -247,8 +285,9 @@ void TamperWorld::trace(const Bytes& content, Generation g) {
   Bytes block(kBlock);
   for (std::uint64_t b = 0; b < disk.blocks(); ++b) {
     disk.make_cold();
-    must(disk.read(b, block));
-    CHECK(equal(block, ByteView(content).subspan(b * kBlock, kBlock)));
+    const auto read = disk.read(b, block);
+    if (is(read, Code::kLost)) out.lost.insert(b);
+    else CHECK(read && equal(block, ByteView(content).subspan(b * kBlock, kBlock)));
     out.blocks.push_back(store.take_reads());
   }
 }
@@ -304,7 +343,7 @@ std::optional<TamperWorld::Blocks> TamperWorld::model(Generation g, const Shelf&
   const AsRead& generation = generations_.at(g.value);
   if (any(generation.opening)) return std::nullopt;
   Blocks out;
-  for (const auto& spans : generation.blocks) out.push_back(any(spans));
+  for (const auto& spans : generation.blocks) out.push_back(generation.lost.contains(out.size()) || any(spans));
   return out;
 }
 
@@ -336,9 +375,10 @@ std::optional<TamperWorld::Blocks> TamperWorld::read_disk(Volume& volume, Trust 
   for (std::uint64_t at = 0; at < expected.size(); at += kBlock) {
     const auto read = (*disk)->read(at, block);
     lost.push_back(!read);
-    if (read && !equal(block, ByteView(expected).subspan(at, kBlock)))
+    const bool was_lost = generations_.at(shown.value).lost.contains(at / kBlock);
+    if (read && (was_lost || !equal(block, ByteView(expected).subspan(at, kBlock))))
       wrong = fmt::format("wrong bytes in block {} of generation {}", at / kBlock, shown);
-    if (!read && !is(read, Code::kCorrupt) && !is(read, Code::kNotFound))
+    if (!read && !is(read, Code::kCorrupt) && !is(read, Code::kNotFound) && !(was_lost && is(read, Code::kLost)))
       wrong = read.error().message();
   }
   return lost;
@@ -355,7 +395,7 @@ std::optional<TamperWorld::Blocks> TamperWorld::read_older(Volume& volume, Gener
   Bytes block(kBlock);
   for (std::uint64_t b = 0; b < disk.blocks(); ++b) {
     lost.push_back(!disk.read(b, block));
-    if (!lost.back() && !equal(block, ByteView(expected).subspan(b * kBlock, kBlock)))
+    if (!lost.back() && (generations_.at(g.value).lost.contains(b) || !equal(block, ByteView(expected).subspan(b * kBlock, kBlock))))
       wrong = fmt::format("wrong bytes in block {} of generation {}", b, g);
   }
   return lost;

@@ -87,6 +87,7 @@ class TamperWorld {
     Bytes content;
     std::vector<Span> opening;
     std::vector<std::vector<Span>> blocks;
+    std::set<std::uint64_t> lost;  // of them, whatever is read
   };
 
   void write_history(std::mt19937_64& random);
@@ -94,6 +95,7 @@ class TamperWorld {
   void sync();
   void wait_for_checkpoint(device::Disk& disk, std::uint64_t checkpoints);
   void let_readers_in();
+  void lose_block();
   void add_slot(const volume::Volume& volume, volume::SlotKind kind, const Bytes& key,
                 const volume::Identity& identity);
   void note_contents();

@@ -6,6 +6,7 @@
 #include "tests/support/tamper_trial.h"
 #include "volume/origins.h"
 #include "volume/page.h"
+#include "volume/timeline.h"
 
 namespace s3crate::test {
 namespace {
@@ -50,11 +51,16 @@ class TamperForgeryTest : public TamperTrial {
     const crypto::Secret secret = keys().open_data_box(info.ring, info.sealed_secret).value();
     const ByteView sealed = ByteView(stored(name_of(info))).subspan(volume::extents_base(info) + ref.offset, ref.length);
     const auto key = segment::extent_opening_key(secret, volume_->vid());
-    const Bytes raw =
-        segment::open_extent(key, ref.number, ref.digest, sealed, TamperWorld::kBlock).value();
+    const auto raw = segment::open_extent(key, ref.number, ref.digest, sealed, TamperWorld::kBlock);
     const auto sealing = segment::extent_sealing_key(secret, volume_->vid());
+    if (is(raw, Code::kLost)) {
+      Bytes out;
+      segment::seal_lost_extent(sealing, random_, ref.number, 1, TamperWorld::kBlock, out);
+      ++lost_;
+      return out;
+    }
     for (std::uint8_t mask = 1; mask != 0; ++mask) {
-      Bytes other = raw, out;
+      Bytes other = raw.value(), out;
       for (std::uint8_t& byte : other) byte ^= mask;
       segment::seal_extent(sealing, random_, ref.number, other, TamperWorld::kBlock,
                            world_.disk_world().options.compression_level, out);
@@ -102,7 +108,7 @@ class TamperForgeryTest : public TamperTrial {
     for (const volume::PageEntry& entry : page->entries)
       for_each_page(volume::decode_page_ref(entry.value).value(), each);
   }
-  // A page that says something else: two of its values have changed places.
+  // A page that says something else: two of its values have changed places, or one of a companion's has another bit.
   static std::optional<Page> other_page(const Page& page) {
     const bool runs = page.tree == volume::TreeId::map && page.kind != volume::PageKind::inner;
     for (std::size_t i = 1; i < page.entries.size(); ++i) {
@@ -114,7 +120,10 @@ class TamperForgeryTest : public TamperTrial {
       std::swap(other.entries[0].value, other.entries[i].value);
       return other;
     }
-    return std::nullopt;
+    if (page.tree == volume::TreeId::map || page.kind == volume::PageKind::inner || page.entries.empty()) return std::nullopt;
+    Page other = page;
+    other.entries[0].value.front() ^= 1;
+    return other;
   }
   // Another page, sealed into the place of one.
   void put_page(const PageRef& ref, const Page& page) {
@@ -166,6 +175,7 @@ class TamperForgeryTest : public TamperTrial {
   std::vector<Commit> commits_;
   std::map<segment::ObjectKey, ObjectInfo> infos_;
   std::map<segment::ObjectKey, std::map<std::uint32_t, ExtentRef>> extents_;
+  std::size_t lost_ = 0;  // extents, of those that were forged
 };
 
 constexpr std::uint32_t kOwner = 0, kNobody = 1;
@@ -180,6 +190,7 @@ TEST_F(TamperForgeryTest, ExtentIsRefused) {
       restore();
     }
   }
+  EXPECT_GT(lost_, 0u);
 }
 
 TEST_F(TamperForgeryTest, IndexIsRefused) {
@@ -216,8 +227,44 @@ TEST_F(TamperForgeryTest, PageIsRefused) {
       });
     }
   }
-  for (const auto tree : {volume::TreeId::map, volume::TreeId::objects, volume::TreeId::liveness})
+  for (const auto tree : {volume::TreeId::map, volume::TreeId::objects, volume::TreeId::liveness, volume::TreeId::dead,
+                          volume::TreeId::catalogue, volume::TreeId::tags})
     EXPECT_GT(forged[tree], 0u) << static_cast<int>(tree);
+}
+
+// A check is not all that reads them: what a name means, and which commit a generation is.
+TEST_F(TamperForgeryTest, PageOfTheHistorySaysNothing) {
+  std::map<volume::TreeId, std::size_t> refused;
+  const Commit& checkpoint = commits_.at(head().body.checkpoint.commit.value - 1);
+  const auto meaning = [&](const Shelf& shelf) {
+    ShelfStore store(shelf);
+    auto volume = volume::Volume::open(world_.env(), store, world_.disk_world().keys(), {}).value();
+    volume::Timeline timeline(*volume, volume->load_head().value());
+    std::vector<std::optional<segment::Hash>> out;
+    const auto note = [&](const Result<segment::Hash>& hash) { out.push_back(hash ? std::optional(*hash) : std::nullopt); };
+    const auto tag = timeline.find_tag("nightly");
+    note(tag && *tag ? timeline.hash((*tag)->generation) : fail(Code::kNotFound, "no such tag"));
+    for (Generation g(1); g <= head().header.generation; g = g.next()) note(timeline.hash(g));
+    return out;
+  };
+  const auto right = meaning(world_.shelf());
+  const auto unknown = [](const auto& list) { return std::ranges::any_of(list, [](const auto& one) { return !one; }); };
+  ASSERT_FALSE(unknown(right));
+  for (const volume::TreeRoot& root : checkpoint.body.roots) {
+    if (root.tree != volume::TreeId::catalogue && root.tree != volume::TreeId::tags) continue;
+    for_each_page(root.page, [&](const PageRef& ref, const Page& page) {
+      const auto other = other_page(page);
+      if (!other || encode_page(*other).size() != encode_page(page).size()) return;
+      put_page(ref, *other);
+      const auto seen = meaning(now_);
+      for (std::size_t i = 0; i < right.size(); ++i)
+        EXPECT_TRUE(!seen[i] || seen[i] == right[i]) << i;
+      refused[root.tree] += unknown(seen);
+      restore();
+    });
+  }
+  EXPECT_GT(refused[volume::TreeId::catalogue], 0u);
+  EXPECT_GT(refused[volume::TreeId::tags], 0u);
 }
 
 TEST_F(TamperForgeryTest, CheckpointIsRefused) {
