@@ -20,6 +20,7 @@
 namespace s3crate::cli {
 namespace {
 
+using volume::ByteRange;
 using volume::SalvageReport;
 
 constexpr std::uint64_t kPageCache = 64 << 20;
@@ -31,11 +32,11 @@ std::string text_of(const volume::SegmentCount& count) {
 
 nlohmann::json json_of(const volume::SegmentCount& count) { return {{"segments", count.segments}, {"bytes", count.bytes}}; }
 
-bool is_all(const SalvageReport& report) { return report.gap.empty() && report.left.segments == 0; }
+bool is_all(const SalvageReport& report) { return report.gap.empty() && report.left.segments == 0 && report.unreadable_bytes == 0; }
 
 // Why there is nothing to make a volume of.
 std::optional<Error> nothing_to_do(const SalvageReport& report, const std::string& url) {
-  if (report.generations > 0) return std::nullopt;
+  if (report.generations > 0 || report.from_checkpoint) return std::nullopt;
   if (report.from && report.from->generation == report.newest && is_all(report))
     return Error(Code::kExists, fmt::format("the commits of {} tell all that its segments do: fork makes a volume of generation {}, and repair without --into mends the map", url,
                                             report.from->generation));
@@ -45,10 +46,17 @@ std::optional<Error> nothing_to_do(const SalvageReport& report, const std::strin
                fmt::format("nothing of {} can be vouched for: {}. --through-gaps goes on, and says which parts of the disk may be others", url, report.gap));
 }
 
+void print_ranges(const Output& out, std::span<const ByteRange> ranges) {
+  for (const ByteRange& range : ranges.first(std::min(ranges.size(), kRangesPrinted))) out.print(fmt::format("  {} {}", range.offset, range.length));
+  if (ranges.size() > kRangesPrinted) out.print("  and more; --json lists up to 10,000");
+}
+
 void print(const Output& out, const std::string& url, const SalvageReport& report, bool through_gaps) {
   for (const auto& damage : report.damages) out.print(fmt::format("damaged: {}", damage));
   if (report.from) out.print(fmt::format("generation {} of {} is the newest one whose commits are there; {} came after it and are restored ({})", report.from->generation, url,
                                          report.generations, text_of(report.laid)));
+  else if (report.from_checkpoint) out.print(fmt::format("generation {} of {} is the newest one whose map is there; {} came after it and are restored ({})", *report.from_checkpoint, url,
+                                                         report.generations, text_of(report.laid)));
   else out.print(fmt::format("no commit of {} is left that tells a disk; {} generations are restored from the indexes of {}", url, report.generations, text_of(report.laid)));
   if (!report.gap.empty() && !through_gaps) {
     out.print(fmt::format("not restored: what comes after a gap ({}): {}; --through-gaps goes on, and says which parts of the disk may be others", report.gap,
@@ -59,19 +67,26 @@ void print(const Output& out, const std::string& url, const SalvageReport& repor
   if (report.unfinished.segments > 0)
     out.print(fmt::format("not restored: an import that did not come to its end, or has lost its end ({})", text_of(report.unfinished)));
   out.print("not restored: older generations, tags, and what was written last, if its segments are gone as well, as nothing tells of them");
+  if (report.unreadable_bytes > 0) {
+    out.print(fmt::format("not restored: {} of the disk, which cannot be read, as the commits that held it are lost (offset and length):", format_bytes(report.unreadable_bytes)));
+    print_ranges(out, report.unreadable);
+  }
   if (report.unvouched_bytes == 0) return;
   out.print(fmt::format("{} gaps were passed ({} is the first): {} of the disk were not written after the last one, and may be older or other data "
                         "(offset and length):", report.gaps, report.gap, format_bytes(report.unvouched_bytes)));
-  for (std::size_t i = 0; i < std::min(report.unvouched.size(), kRangesPrinted); ++i)
-    out.print(fmt::format("  {} {}", report.unvouched[i].offset, report.unvouched[i].length));
-  if (report.unvouched.size() > kRangesPrinted) out.print("  and more; --json lists up to 10,000");
+  print_ranges(out, report.unvouched);
+}
+
+nlohmann::json json_of(std::span<const ByteRange> ranges) {
+  auto out = nlohmann::json::array();
+  for (const ByteRange& range : ranges) out.push_back({range.offset, range.length});
+  return out;
 }
 
 nlohmann::json json_of(const SalvageReport& report) {
-  auto unvouched = nlohmann::json::array();
-  for (const auto& range : report.unvouched) unvouched.push_back({range.offset, range.length});
   nlohmann::json from = nullptr;
   if (report.from) from = report.from->generation.value;
+  if (report.from_checkpoint) from = report.from_checkpoint->value;
   return {{"from_generation", from},
           {"generations", report.generations},
           {"restored", json_of(report.laid)},
@@ -82,7 +97,9 @@ nlohmann::json json_of(const SalvageReport& report) {
           {"never_committed", json_of(report.dropped)},
           {"damages", report.damages},
           {"disk_bytes", report.disk_bytes},
-          {"unvouched", unvouched},
+          {"unreadable", json_of(report.unreadable)},
+          {"unreadable_bytes", report.unreadable_bytes},
+          {"unvouched", json_of(report.unvouched)},
           {"unvouched_bytes", report.unvouched_bytes}};
 }
 

@@ -151,8 +151,8 @@ Result<Laid> Checkpointer::lay(const volume::MaybeRoot& base, std::span<const vo
   return laid;
 }
 
-CommitBody Checkpointer::body_of(const Laid& laid, Generation as_of) {
-  CommitBody body = device::body_of(laid, as_of);
+CommitBody Checkpointer::body_of(const Laid& laid, Generation as_of, const std::optional<volume::MapState>& state) {
+  CommitBody body = device::body_of(laid, as_of, state);
   body.unsent_bytes = head_.counters().unsent_bytes;  // whoever finds the volume open reads it in the newest commit
   return body;
 }
@@ -170,7 +170,13 @@ std::vector<ObjectInfo> Checkpointer::stored(Laid laid, const volume::CommitRef&
 
 Result<> Checkpointer::store(const Head::Changes& changes) {
   Laid laid = TRY(lay(changes.root, changes.runs->runs(), state_.companions, changes, changes.as_of));
-  const volume::CommitRef ref = TRY(uploader_.append(body_of(laid, changes.as_of)));
+  CommitBody body = body_of(laid, changes.as_of, changes.state);
+  auto mark = volume::mark_of(Generation(0), body);
+  const volume::CommitRef ref = TRY(uploader_.append(std::move(body)));
+  if (mark) {
+    mark->commit = ref.generation;
+    uploader_.tell(std::move(*mark));
+  }
   const auto map = laid.map;
   const auto carried = laid.carried;
   head_.end_checkpoint(map, carried, stored(std::move(laid), ref, changes.as_of));

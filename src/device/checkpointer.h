@@ -22,6 +22,7 @@ struct CheckpointerOptions {
 struct CheckpointState {
   volume::Companions companions;
   volume::CheckpointRef ref;
+  std::optional<volume::CheckpointMark> mark = {};  // of one that this mount has found
 };
 
 class Checkpointer {
@@ -51,7 +52,7 @@ class Checkpointer {
   };
   [[nodiscard]] Result<Laid> lay(const volume::MaybeRoot& base, std::span<const volume::Run> runs, volume::Companions companions,
                                  const Head::Changes& changes, Generation deaths_in);
-  [[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of);
+  [[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of, const std::optional<volume::MapState>& state);
   [[nodiscard]] std::vector<segment::ObjectInfo> stored(Laid laid, const volume::CommitRef& ref, Generation as_of);
   // Whether a rollback was asked for, and done in place of a checkpoint.
   [[nodiscard]] bool serve_rollback(const Head::Changes& changes);

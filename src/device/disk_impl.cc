@@ -80,7 +80,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   opened_ = view.generation;
   objects_ = std::make_unique<volume::ObjectTable>(env_.executor, volume_.keys(), volume_.pages());
   objects_->begin_at(view);
-  at_checkpoint_ = {std::move(view.companions), view.checkpoint};
+  at_checkpoint_ = {std::move(view.companions), view.checkpoint, std::move(view.mark)};
   const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index), &env_.clock);
   source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get(), &buffers_);
@@ -141,6 +141,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
       UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
                       commit_bytes, continues.epoch, head_->stored_through(), volume::line_place(continues),
                       journal_writes ? 0 : std::min<std::uint64_t>(volume::kInlineBytesMax, segment_bytes() / 4)});
+  if (at_checkpoint_.mark) w.uploader->tell(*at_checkpoint_.mark);
   w.encoder = std::make_unique<Encoder>(env_, *head_, volume_.pages(), *volume_.keys(), *w.chain,
                                         journal_writes ? w.journal.get() : nullptr, *w.encoder_options, trouble,
                                         [this] {

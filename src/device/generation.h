@@ -10,7 +10,7 @@
 
 #include "device/overlay.h"
 #include "journal/journal.h"
-#include "segment/segment.h"
+#include "segment/part.h"
 
 namespace s3crate::device {
 
@@ -48,6 +48,7 @@ struct PendingGeneration {
   std::uint64_t memory = 0;    // of those, what is held in memory: extents without a record, and patches
   MonotonicTime oldest{};      // its first change
   s3crate::Generation number;  // once it is committed
+  std::optional<segment::LinePlace> place;  // once its segments are placed
 
   [[nodiscard]] bool empty() const { return runs.empty() && patches.empty(); }
 };

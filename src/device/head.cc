@@ -33,6 +33,7 @@ Head::Head(Env env, std::uint32_t block_size, const HeadLimits& limits, volume::
       committed_(std::move(view.changes)),
       root_(view.map),
       committed_generation_(view.generation),
+      committed_state_(view.state),
       new_objects_(std::move(view.new_objects)),
       commits_since_checkpoint_(view.generation - view.checkpoint.as_of),  // guests and all: at least as many
       bytes_since_checkpoint_(volume::encoded_max(committed_.runs(), new_objects_) + inline_bytes(new_objects_)),
@@ -304,6 +305,7 @@ void Head::committed(const GenerationPtr& generation, s3crate::Generation number
   for (const PendingSegmentPtr& segment : generation->segments) pending_.erase(segment->id);
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   committed_generation_ = generation->number = number;
+  committed_state_ = volume::MapState{generation->place.value().epoch, generation->last, *generation->place, generation->disk_bytes};
   commits_since_checkpoint_++;
   bytes_since_checkpoint_ += volume::encoded_max(runs, objects) + inline_bytes(objects);
   memory_bytes_ -= generation->memory;
@@ -345,7 +347,7 @@ Head::Changes Head::begin_checkpoint() {
   checkpointing_ = std::make_shared<const volume::RunMap>(std::move(committed_));
   committed_ = {};
   commits_since_checkpoint_ = bytes_since_checkpoint_ = 0;
-  return {committed_generation_, checkpointing_, std::exchange(new_objects_, {}), root_};
+  return {committed_generation_, checkpointing_, std::exchange(new_objects_, {}), root_, committed_state_};
 }
 
 void Head::end_checkpoint(const MaybeRoot& root, std::span<const Run> carried,

@@ -142,6 +142,7 @@ class Head {
     std::shared_ptr<const volume::RunMap> runs;
     std::vector<segment::ObjectInfo> objects;  // named by commits since the last checkpoint
     volume::MaybeRoot root;                    // what the runs lie over
+    std::optional<volume::MapState> state;     // after as_of
   };
   [[nodiscard]] Changes begin_checkpoint();
   // `carried`: those of the changes that stay over the new root, because a page of it cannot be read. `objects`: those that the
@@ -149,7 +150,7 @@ class Head {
   void end_checkpoint(const volume::MaybeRoot& root, std::span<const volume::Run> carried,
                       std::span<const segment::ObjectInfo> objects);
   // The same of a rollback: `generation` has this root, and the disk this size. Whatever was in memory is no more.
-  void end_rollback(s3crate::Generation generation, const volume::MaybeRoot& root, std::uint64_t disk_bytes,
+  void end_rollback(s3crate::Generation generation, const volume::MaybeRoot& root, const volume::MapState& state,
                     std::span<const segment::ObjectInfo> objects);
   // Whether all that was acknowledged is committed.
   [[nodiscard]] bool is_all_committed();
@@ -222,6 +223,7 @@ class Head {
   std::shared_ptr<const volume::RunMap> checkpointing_ GUARDED_BY(mu_);
   volume::MaybeRoot root_ GUARDED_BY(mu_);
   s3crate::Generation committed_generation_ GUARDED_BY(mu_);  // what committed_ and all below it hold
+  std::optional<volume::MapState> committed_state_ GUARDED_BY(mu_);  // after that one
   std::vector<segment::ObjectInfo> new_objects_ GUARDED_BY(mu_);
   std::uint64_t commits_since_checkpoint_ GUARDED_BY(mu_) = 0;
   std::uint64_t bytes_since_checkpoint_ GUARDED_BY(mu_) = 0;

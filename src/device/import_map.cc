@@ -82,18 +82,19 @@ Result<Laid> ImportMap::lay_companions(Generation as_of, Generation deaths_in, s
 
 Result<> ImportMap::checkpoint() {
   const Generation as_of = view_.generation;
-  return uploader_.append(body_of(TRY(lay_companions(as_of, as_of, {})), as_of)).map([](const volume::CommitRef&) {});
+  return uploader_.append(body_of(TRY(lay_companions(as_of, as_of, {})), as_of, view_.state)).map([](const volume::CommitRef&) {});
 }
 
 // What only the map before it referred to dies in its own number, as generations below need it, guests among them.
 Result<Generation> ImportMap::commit(std::uint64_t disk_bytes, Seq committed, std::span<const ObjectInfo> objects) {
   for (int i = 0; i < kTriesMax; ++i) {
     const Generation as_of = context_.chain.head(), own = as_of.next();
-    volume::CommitBody body = body_of(TRY(lay_companions(as_of, own, objects)), as_of);
+    const segment::LinePlace place{context_.chain.who().epoch, uploader_.context_of(committed).ordinal};
+    volume::CommitBody body = body_of(TRY(lay_companions(as_of, own, objects)), as_of, volume::MapState{place.epoch, committed, place, disk_bytes});
     body.kind = CommitKind::rollback;
     body.disk_bytes = disk_bytes;
     body.committed = committed;
-    volume::put_line_place(body, {context_.chain.who().epoch, uploader_.context_of(committed).ordinal});
+    volume::put_line_place(body, place);
     const auto ref = uploader_.append(std::move(body), own);
     if (is(ref, Code::kExists)) continue;
     return TRY(ref).generation;

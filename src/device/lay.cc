@@ -74,7 +74,7 @@ Result<> lay_companions(const LayContext& context, volume::PageWriter& writer, L
   return {};
 }
 
-volume::CommitBody body_of(const Laid& laid, Generation as_of) {
+volume::CommitBody body_of(const Laid& laid, Generation as_of, const std::optional<volume::MapState>& state) {
   volume::CommitBody body;
   body.kind = volume::CommitKind::checkpoint;
   body.checkpoint.as_of = as_of;
@@ -83,6 +83,7 @@ volume::CommitBody body_of(const Laid& laid, Generation as_of) {
   body.objects = laid.own;
   body.objects.insert(body.objects.end(), laid.left.begin(), laid.left.end());
   body.runs = laid.carried;
+  put_map_state(body, state);
   return body;
 }
 

@@ -34,7 +34,7 @@ struct Laid {
 [[nodiscard]] Result<> lay_companions(const LayContext& context, volume::PageWriter& writer, Laid& laid,
                                       const volume::CheckpointRef& previous, Generation as_of, Generation deaths_in);
 
-// Of kind checkpoint.
-[[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of);
+// Of kind checkpoint; `state` is what the map holds, if that is known.
+[[nodiscard]] volume::CommitBody body_of(const Laid& laid, Generation as_of, const std::optional<volume::MapState>& state);
 
 }  // namespace s3crate::device

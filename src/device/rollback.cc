@@ -31,7 +31,7 @@ bool Head::is_all_committed() {
   return !current_ && frozen_.empty() && generations_.size() == 1 && generations_.back()->empty();
 }
 
-void Head::end_rollback(s3crate::Generation generation, const volume::MaybeRoot& root, std::uint64_t disk_bytes,
+void Head::end_rollback(s3crate::Generation generation, const volume::MaybeRoot& root, const volume::MapState& state,
                         std::span<const segment::ObjectInfo> objects) {
   MutexLock lock(mu_);
   root_ = root;
@@ -39,7 +39,8 @@ void Head::end_rollback(s3crate::Generation generation, const volume::MaybeRoot&
   carried_ = 0;
   checkpointing_.reset();
   committed_generation_ = generation;
-  disk_bytes_ = generations_.back()->disk_bytes = disk_bytes;  // the open one is empty: see is_all_committed()
+  committed_state_ = state;
+  disk_bytes_ = generations_.back()->disk_bytes = state.disk_bytes;  // the open one is empty: see is_all_committed()
   new_objects_.insert(new_objects_.end(), objects.begin(), objects.end());
   counters_.checkpoints++;
   room_->notify_all();
@@ -75,6 +76,7 @@ Result<Generation> Checkpointer::store_rollback(const Head::Changes& changes, co
   TRY(companions.late.walk(volume_.pages(), kNoLimit, 0, stopped));
   TRY(volume::note_switch(volume_.pages(), changes.root, past.map, companions.late, stopped));
   const PlaceContext context = uploader_.context_of(head_.stored_through().next());
+  const volume::MapState state{context.epoch, head_.stored_through(), {context.epoch, context.ordinal}, past.disk_bytes};
   std::optional<segment::ObjectInfo> told;
   for (int i = 0; i < kTriesMax; ++i) {
     if (stopped()) return fail(Code::kCancelled, "stopped");
@@ -85,17 +87,17 @@ Result<Generation> Checkpointer::store_rollback(const Head::Changes& changes, co
     Laid laid = TRY(std::move(put));
     if (!told) told = TRY(put_rollback_segment(past, context));
     laid.own.push_back(*told);
-    volume::CommitBody body = body_of(laid, changes.as_of);
+    volume::CommitBody body = body_of(laid, changes.as_of, state);
     body.kind = volume::CommitKind::rollback;
     body.disk_bytes = past.disk_bytes;
     put_rollback_point(body, past.generation);
-    volume::put_line_place(body, {chain_.who().epoch, context.ordinal});
+    volume::put_line_place(body, state.place);
     const auto ref = uploader_.append(std::move(body), own);
     if (is(ref, Code::kExists)) continue;
     const Generation generation = TRY(ref).generation;
     uploader_.note_placed();
     const auto map = laid.map;
-    head_.end_rollback(generation, map, past.disk_bytes, stored(std::move(laid), *ref, changes.as_of));
+    head_.end_rollback(generation, map, state, stored(std::move(laid), *ref, changes.as_of));
     return generation;
   }
   return fail(Code::kTransient, "others commit to the volume faster than it can be rolled back: try again");

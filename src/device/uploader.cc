@@ -182,10 +182,20 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   if (active->placed.is_inline) make_inline(*active);
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());
+  generation->place = {context.epoch, context.ordinal};
+  if (untold_ && !active->placed.is_inline) {
+    put_checkpoint_mark(active->placed.segments[0].index, *untold_);
+    untold_.reset();
+  }
   last_start_ = env_.clock.monotonic_now();
   active_.push_back(std::move(active));
   work_->notify_all();
   return {};
+}
+
+void Uploader::tell(volume::CheckpointMark mark) {
+  MutexLock lock(head_.mutex());
+  untold_ = std::move(mark);
 }
 
 // Nothing of it has to be put.

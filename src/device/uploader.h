@@ -64,6 +64,8 @@ class Uploader {
   [[nodiscard]] Result<segment::ObjectInfo> put_segment(const PlacedSegment& placed);
   // Of the next generation that has segments: its place in the epoch, and who acknowledged the batch before `first`.
   [[nodiscard]] PlaceContext context_of(Seq first) const;
+  // The index of a segment that is put from now on tells of it, for a repair without commits.
+  void tell(volume::CheckpointMark mark);
   // Another task has committed it, while there was nothing to upload.
   void note_placed() { placed_++; }
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }
@@ -110,6 +112,7 @@ class Uploader {
   Seq demanded_ GUARDED_BY(head_.mutex());
   bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
   MonotonicTime last_start_ GUARDED_BY(head_.mutex()){};  // of a generation's uploads
+  std::optional<volume::CheckpointMark> untold_ GUARDED_BY(head_.mutex());
   bool appending_ GUARDED_BY(head_.mutex()) = false;
   std::atomic<std::uint64_t> placed_{0};  // generations with segments
   std::vector<std::unique_ptr<Task>> tasks_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "segment/extension.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "segment/codec.h"
 
@@ -44,6 +46,12 @@ Result<std::vector<Extension>> get_extensions(ByteReader& reader, std::string_vi
                   e.type);
   }
   return out;
+}
+
+void replace_extension(std::vector<Extension>& extensions, Extension extension) {
+  std::erase_if(extensions, [&](const Extension& e) { return e.type == extension.type; });
+  const auto at = std::ranges::upper_bound(extensions, extension.type, {}, &Extension::type);
+  extensions.insert(at, std::move(extension));
 }
 
 }  // namespace s3crate::segment

@@ -28,4 +28,7 @@ void put_extensions(ByteWriter& writer, const std::vector<Extension>& extensions
 [[nodiscard]] Result<std::vector<Extension>> get_extensions(ByteReader& reader,
                                                             std::string_view what);
 
+// Into its place, instead of one of the same type.
+void replace_extension(std::vector<Extension>& extensions, Extension extension);
+
 }  // namespace s3crate::segment

@@ -8,12 +8,6 @@ namespace {
 
 constexpr std::uint16_t kPart = 1, kRollback = 2, kContinued = 3;  // types of extensions
 
-void replace(SegmentIndex& index, Extension extension) {
-  std::erase_if(index.extensions, [&](const Extension& e) { return e.type == extension.type; });
-  const auto at = std::ranges::upper_bound(index.extensions, extension.type, {}, &Extension::type);
-  index.extensions.insert(at, std::move(extension));
-}
-
 void write(ByteWriter& writer, const LinePlace& place) {
   writer.varint(place.epoch);
   writer.varint(place.ordinal);
@@ -39,7 +33,7 @@ void put_part(SegmentIndex& index, const Part& part) {
   writer.varint(part.number);
   writer.varint(part.parts);
   writer.varint(part.ordinal);
-  replace(index, std::move(extension));
+  replace_extension(index.extensions, std::move(extension));
 }
 
 std::optional<Part> part_of(const SegmentIndex& index) {
@@ -56,7 +50,7 @@ void put_continued(SegmentIndex& index, const LinePlace& place) {
   Extension extension{kContinued, false, {}};
   ByteWriter writer(extension.value);
   write(writer, place);
-  replace(index, std::move(extension));
+  replace_extension(index.extensions, std::move(extension));
 }
 
 std::optional<LinePlace> continued_place(const SegmentIndex& index) {
@@ -72,7 +66,7 @@ void put_rollback_mark(SegmentIndex& index, const RollbackMark& mark) {
   writer.u64(mark.generation.value);
   writer.raw(mark.commit);
   if (mark.place) write(writer, *mark.place);
-  replace(index, std::move(extension));
+  replace_extension(index.extensions, std::move(extension));
 }
 
 bool is_rollback(const SegmentIndex& index) { return find(index, kRollback) != nullptr; }

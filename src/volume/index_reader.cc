@@ -131,7 +131,8 @@ Result<FoundSegments> read_indexes(Executor& executor, Volume& volume, const Ind
     auto read = read_together(executor, volume, chunk);
     for (std::size_t i = 0; i < chunk.size(); ++i) {
       auto& found = read[i];
-      if (found) out.sound.push_back({found->info, place_of(out.sound.size(), found->index, volume.object().block_size())});
+      if (found)
+        out.sound.push_back({found->info, place_of(out.sound.size(), found->index, volume.object().block_size()), checkpoint_mark(found->index)});
       else if (is_damage(found.error()) || is(found, Code::kUnsupported)) out.bad.push_back({chunk[i].name, found.error().message(), chunk[i].length});
       else return fail(found.error());
     }

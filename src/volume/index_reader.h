@@ -13,6 +13,7 @@ namespace s3crate::volume {
 struct FoundSegment {
   ObjectInfo info;  // as a commit would name it; `born` is the first number that it may have
   IndexedPlace place;
+  std::optional<CheckpointMark> mark;  // of an older checkpoint
 };
 struct BadSegment {
   std::string name, what;

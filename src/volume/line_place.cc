@@ -9,12 +9,11 @@ constexpr std::uint16_t kLinePlace = 9;  // type of the extension
 }
 
 void put_line_place(CommitBody& body, const segment::LinePlace& place) {
-  std::erase_if(body.extensions, [](const Extension& e) { return e.type == kLinePlace; });
   Extension extension{kLinePlace, false, {}};
   ByteWriter writer(extension.value);
   writer.varint(place.epoch);
   writer.varint(place.ordinal);
-  body.extensions.insert(std::ranges::upper_bound(body.extensions, kLinePlace, {}, &Extension::type), std::move(extension));
+  segment::replace_extension(body.extensions, std::move(extension));
 }
 
 std::optional<segment::LinePlace> line_place(const CommitBody& body) {

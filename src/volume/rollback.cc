@@ -97,17 +97,12 @@ class Switch {
   std::vector<PageRef> leaving_, coming_;  // of the level that is next
 };
 
-// Empty, in its place.
-Bytes& put_extension(CommitBody& body, std::uint16_t type) {
-  std::erase_if(body.extensions, [&](const Extension& e) { return e.type == type; });
-  const auto place = std::ranges::upper_bound(body.extensions, type, {}, &Extension::type);
-  return body.extensions.insert(place, Extension{type, false, {}})->value;
-}
-
 }  // namespace
 
 void put_rollback_point(CommitBody& body, Generation point) {
-  ByteWriter(put_extension(body, kRollbackPoint)).u64(point.value);
+  Extension extension{kRollbackPoint, false, {}};
+  ByteWriter(extension.value).u64(point.value);
+  segment::replace_extension(body.extensions, std::move(extension));
 }
 
 std::optional<Generation> rollback_point(const CommitBody& body) {
@@ -117,10 +112,12 @@ std::optional<Generation> rollback_point(const CommitBody& body) {
 }
 
 void put_rollback_below(CommitBody& body, const RollbackRef& rollback) {
-  ByteWriter writer(put_extension(body, kRollbackBelow));
+  Extension extension{kRollbackBelow, false, {}};
+  ByteWriter writer(extension.value);
   writer.u64(rollback.generation.value);
   writer.u64(rollback.point.value);
   writer.raw(rollback.parent);
+  segment::replace_extension(body.extensions, std::move(extension));
 }
 
 std::optional<RollbackRef> rollback_below(const CommitBody& body) {

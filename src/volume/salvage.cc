@@ -2,6 +2,7 @@
 #include "volume/salvage.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -9,6 +10,7 @@
 #include "volume/check_objects.h"
 #include "volume/line_place.h"
 #include "volume/map_walk.h"
+#include "volume/tree_whole.h"
 
 namespace s3crate::volume {
 namespace {
@@ -25,6 +27,8 @@ class Salvager {
     TRY(volume_.use_copies_of_keys());
     TRY(find_base());
     TRY(find_segments());
+    TRY(find_checkpoint());
+    TRY(find_places());
     WriteOrder order = volume::order(places_, start_);
     if (TRY(go_on_from_rollback(order))) order = volume::order(places_, start_);
     count(order);
@@ -47,6 +51,10 @@ class Salvager {
   Result<bool> try_base(Generation generation);
   Result<Generation> lowest_needed(const Commit& commit);
   Result<> find_segments();
+  Result<> find_places();
+  Result<> find_checkpoint();
+  Result<bool> is_whole(const View& view);
+  Result<> find_lost_inline();
   Result<bool> is_in_base(const FoundSegment& found);
   Result<bool> go_on_from_rollback(const WriteOrder& order);
   Result<bool> begin_with_point_of(const IndexedPlace& rollback);
@@ -66,6 +74,7 @@ class Salvager {
   LineStart start_;
   Generation limit_{~std::uint64_t{0}};  // of what may be tried
   std::size_t tries_ = 0;
+  RunMap lost_;  // what the base cannot give back, as holes
   std::vector<FoundSegment> found_;
   std::vector<IndexedPlace> places_;  // behind the base
   OrderedMap map_;
@@ -130,9 +139,72 @@ Result<bool> Salvager::try_base(Generation generation) {
 
 // --- what segments tell ------------------------------------------------------------------------------------------------------
 
+// The newest checkpoint that an index tells, if commits tell nothing newer, and if its map is there. What was deleted because nothing
+// needs it since then is not missed.
+Result<> Salvager::find_checkpoint() {
+  std::map<Generation, const CheckpointMark*, std::greater<>> marks;
+  const std::uint32_t block_size = volume_.object().block_size();
+  for (const FoundSegment& found : found_)
+    if (found.mark && found.mark->state.disk_bytes % block_size == 0 && (!report_.from || found.mark->as_of > report_.from->generation)) marks.emplace(found.mark->commit, &*found.mark);
+  std::size_t tries = 0;
+  for (const auto& [commit, mark] : marks) {
+    if (++tries > kTriesMax) return {};
+    CommitBody body;
+    body.roots = mark->roots;
+    View view;
+    view.generation = mark->as_of;
+    view.disk_bytes = mark->state.disk_bytes;
+    for (const TreeRoot& root : body.roots)
+      if (root.tree == TreeId::map) view.map = root;
+    view.companions = companions_of(body);
+    if (!TRY(is_whole(view))) {
+      note(fmt::format("the checkpoint in commit {}: its map, or its table of objects, is damaged or gone", commit));
+      continue;
+    }
+    base_ = std::move(view);
+    start_ = {.last = {mark->state.epoch, mark->state.committed}, .place = mark->state.place, .disk_bytes = mark->state.disk_bytes, .vouched = true};
+    report_.from.reset();
+    report_.from_checkpoint = mark->as_of;
+    return find_lost_inline();
+  }
+  return {};
+}
+
+Result<bool> Salvager::is_whole(const View& view) {
+  std::uint64_t pages = 0;
+  const auto whole = [&](const MaybeRoot& root) { return tree_whole(volume_.pages(), root, [&] { return tick("map", ++pages, 0).has_value(); }); };
+  Result<> done = whole(view.map);
+  if (done) done = whole(view.companions.objects);
+  for (const TreeRoot& table : view.companions.origin_objects)
+    if (done) done = whole(table);
+  if (!done && !is_damage(done.error())) return fail(done.error());
+  return done.has_value();
+}
+
+// Extents that stood in commits are lost with these.
+Result<> Salvager::find_lost_inline() {
+  std::set<ObjectKey> lost;
+  TRY(tree_scan(volume_.pages(), base_->companions.objects, {}, [&](const PageEntry& entry) -> Result<bool> {
+    const auto info = TRY(decode_object_info(entry));
+    if (info.kind != segment::ObjectKind::inline_extents) return true;
+    const auto commit = volume_.load_commit(info.born);
+    if (!commit && !is_damage(commit.error())) return fail(commit.error());
+    if (!commit) lost.insert(info.key);
+    TRY(tick("commits", lost.size(), 0));
+    return true;
+  }));
+  if (lost.empty()) return {};
+  const std::uint32_t block_size = volume_.object().block_size();
+  const auto lose = [&](BlockIndex from, BlockIndex to) { lost_.put({.block = from, .count = to - from, .hole = true, .first = 0, .extent = {}}); };
+  return map_walk(volume_.pages(), base_->map, BlockIndex(0), BlockIndex(base_->disk_bytes / block_size),
+                  [&](const Run& run) { if (lost.contains(run.extent.object)) lose(run.block, run.end()); },
+                  [&](BlockIndex from, BlockIndex to, const Error&) { lose(from, to); });
+}
+
 // A change of the size may have had no batch of its own: then its number does not tell.
 Result<bool> Salvager::is_in_base(const FoundSegment& found) {
   if (!base_) return false;
+  if (found.place.part && start_.place && report_.from_checkpoint) return segment::LinePlace{found.place.epoch, found.place.part->ordinal} <= *start_.place;
   const BatchNumber last{found.place.epoch, found.place.last};
   if (last != start_.last || found.place.first <= found.place.last) return last <= start_.last;
   return TRY(KnownObjects(volume_, *base_).find(found.info.key)).has_value();
@@ -148,6 +220,10 @@ Result<> Salvager::find_segments() {
     report_.left.bytes += bad.length;
   }
   found_ = std::move(all.sound);
+  return {};
+}
+
+Result<> Salvager::find_places() {
   std::set<ObjectKey> seen;
   segment::LinePlace covered;
   for (const FoundSegment& found : found_) {
@@ -258,6 +334,14 @@ Result<Salvaged> Salvager::finish() {
     report_.unvouched_bytes += bytes;
     if (report_.unvouched.size() < kRangesMax) report_.unvouched.push_back({from.value * block_size, bytes});
   });
+  // What has been written since is there.
+  for (const Run& run : lost_.runs()) {
+    map_.map().tile(run.block, std::min(run.end(), BlockIndex(map_.disk_bytes() / block_size)), [](const Run&) {}, [&](BlockIndex from, BlockIndex to) {
+      const std::uint64_t bytes = (to - from) * block_size;
+      report_.unreadable_bytes += bytes;
+      if (report_.unreadable.size() < kRangesMax) report_.unreadable.push_back({from.value * block_size, bytes});
+    });
+  }
   Salvaged out;
   if (base_) out.state = std::move(*base_);
   out.state.disk_bytes = report_.disk_bytes = map_.disk_bytes();

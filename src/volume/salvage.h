@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Salvage: the disk of a volume that has lost commits, all of them or some, out of the indexes of its segments.
 //
-// It begins with the newest generation that its commits still tell (volume/rebuild.h), or with the empty disk, and lays over it what the
-// segments behind that say has been written, in write order (volume/write_order.h): up to the first gap, or past gaps, if one wants that.
+// It begins with the newest generation that its commits still tell (volume/rebuild.h), or with the newest checkpoint that an index tells
+// (volume/checkpoint_mark.h) if that is newer and whole, or with the empty disk; and lays over it what the segments behind that say has been written, in write
+// order (volume/write_order.h): up to the first gap, or past gaps, if one wants that.
 //
 // What is believed: the keys, by their copies, verified like the commits; a commit by its signature and number, since the ones that would tie
 // it to a newest one are lost; an index by its signature. Of the past only the disk comes back: no tags, no other generations.
@@ -28,7 +29,8 @@ struct SegmentCount {
   std::uint64_t segments = 0, bytes = 0;
 };
 struct SalvageReport {
-  std::optional<CommitRef> from;     // the newest generation that its commits tell; nullopt: none does
+  std::optional<CommitRef> from;     // the newest generation that its commits tell; nullopt: none does, or a checkpoint is newer
+  std::optional<Generation> from_checkpoint;  // then it begins with the state of this generation, which indexes tell
   std::optional<Generation> newest;  // the highest number of a commit that is there
   std::vector<std::string> damages;  // of commits and segments, a sentence each
   std::uint64_t generations = 0;     // laid over it
@@ -39,6 +41,8 @@ struct SalvageReport {
   std::uint64_t disk_bytes = 0;
   std::vector<ByteRange> unvouched;  // of the disk: may be other data. The first 10,000
   std::uint64_t unvouched_bytes = 0;
+  std::vector<ByteRange> unreadable;  // whose data stood in commits that are lost. The first 10,000
+  std::uint64_t unreadable_bytes = 0;
 };
 struct Salvaged {
   View state;

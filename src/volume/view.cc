@@ -99,6 +99,7 @@ Result<View> Volume::read_view(const Commit& commit, DeltaLevels* levels) {
   view.generation = commit.header.generation;
   view.disk_bytes = commit.body.disk_bytes;
   view.checkpoint = commit.body.checkpoint;
+  view.state = state_after(commit.body);
   const Generation as_of = view.checkpoint.as_of;
 
   std::vector<BaseCommit> changes;  // newest first
@@ -156,6 +157,7 @@ Result<> Volume::load_checkpoint(const Commit& commit, View& view) {
   for (const TreeRoot& root : checkpoint->body.roots)
     if (root.tree == TreeId::map) view.map = root;
   view.companions = companions_of(checkpoint->body);
+  view.mark = mark_of(checkpoint->header.generation, checkpoint->body);
   for (const Run& run : checkpoint->body.runs) view.changes.put(run);
   view.new_objects.insert(view.new_objects.end(), checkpoint->body.objects.begin(),
                           checkpoint->body.objects.end());

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "cache/extent_cache.h"
+#include "volume/checkpoint_mark.h"
 #include "volume/companions.h"
 #include "volume/key_ring.h"
 #include "volume/run_map.h"
@@ -42,6 +43,8 @@ struct View {
   Companions companions;  // as of the checkpoint
   std::vector<ObjectInfo> new_objects;  // since then, map objects of the checkpoint itself included
   CheckpointRef checkpoint;
+  std::optional<CheckpointMark> mark;   // of the checkpoint, if it can be marked
+  std::optional<MapState> state;        // after the generation
   std::uint32_t change_commits = 0;     // commits read to get here
 };
 
