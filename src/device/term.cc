@@ -60,7 +60,8 @@ bool was_put_by(const journal::Superblock& journal, const Commit& commit) {
   if (commit.body.kind == CommitKind::open || !volume::is_noted(commit.body)) return true;
   const auto noted = journal::noted_commits(journal);
   const CommitRef ref{commit.header.generation, commit.hash};
-  return noted && (ref == CommitRef{noted->stored, noted->stored_hash} || ref == CommitRef{noted->sent, noted->sent_hash});
+  // Below what it knows to be stored all is ours; why that is the newest is another question (check_seen).
+  return noted && (ref.generation < noted->stored || ref == CommitRef{noted->stored, noted->stored_hash} || ref == CommitRef{noted->sent, noted->sent_hash});
 }
 
 Result<bool> is_ours(volume::Volume& volume, const Commit& head, const Term& term, const journal::Superblock& journal) {
