@@ -2,6 +2,7 @@
 #include "volume/salvage.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -27,9 +28,9 @@ class Salvager {
     TRY(volume_.use_copies_of_keys());
     TRY(find_base());
     TRY(find_segments());
-    TRY(find_checkpoint());
     TRY(find_places());
     WriteOrder order = volume::order(places_, start_);
+    if (TRY(begin_with_checkpoint(order))) order = volume::order(places_, start_);
     if (TRY(go_on_from_rollback(order))) order = volume::order(places_, start_);
     count(order);
     TRY(lay(order));
@@ -52,9 +53,19 @@ class Salvager {
   Result<Generation> lowest_needed(const Commit& commit);
   Result<> find_segments();
   Result<> find_places();
-  Result<> find_checkpoint();
+  Result<bool> begin_with_checkpoint(const WriteOrder& order);
+  Result<bool> try_checkpoint(const CheckpointMark& mark);
+  std::uint32_t first_ambiguous_epoch() const;
   Result<bool> is_whole(const View& view);
   Result<> find_lost_inline();
+  struct Start {  // what the disk is begun with
+    std::optional<View> base;
+    LineStart start;
+    std::optional<CommitRef> from;
+    std::optional<Generation> from_checkpoint;
+    RunMap lost;
+  };
+  void go_back_to(const Start& start);
   Result<bool> is_in_base(const FoundSegment& found);
   Result<bool> go_on_from_rollback(const WriteOrder& order);
   Result<bool> begin_with_point_of(const IndexedPlace& rollback);
@@ -139,35 +150,84 @@ Result<bool> Salvager::try_base(Generation generation) {
 
 // --- what segments tell ------------------------------------------------------------------------------------------------------
 
-// The newest checkpoint that an index tells, if commits tell nothing newer, and if its map is there. What was deleted because nothing
-// needs it since then is not missed.
-Result<> Salvager::find_checkpoint() {
+// The newest checkpoint that an index tells, if its map is there, and what comes behind it leads on without a gap; else the one that leads on
+// furthest, if that is further than without. What was deleted because nothing needs it since then is not missed. An index that was never
+// part of the disk may tell of a history that was given up.
+Result<bool> Salvager::begin_with_checkpoint(const WriteOrder& order) {
+  const auto is_complete = [](const WriteOrder& of) { return of.prefix == of.line.size(); };
+  std::set<ObjectKey> dropped;  // under any name
+  for (const std::size_t which : order.dropped) dropped.insert(found_[which].info.key);
+  const std::uint32_t ambiguous = first_ambiguous_epoch();
   std::map<Generation, const CheckpointMark*, std::greater<>> marks;
   const std::uint32_t block_size = volume_.object().block_size();
-  for (const FoundSegment& found : found_)
-    if (found.mark && found.mark->state.disk_bytes % block_size == 0 && (!report_.from || found.mark->as_of > report_.from->generation)) marks.emplace(found.mark->commit, &*found.mark);
+  for (const FoundSegment& segment : found_) {
+    const auto& mark = segment.mark;
+    if (mark && mark->state.place.epoch < ambiguous && !dropped.contains(segment.info.key) && mark->state.disk_bytes % block_size == 0 && (!report_.from || mark->as_of > report_.from->generation))
+      marks.emplace(mark->commit, &*mark);
+  }
+  const Start without{base_, start_, report_.from, report_.from_checkpoint, lost_};
+  const bool complete = start_.vouched && is_complete(order);
+  BatchNumber reached = order.last;
+  std::optional<Start> best;
   std::size_t tries = 0;
   for (const auto& [commit, mark] : marks) {
-    if (++tries > kTriesMax) return {};
-    CommitBody body;
-    body.roots = mark->roots;
-    View view;
-    view.generation = mark->as_of;
-    view.disk_bytes = mark->state.disk_bytes;
-    for (const TreeRoot& root : body.roots)
-      if (root.tree == TreeId::map) view.map = root;
-    view.companions = companions_of(body);
-    if (!TRY(is_whole(view))) {
-      note(fmt::format("the checkpoint in commit {}: its map, or its table of objects, is damaged or gone", commit));
-      continue;
+    if (++tries > kTriesMax) break;
+    if (!TRY(try_checkpoint(*mark))) continue;
+    const WriteOrder behind = volume::order(places_, start_);
+    const bool better = is_complete(behind) || (!complete && behind.last >= reached);
+    if (better) {
+      best = Start{base_, start_, report_.from, report_.from_checkpoint, lost_};
+      reached = behind.last;
     }
-    base_ = std::move(view);
-    start_ = {.last = {mark->state.epoch, mark->state.committed}, .place = mark->state.place, .disk_bytes = mark->state.disk_bytes, .vouched = true};
-    report_.from.reset();
-    report_.from_checkpoint = mark->as_of;
-    return find_lost_inline();
+    go_back_to(without);
+    if (is_complete(behind)) break;
   }
-  return {};
+  if (best) go_back_to(*best);
+  TRY(find_places());
+  return best.has_value();
+}
+
+// The first with two segments in one place. A store that showed an older state, and was written to, has an epoch twice: which of the two
+// histories a checkpoint of it belongs to, no index tells.
+std::uint32_t Salvager::first_ambiguous_epoch() const {
+  std::map<std::tuple<std::uint32_t, std::uint64_t, std::uint32_t>, segment::SealedSecret> taken;
+  std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
+  for (const FoundSegment& found : found_) {
+    if (!found.place.part) continue;
+    const auto [at, fresh] = taken.try_emplace({found.place.epoch, found.place.part->ordinal, found.place.part->number}, found.info.sealed_secret);
+    if (!fresh && at->second != found.info.sealed_secret) first = std::min(first, found.place.epoch);
+  }
+  return first;
+}
+
+void Salvager::go_back_to(const Start& start) {
+  base_ = start.base;
+  start_ = start.start;
+  lost_ = start.lost;
+  report_.from = start.from;
+  report_.from_checkpoint = start.from_checkpoint;
+}
+
+Result<bool> Salvager::try_checkpoint(const CheckpointMark& mark) {
+  CommitBody body;
+  body.roots = mark.roots;
+  View view;
+  view.generation = mark.as_of;
+  view.disk_bytes = mark.state.disk_bytes;
+  for (const TreeRoot& root : body.roots)
+    if (root.tree == TreeId::map) view.map = root;
+  view.companions = companions_of(body);
+  if (!TRY(is_whole(view))) {
+    note(fmt::format("the checkpoint in commit {}: its map, or its table of objects, is damaged or gone", mark.commit));
+    return false;
+  }
+  base_ = std::move(view);
+  start_ = {.last = {mark.state.epoch, mark.state.committed}, .place = mark.state.place, .disk_bytes = mark.state.disk_bytes, .vouched = true};
+  report_.from.reset();
+  report_.from_checkpoint = mark.as_of;
+  TRY(find_places());
+  TRY(find_lost_inline());
+  return true;
 }
 
 Result<bool> Salvager::is_whole(const View& view) {
@@ -224,15 +284,18 @@ Result<> Salvager::find_segments() {
 }
 
 Result<> Salvager::find_places() {
-  std::set<ObjectKey> seen;
+  places_.clear();
+  std::map<ObjectKey, std::pair<const FoundSegment*, std::size_t>> seen;
   segment::LinePlace covered;
   for (const FoundSegment& found : found_) {
     if (TRY(is_in_base(found))) {
       if (found.place.part) covered = std::max(covered, segment::LinePlace{found.place.epoch, found.place.part->ordinal});
       continue;
     }
-    // One that was put again, under another name, is the same.
-    if (seen.insert(found.info.key).second) places_.push_back(found.place);
+    // One that was put again, under another name, is the same; or another history's (first_ambiguous_epoch), and then neither can be relied on.
+    const auto [at, fresh] = seen.try_emplace(found.info.key, &found, places_.size());
+    if (fresh) places_.push_back(found.place);
+    else if (at->second.first->info.sealed_secret != found.info.sealed_secret) places_[at->second.second].part.reset();
   }
   if (!start_.place && covered.epoch > 0) start_.place = covered;
   return {};

@@ -215,6 +215,46 @@ TEST_F(SalvageCheckpointTest, ItHoldsWhateverTheMapWasMadeOf) {
   expect_restored(crate_.now);
 }
 
+// Which checkpoint it is rolled back to only what comes before it tells.
+TEST_F(SalvageCheckpointTest, ARollbackToWhatWasBeforeItIsFollowed) {
+  ASSERT_OK(crate_.world.open());
+  live_on(2);
+  const Generation early = crate_.states.rbegin()->first;
+  be_told();
+  if (HasFatalFailure()) return;
+  crate_.take(crate_.try_roll_back(early));
+  ASSERT_OK(crate_.world.close());
+  lose("commits/");
+  expect_restored(crate_.now);
+}
+
+TEST_F(SalvageCheckpointTest, OneOfAHistoryThatWasGivenUpIsLeftAlone) {
+  ASSERT_OK(crate_.world.open());
+  live_on(3);
+  ASSERT_OK(crate_.world.close());
+  const Bytes then = crate_.now;
+  const auto commits = names("commits/");
+  ASSERT_OK(crate_.world.open());
+  be_told();
+  be_told();
+  if (HasFatalFailure()) return;
+  ASSERT_OK(crate_.world.close());
+  // The store shows an older state, which is accepted, and written to.
+  for (const auto& name : names("commits/"))
+    if (!std::ranges::count(commits, name)) ASSERT_OK(crate_.memory.remove(name));
+  crate_.world.lose_state();
+  crate_.now = then;
+  ASSERT_OK(crate_.world.open());
+  live_on(2);
+  ASSERT_OK(crate_.world.close());
+  lose("commits/");
+  // Both histories have an epoch of one number: then there is a gap, but what was given up is not taken for the disk.
+  const auto salvaged = salvage();
+  ASSERT_OK(salvaged);
+  EXPECT_LE(salvaged->report.from_checkpoint.value_or(Generation(0)), Generation(commits.size()));
+  EXPECT_NE(salvaged->report.gap, "");
+}
+
 TEST_F(SalvageCheckpointTest, WhatStoodInLostCommitsIsToldExactly) {
   crate_.world.options.durability = device::Durability::store;
   ASSERT_OK(crate_.world.open());
