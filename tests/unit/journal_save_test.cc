@@ -98,6 +98,7 @@ TEST_F(JournalSaveTest, AForkHasAllThatWasFlushedAndNothingOfTheOtherWriter) {
   write_some(10);
   ASSERT_OK(world.close());
   world.options.upload_delay = std::chrono::hours(1);
+  world.options.segment_bytes = 4 << 20;  // nor is it sent because a segment is full
   for (int mount = 0; mount < 3; ++mount) {  // incarnations of one journal
     ASSERT_OK(world.open());
     write_some(6);
@@ -120,6 +121,7 @@ TEST_F(JournalSaveTest, AForkHasAllThatWasFlushedAndNothingOfTheOtherWriter) {
 
 TEST_F(JournalSaveTest, APlayThatWasStoppedIsDoneAgain) {
   world.options.upload_delay = std::chrono::hours(1);
+  world.options.segment_bytes = 4 << 20;  // nor is it sent because a segment is full
   ASSERT_OK(world.open());
   write_some(12);
   ASSERT_OK(world.disk->flush());
@@ -143,6 +145,7 @@ TEST_F(JournalSaveTest, APlayThatWasStoppedIsDoneAgain) {
 
 TEST_F(JournalSaveTest, OfANewestWriterThereIsAPointAndOfAStrangerNone) {
   world.options.upload_delay = std::chrono::hours(1);
+  world.options.segment_bytes = 4 << 20;  // nor is it sent because a segment is full
   ASSERT_OK(world.open());
   write_some(3);
   ASSERT_OK(world.disk->flush());
