@@ -93,13 +93,6 @@ Result<std::vector<Extension>> get_padded_extensions(ByteReader& reader, std::st
 
 constexpr std::uint16_t kTriedExtension = 1, kNotedExtension = 2;
 
-void put_extension(Superblock& superblock, Extension extension) {
-  std::erase_if(superblock.extensions, [&](const Extension& e) { return e.type == extension.type; });
-  if (extension.value.empty()) return;
-  const auto place = std::ranges::upper_bound(superblock.extensions, extension.type, {}, &Extension::type);
-  superblock.extensions.insert(place, std::move(extension));
-}
-
 }  // namespace
 
 std::vector<Uuid> tried_instances(const Superblock& superblock) {
@@ -116,10 +109,12 @@ std::vector<Uuid> tried_instances(const Superblock& superblock) {
 }
 
 void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried) {
+  std::erase_if(superblock.extensions, [](const Extension& e) { return e.type == kTriedExtension; });
+  if (tried.empty()) return;
   Extension extension{kTriedExtension, false, {}};
   ByteWriter writer(extension.value);
   for (const Uuid& instance : tried.last(std::min(tried.size(), kTriedMax))) writer.raw(instance);
-  put_extension(superblock, std::move(extension));
+  segment::replace_extension(superblock.extensions, std::move(extension));
 }
 
 std::optional<NotedCommits> noted_commits(const Superblock& superblock) {
@@ -141,7 +136,7 @@ void set_noted_commits(Superblock& superblock, const NotedCommits& noted) {
   writer.raw(noted.stored_hash);
   writer.u64(noted.sent.value);
   writer.raw(noted.sent_hash);
-  put_extension(superblock, std::move(extension));
+  segment::replace_extension(superblock.extensions, std::move(extension));
 }
 
 Bytes encode_superblock(const Superblock& superblock) {

@@ -9,8 +9,7 @@ constexpr std::uint16_t kNoted = 10;  // type of the extension
 }
 
 void put_noted(CommitBody& body) {
-  if (is_noted(body)) return;
-  body.extensions.insert(std::ranges::upper_bound(body.extensions, kNoted, {}, &Extension::type), Extension{kNoted, false, {}});
+  segment::replace_extension(body.extensions, {kNoted, false, {}});
 }
 
 bool is_noted(const CommitBody& body) { return std::ranges::find(body.extensions, kNoted, &Extension::type) != body.extensions.end(); }

@@ -63,7 +63,6 @@ class Salvager {
     LineStart start;
     std::optional<CommitRef> from;
     std::optional<Generation> from_checkpoint;
-    RunMap lost;
   };
   void go_back_to(const Start& start);
   Result<bool> is_in_base(const FoundSegment& found);
@@ -165,7 +164,7 @@ Result<bool> Salvager::begin_with_checkpoint(const WriteOrder& order) {
     if (mark && mark->state.place.epoch < ambiguous && !dropped.contains(segment.info.key) && mark->state.disk_bytes % block_size == 0 && (!report_.from || mark->as_of > report_.from->generation))
       marks.emplace(mark->commit, &*mark);
   }
-  const Start without{base_, start_, report_.from, report_.from_checkpoint, lost_};
+  const Start without{base_, start_, report_.from, report_.from_checkpoint};
   const bool complete = start_.vouched && is_complete(order);
   BatchNumber reached = order.last;
   std::optional<Start> best;
@@ -176,13 +175,16 @@ Result<bool> Salvager::begin_with_checkpoint(const WriteOrder& order) {
     const WriteOrder behind = volume::order(places_, start_);
     const bool better = is_complete(behind) || (!complete && behind.last >= reached);
     if (better) {
-      best = Start{base_, start_, report_.from, report_.from_checkpoint, lost_};
+      best = Start{base_, start_, report_.from, report_.from_checkpoint};
       reached = behind.last;
     }
     go_back_to(without);
     if (is_complete(behind)) break;
   }
-  if (best) go_back_to(*best);
+  if (best) {
+    go_back_to(*best);
+    TRY(find_lost_inline());
+  }
   TRY(find_places());
   return best.has_value();
 }
@@ -203,7 +205,6 @@ std::uint32_t Salvager::first_ambiguous_epoch() const {
 void Salvager::go_back_to(const Start& start) {
   base_ = start.base;
   start_ = start.start;
-  lost_ = start.lost;
   report_.from = start.from;
   report_.from_checkpoint = start.from_checkpoint;
 }
@@ -226,7 +227,6 @@ Result<bool> Salvager::try_checkpoint(const CheckpointMark& mark) {
   report_.from.reset();
   report_.from_checkpoint = mark.as_of;
   TRY(find_places());
-  TRY(find_lost_inline());
   return true;
 }
 
@@ -319,6 +319,8 @@ Result<bool> Salvager::begin_with_point_of(const IndexedPlace& rollback) {
   if (!rebuilt && !is(rebuilt, Code::kCorrupt)) return fail(rebuilt.error());
   if (!rebuilt || rebuilt->view.disk_bytes != rollback.disk_bytes) return false;
   report_.from = CommitRef{commit->header.generation, commit->hash};
+  report_.from_checkpoint.reset();
+  lost_.clear();
   base_ = std::move(rebuilt->view);
   const auto key = [](const IndexedPlace& place) { return std::tuple(place.epoch, place.last, place.first, place.part ? place.part->ordinal : 0); };
   std::erase_if(places_, [&](const IndexedPlace& place) { return key(place) <= key(rollback); });
