@@ -187,7 +187,7 @@ TEST_F(SalvageTest, ALostSegmentEndsWhatIsRestoredBeforeItsGeneration) {
   ASSERT_OK(world.close());
   lose_all_commits();
   const auto segments = names("segments/");
-  ASSERT_GE(segments.size(), 9u);
+  ASSERT_GE(segments.size(), 5u);  // zeros over nothing make none
   std::size_t generations = 0;
   for (const auto& name : segments) {
     const Bytes object = *store.get(name, ~std::uint64_t{0});
@@ -554,7 +554,7 @@ TEST_F(SalvageTest, WithoutACopyOfTheKeysThereIsNothing) {
 
 TEST_F(SalvageTest, MoreThanMayBeHeldIsRefused) {
   ASSERT_OK(world.open());
-  live_on(4);
+  live_on(9);
   ASSERT_OK(world.close());
   lose_all_commits();
   const auto with = [&](const volume::SalvageOptions& options) {
