@@ -73,6 +73,7 @@ class SalvageTest : public testing::Test {
   void live_on(int rounds) {
     for (; rounds > 0; --rounds) {
       write_some();
+      fill(random() % (now.size() / kBlock), 1, false);  // zeros over nothing make no segment
       note();
     }
   }
@@ -187,7 +188,7 @@ TEST_F(SalvageTest, ALostSegmentEndsWhatIsRestoredBeforeItsGeneration) {
   ASSERT_OK(world.close());
   lose_all_commits();
   const auto segments = names("segments/");
-  ASSERT_GE(segments.size(), 5u);  // zeros over nothing make none
+  ASSERT_GE(segments.size(), 9u);
   std::size_t generations = 0;
   for (const auto& name : segments) {
     const Bytes object = *store.get(name, ~std::uint64_t{0});
@@ -554,7 +555,7 @@ TEST_F(SalvageTest, WithoutACopyOfTheKeysThereIsNothing) {
 
 TEST_F(SalvageTest, MoreThanMayBeHeldIsRefused) {
   ASSERT_OK(world.open());
-  live_on(9);
+  live_on(4);
   ASSERT_OK(world.close());
   lose_all_commits();
   const auto with = [&](const volume::SalvageOptions& options) {
