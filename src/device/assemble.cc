@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/crc32c.h"
+
 namespace s3crate::device {
 
 using segment::ObjectId;
@@ -49,7 +51,12 @@ bool may_be_inline(const PendingSegment& segment, const std::set<std::uint32_t>&
   return true;
 }
 
-// Each extent to its place in `object`. What is not as its digest says goes in as it reads, zeros if it cannot be read, and is told.
+// What somebody made up would be found by those who read it, as if the store had: here it is the disk that may have spoiled it.
+bool is_intact(ByteView bytes, const PendingExtent& extent) {
+  return extent.crc ? crc32c(bytes) == *extent.crc : crypto::digest(bytes) == extent.digest;
+}
+
+// Each extent to its place in `object`. What is not as it was sealed goes in as it reads, zeros if it cannot be read, and is told.
 Result<> copy_extents(const PlacedSegment& placed, MutableByteView object, std::vector<Error>* damaged) {
   for (const PlacedExtent& extent : placed.extents) {
     const PendingExtent& from = extent.extent;
@@ -58,7 +65,7 @@ Result<> copy_extents(const PlacedSegment& placed, MutableByteView object, std::
     if (from.record) got = from.record->read_extent(from.offset, to);
     else std::memcpy(to.data(), from.memory->data() + from.offset, from.length);
     if (!got) std::memset(to.data(), 0, to.size());
-    if (got && crypto::digest(to) != from.digest)
+    if (got && !is_intact(to, from))
       got = fail(Code::kCorrupt, "the journal gave back other bytes than it was given (batch {})", from.seq);
     if (got) continue;
     if (damaged == nullptr) return fail(got.error());

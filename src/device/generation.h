@@ -24,6 +24,7 @@ struct PendingExtent {
   std::uint16_t blocks = 0;
   segment::Digest digest{};
   Seq seq;
+  std::optional<std::uint32_t> crc;     // CRC-32C of its bytes; none of what replay found
 };
 
 // A segment not yet in the store. Its extents are sealed under a secret that stays with them, under whatever name it is put.

@@ -243,7 +243,7 @@ Result<> Opener::replay(Journal& journal, Seq committed) {
       auto segment = segments.find({found.incarnation, extent.segment});
       if (segment == segments.end()) return fail(Code::kCorrupt, "batch {} of the journal names an unknown segment", found.seq);
       PendingExtent pending{found.record, nullptr, extent.offset, extent.length, extent.number, blocks[i], extent.digest,
-                            found.seq};
+                            found.seq, {}};
       batch.extents.emplace_back(segment->second, std::move(pending));
     }
     for (const journal::RecordRun& run : found.body.runs) {

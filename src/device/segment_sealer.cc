@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
 
+#include "base/crc32c.h"
 #include "device/encoder.h"
 
 namespace s3crate::device {
@@ -32,7 +33,9 @@ Result<SegmentSealer::Sealed> SegmentSealer::seal_with(std::uint64_t blocks, Byt
   extent.length = static_cast<std::uint32_t>(out.size() - start);
   extent.number = number;
   extent.blocks = static_cast<std::uint16_t>(blocks);
-  extent.digest = crypto::digest(ByteView(out).subspan(start));
+  const ByteView sealed = ByteView(out).subspan(start);
+  extent.digest = crypto::digest(sealed);
+  extent.crc = crc32c(sealed);
   open_->bytes += extent.length;
   counters_.extents++;
   counters_.bytes_before += blocks * options_.block_size;

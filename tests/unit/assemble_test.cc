@@ -2,6 +2,7 @@
 // Which extents a segment holds, and what becomes of one that the journal does not give back.
 #include <gtest/gtest.h>
 
+#include "base/crc32c.h"
 #include "device/assemble.h"
 #include "tests/support/disk_world.h"
 
@@ -36,7 +37,7 @@ Made two_extents() {
   for (std::uint32_t i = 0; i < 2; ++i) {
     Bytes stored(100, static_cast<std::uint8_t>(i + 1));
     PendingExtent extent{.record = std::make_shared<FakeRecord>(stored, i == 1), .memory = nullptr, .offset = 0, .length = 100,
-                         .number = i, .blocks = 1, .digest = crypto::digest(stored), .seq = Seq(i + 1)};
+                         .number = i, .blocks = 1, .digest = crypto::digest(stored), .seq = Seq(i + 1), .crc = crc32c(stored)};
     volume::Run run{.block = BlockIndex(i), .count = 1, .hole = false, .first = 0,
                     .extent = {{0, made.segment->id}, i, 0, 100, extent.digest}};
     made.generation.runs.put(run);

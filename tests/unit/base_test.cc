@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "base/strong.h"
@@ -20,6 +21,13 @@ namespace {
 using namespace std::chrono_literals;
 
 // ---- bytes ----
+
+TEST(Crc32cTest, KnownAnswers) {
+  EXPECT_EQ(crc32c(as_bytes("123456789")), 0xE3069283u);
+  EXPECT_EQ(crc32c({}), 0u);
+  EXPECT_EQ(crc32c(Bytes(32, 0x00)), 0x8A9136AAu);  // RFC 3720, B.4
+  EXPECT_EQ(crc32c(Bytes(32, 0xFF)), 0x62A8AB43u);
+}
 
 TEST(BytesTest, HexIsLowerCaseAndComesBack) {
   const Bytes bytes = {0x00, 0x09, 0x0a, 0x7f, 0x80, 0xff};
