@@ -234,6 +234,12 @@ TEST(Scenario, WhatReplayDidNotReachIsNotPlayedBackAfterAMountInStoreMode) {
   });
 }
 
+void expect_content(Mount& mount, std::uint64_t at, ByteView content) {
+  const auto read = mount.read(at, content.size());
+  ASSERT_OK(read);
+  EXPECT_TRUE(equal(*read, content)) << "at " << at;
+}
+
 // What was flushed is in the journal alone, and cannot be read from there, or whatever `faults` say, for so long.
 void upload_from_a_disk_with(DiskFaults faults, Duration duration, const std::function<void(StackWorld&, Mount&)>& then) {
   StackWorld w(13);
@@ -270,9 +276,9 @@ TEST(Scenario, LocalDiskThatIsAwayForAnHourCostsTimeOnly) {
     away.read_only = reads_only;
     if (!reads_only) away.write_error_per_million = away.sync_error_per_million = 1'000'000;
     upload_from_a_disk_with(away, 1h, [](StackWorld&, Mount& mount) {
-      EXPECT_EQ(*mount.read(0, 4096), pattern(4096, 2));
-      EXPECT_TRUE(equal(*mount.read(4096, 4096), ByteView(pattern(8192, 1)).subspan(4096)));
-      EXPECT_EQ(*mount.read(16'384, 4096), pattern(4096, 3));
+      expect_content(mount, 0, pattern(4096, 2));
+      expect_content(mount, 4096, ByteView(pattern(8192, 1)).subspan(4096));
+      expect_content(mount, 16'384, pattern(4096, 3));
     });
   }
 }

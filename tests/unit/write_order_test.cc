@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "tests/support/assert_ok.h"
 #include "tests/support/seed.h"
 
 namespace s3crate {
@@ -331,6 +332,20 @@ TEST(WriteOrderTest, PartsAreReadAsTheyWereWritten) {
     index.extensions[0].value = bad;
     EXPECT_FALSE(segment::part_of(index));
   }
+}
+
+// Of the map below the changes, as of themselves.
+TEST(WriteOrderTest, WhatADiskThatBecameSmallerLeftDoesNotComeBackFromTheMapBelow) {
+  volume::RunMap below;
+  below.put({.block = BlockIndex(7), .count = 1, .hole = true, .first = 0, .extent = {}});
+  OrderedMap map(std::move(below), kBlocks * kBlock);
+  ASSERT_OK(map.lay({}, 3 * kBlock, kBlock));
+  ASSERT_OK(map.lay({}, kBlocks * kBlock, kBlock));
+  std::uint64_t holes = 0;
+  map.map().tile(BlockIndex(0), BlockIndex(kBlocks), [&](const volume::Run& run) { holes += run.hole && run.block >= BlockIndex(3) ? run.count : 0; },
+                 [](BlockIndex, BlockIndex) {});
+  EXPECT_EQ(holes, kBlocks - 3);
+  EXPECT_EQ(map.disk_bytes(), kBlocks * kBlock);
 }
 
 TEST(WriteOrderTest, IndexThatNamesAnExtentItDoesNotHaveIsRefused) {
