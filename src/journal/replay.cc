@@ -142,18 +142,20 @@ Result<> JournalFile::move_tail(Tail& tail) {
   return {};
 }
 
+// What the free slot held may be an older copy of the same records, and more of them, whose header was lost. None may follow.
 Result<> JournalFile::copy_slot(std::uint32_t from, const SlotPin& to, std::uint32_t bytes) {
+  const auto write = [&](std::uint32_t at, ByteView part) -> Result<> {
+    auto written = file_->write_at(kSlotsOffset + std::uint64_t{to->index} * superblock_.slot_bytes + at, part);
+    if (written) return {};
+    const Code code = written.error().code();
+    return fail(code == Code::kNoSpace ? Code::kTransient : code, "journal: {}", written.error().message());
+  };
+  if (bytes < superblock_.slot_bytes) TRY(write(bytes, Bytes(kSectorBytes)));
   Bytes buffer;
   for (std::uint32_t done = 0; done < bytes; done += static_cast<std::uint32_t>(buffer.size())) {
     buffer.resize(std::min<std::uint32_t>(bytes - done, 1 << 20));
     TRY(file_->read_at(kSlotsOffset + std::uint64_t{from} * superblock_.slot_bytes + done, buffer));
-    auto written = file_->write_at(
-        kSlotsOffset + std::uint64_t{to->index} * superblock_.slot_bytes + done, buffer);
-    if (!written) {
-      const Code code = written.error().code();
-      return fail(code == Code::kNoSpace ? Code::kTransient : code, "journal: {}",
-                  written.error().message());
-    }
+    TRY(write(done, buffer));
   }
   return {};
 }

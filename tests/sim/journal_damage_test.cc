@@ -149,6 +149,27 @@ TEST(Journal, DamageToWhatAnEarlierReplayFoundIsDamage) {
   EXPECT_TRUE(is(replay_only(world), Code::kCorrupt));
 }
 
+// A replay copies the last group to a place that held an older copy of it, of which the header is gone, and more records.
+TEST(Journal, ACopyIsNotContinuedByWhatItsPlaceHeld) {
+  JournalWorld world(11);
+  std::vector<WatchedFiles::Write> places;
+  ASSERT_TRUE(world.life([&] {
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_TRUE(world.append(world.make_batch(1, 500)));
+      places.push_back(world.files->writes.back());
+    }
+  }));
+  settle(world);
+  ASSERT_EQ(replay_only(world).value(), Seq(3));
+  settle(world);
+  ASSERT_TRUE(all_zero(world.file().durable.part(kSlotsOffset, kSectorBytes)));
+  overwrite(world.file(), places[1].offset + world.tunables.slot_bytes, Bytes(places[1].length));
+  ASSERT_EQ(replay_only(world).value(), Seq(1));
+  settle(world);
+  ASSERT_FALSE(all_zero(world.file().durable.part(kSlotsOffset, kSectorBytes)));  // copied back
+  EXPECT_EQ(replay_only(world).value(), Seq(1));
+}
+
 TEST(Journal, DamageToWhatTheStoreHasIsNone) {
   JournalWorld world(9);
   const auto places = three_synced_batches(world);
