@@ -53,6 +53,7 @@ class CacheFile::Impl {
   };
 
   void note_used(const Digest& digest, std::uint64_t position, std::uint32_t length) REQUIRES(shared_.mu);
+  void forget(const Digest& digest, std::uint64_t position, std::uint32_t length) REQUIRES(shared_.mu);
   void stop();
   void run();
   [[nodiscard]] Result<> open();
@@ -159,7 +160,15 @@ void CacheFile::Impl::was_wrong(const Wanted& wanted) {
   stats.hit_bytes -= std::min<std::uint64_t>(stats.hit_bytes, wanted.length);
   ++stats.misses;
   ++stats.wrong;
-  if (auto position = shared_.index.find(wanted.digest)) shared_.index.erase(wanted.digest, *position);
+  if (auto position = shared_.index.find(wanted.digest)) forget(wanted.digest, *position, wanted.length);
+}
+
+// That it was asked for is no reason to keep its chunk any more.
+void CacheFile::Impl::forget(const Digest& digest, std::uint64_t position, std::uint32_t length) {
+  const std::uint32_t chunk = shared_.layout.chunk_of(position);
+  const bool used = shared_.index.use(digest, position) == CacheIndex::Use::again;
+  if (chunk < shared_.chunks.size()) shared_.chunks.note_wrong(chunk, item_room(length), used);
+  shared_.index.erase(digest, position);
 }
 
 void CacheFile::Impl::offer(const Digest& digest, ByteView sealed) {

@@ -252,6 +252,10 @@ Result<> CacheWriter::evict() {
   for (int passed = 0;; ++passed) {
     {
       MutexLock lock(shared_.mu);
+      if (const auto hollow = shared_.chunks.hollow()) {
+        next = hollow->chunk, queue = hollow->queue;
+        break;
+      }
       queue = queue_to_shorten(shared_.chunks);
       next = shared_.chunks.oldest(queue);
       if (next && (passed == kKeepsMax || !shared_.chunks.is_popular(*next))) break;

@@ -12,7 +12,7 @@ void ChunkBook::found_closed(std::uint32_t chunk, CacheQueue queue, std::uint64_
   ++next_fresh_;
   // A chunk that was written again, or not by us, may claim another's place.
   while (queue_of(queue).contains(order)) ++order;
-  chunks_[chunk] = {State::closed, queue, bytes, 0, order};
+  chunks_[chunk] = {.state = State::closed, .queue = queue, .bytes = bytes, .order = order};
   queue_of(queue).emplace(order, chunk);
   next_order_ = std::max(next_order_, order + 1);
   bytes_ += bytes;
@@ -81,6 +81,18 @@ void ChunkBook::make_free(std::uint32_t chunk) {
   bytes_ -= c.bytes;
   c = {.state = State::free};
   free_.push_back(chunk);
+}
+
+void ChunkBook::note_wrong(std::uint32_t chunk, std::uint32_t bytes, bool used) {
+  Chunk& c = chunks_[chunk];
+  c.wrong_bytes += bytes;
+  if (used) c.used_bytes -= std::min(c.used_bytes, bytes);
+}
+
+std::optional<ChunkBook::Hollow> ChunkBook::hollow() const {
+  const auto found = std::ranges::find_if(chunks_, [](const Chunk& c) { return c.state == State::closed && c.wrong_bytes > c.bytes / 2; });
+  if (found == chunks_.end()) return std::nullopt;
+  return Hollow{static_cast<std::uint32_t>(found - chunks_.begin()), found->queue};
 }
 
 std::optional<std::uint32_t> ChunkBook::oldest(CacheQueue queue) const {

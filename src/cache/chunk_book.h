@@ -50,10 +50,18 @@ class ChunkBook {
 
   // So many bytes in it were used again for the first time.
   void note_used(std::uint32_t chunk, std::uint32_t bytes) { chunks_[chunk].used_bytes += bytes; }
+  // So many are not what its table says; `used`: they counted as used again.
+  void note_wrong(std::uint32_t chunk, std::uint32_t bytes, bool used);
   // More than half of it was used again.
   [[nodiscard]] bool is_popular(std::uint32_t chunk) const {
     return chunks_[chunk].used_bytes > chunks_[chunk].bytes / 2;
   }
+  // A closed chunk of which more than half is wrong, if there is one. After a power cut that may be all but its table.
+  struct Hollow {
+    std::uint32_t chunk;
+    CacheQueue queue;
+  };
+  [[nodiscard]] std::optional<Hollow> hollow() const;
 
  private:
   static constexpr std::uint32_t kProbationPart = 10;
@@ -64,6 +72,7 @@ class ChunkBook {
     std::uint32_t bytes = 0;
     std::uint32_t used_bytes = 0;
     std::uint64_t order = 0;
+    std::uint32_t wrong_bytes = 0;
   };
   using Queue = std::map<std::uint64_t, std::uint32_t>;  // order, chunk
   [[nodiscard]] const Queue& queue_of(CacheQueue queue) const { return queues_[queue == CacheQueue::kept]; }
