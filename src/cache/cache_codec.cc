@@ -11,7 +11,6 @@ namespace s3crate::cache {
 namespace {
 
 using segment::get_up_to;
-using segment::kNumberMax;
 using segment::kSectorBytes;
 
 constexpr std::uint64_t kChunksWanted = 4096;
@@ -101,7 +100,7 @@ Result<ChunkHeader> decode_chunk_header(ByteView sector) {
   const bool known = w.queue == static_cast<std::uint8_t>(CacheQueue::probation) ||
                      w.queue == static_cast<std::uint8_t>(CacheQueue::kept);
   if (!known || w.reserved != 0 || w.chunk >= kChunksMax || w.sealed_length > kChunkBytesMax ||
-      w.number > kNumberMax || w.order > kNumberMax || !all_zero(reader.rest()))
+      w.number > wire::kCountedMax || w.order > wire::kCountedMax || !all_zero(reader.rest()))
     return fail(Code::kCorrupt, "a chunk's header is malformed");
   ChunkHeader out;
   out.cache = w.cache;

@@ -21,7 +21,7 @@ bool is_sound(const wire::SuperblockHead& w) {
          w.slot_bytes >= wire::kSlotBytesMin && w.slot_bytes <= wire::kSlotBytesMax &&
          w.file_bytes >= kSlotsOffset + w.slot_bytes && w.file_bytes <= kNumberMax &&
          w.intended_epoch <= segment::ObjectId::kEpochMax && w.incarnations <= kIncarnationsMax &&
-         w.base <= kNumberMax;
+         w.base <= kNumberMax && w.version <= wire::kCountedMax;
 }
 
 wire::SuperblockHead to_wire(const Superblock& s) {
@@ -190,7 +190,7 @@ Result<SlotHeader> decode_slot_header(ByteView sector) {
   if (w.magic != wire::kSlotMagic) return fail(Code::kCorrupt, "this is no slot of a journal");
   if (w.version != wire::kVersion)
     return fail(Code::kUnsupported, "a journal's slot needs another version of this program");
-  if (w.reserved != 0 || w.first_seq > kNumberMax || !all_zero(reader.rest()))
+  if (w.reserved != 0 || w.first_seq > kNumberMax || w.sequence > wire::kCountedMax || !all_zero(reader.rest()))
     return fail(Code::kCorrupt, "a slot's header is malformed");
   SlotHeader header;
   header.journal = w.journal;

@@ -10,6 +10,8 @@
 namespace s3crate::journal {
 namespace {
 
+constexpr std::uint32_t kIncarnationMax = 1u << 31;  // the next one has a number, too
+
 constexpr std::uint64_t place_of(std::uint64_t version) { return version % 2 * kSectorBytes; }
 
 Result<> check_sizes(std::uint32_t slot_bytes, std::uint64_t file_bytes, Code code) {
@@ -34,7 +36,7 @@ Result<> check_superblock(const Superblock& superblock) {
     const bool newest = i + 1 == incarnations.size();
     const bool follows = i == 0 || (one.number > incarnations[i - 1].number &&
                                     one.first_seq > incarnations[i - 1].last_seq);
-    if (one.number == 0 || one.first_seq.value == 0 || !follows ||
+    if (one.number == 0 || one.number > kIncarnationMax || one.first_seq.value == 0 || !follows ||
         (newest ? one.last_seq.value != 0 : one.last_seq < one.first_seq)) {
       return fail(Code::kCorrupt, "journal: its list of incarnations makes no sense");
     }

@@ -7,6 +7,7 @@
 
 #include "cache/cache_index.h"
 #include "cache/chunk_book.h"
+#include "cache/wire_format.h"
 #include "tests/support/format_gen.h"
 
 namespace s3crate::cache {
@@ -27,9 +28,9 @@ ChunkHeader random_header(Gen& gen) {
   h.cache = gen.array<16>();
   h.chunk = static_cast<std::uint32_t>(gen.below(kChunksMax));
   h.ring = gen.u32();
-  h.number = gen.number();
+  h.number = gen.up_to(wire::kCountedMax);
   h.queue = gen.coin() ? CacheQueue::kept : CacheQueue::probation;
-  h.order = gen.number();
+  h.order = gen.up_to(wire::kCountedMax);
   h.sealed_length = static_cast<std::uint32_t>(gen.up_to(kChunkBytesMax));
   return h;
 }
@@ -64,6 +65,11 @@ TEST(CacheFormat, SectorsSurviveARoundTripAndDamageIsRefused) {
     ASSERT_TRUE(!decoded || encode_cache_superblock(*decoded) == rehash(changed)) << at;
   }
   sector = encode_chunk_header(random_header(gen));
+  for (const std::size_t number : {47, 55}) {
+    Bytes changed = sector;
+    changed[number] = 0x40;  // nothing can follow
+    ASSERT_FALSE(header(changed)) << number;
+  }
   for (std::size_t at = 0; at < segment::kSectorContent; ++at) {
     Bytes changed = sector;
     changed[at] ^= 0x81;

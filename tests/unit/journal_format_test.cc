@@ -15,7 +15,7 @@ constexpr std::uint32_t kBlock = 4096;
 
 Superblock random_superblock(Gen& gen, std::size_t incarnations) {
   Superblock s;
-  s.version = gen.up_to(~std::uint64_t{0});
+  s.version = gen.up_to(wire::kCountedMax);
   s.vid = gen.array<32>();
   s.home = gen.array<32>();
   s.journal = gen.array<16>();
@@ -159,6 +159,9 @@ TEST(JournalFormat, SuperblockThatBreaksARuleIsRefused) {
   std::fill_n(bad.begin() + 208 + 96, 8, std::uint8_t{0});  // the first is open-ended
   EXPECT_TRUE(refused(bad));
   bad = good;
+  bad[23] = 0x40;  // a version that nothing can follow
+  EXPECT_TRUE(refused(bad));
+  bad = good;
   bad[8] = 2;
   EXPECT_TRUE(is(decode_superblock(rehash(bad)), Code::kUnsupported));
 }
@@ -178,12 +181,15 @@ TEST(JournalFormat, SlotHeaderHasItsGoldenBytes) {
             "22110000000000004d00000000000000");
   EXPECT_TRUE(all_zero(ByteView(sector).subspan(48, 4064 - 48)));
   EXPECT_EQ(decode_slot_header(sector).value(), header);
+  Bytes bad = sector;
+  bad[39] = 0x40;  // a sequence that nothing can follow
+  EXPECT_TRUE(is(decode_slot_header(rehash(bad)), Code::kCorrupt));
 }
 
 TEST(JournalFormat, DamagedSlotHeaderIsRefused) {
   SEEDED_TEST(seed);
   Gen gen(seed);
-  const SlotHeader header{gen.array<16>(), gen.u32(), gen.number(), Seq(gen.number())};
+  const SlotHeader header{gen.array<16>(), gen.u32(), gen.up_to(wire::kCountedMax), Seq(gen.number())};
   check_refused(gen, encode_slot_header(header), decode_slot_header);
 }
 
