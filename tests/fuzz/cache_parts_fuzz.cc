@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is read back from a cache file: superblock, chunk headers (without the zeros at their end), tables.
+// Parts of a cache file, each alone: superblock, chunk headers (without the zeros at their end), tables.
 #include "cache/cache_format.h"
 #include "tests/fuzz/fuzz.h"
 
