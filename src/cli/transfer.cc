@@ -26,6 +26,8 @@ Result<volume::Commit> Transfer::commit_at(const std::string& point) {
 
 Result<device::ViewReader*> Transfer::reader() {
   const auto commit = TRY(commit_at(url_.point));
+  if (!volume_->keys()->reads_data())
+    return fail(Code::kBadKey, "{}: this key may not read the disk: an owner's, a writer's or a reader's key can", url_.text());
   reader_ = std::make_unique<device::ViewReader>(env_, *volume_, TRY(volume_->load_view(commit)), kBlockCache);
   return reader_.get();
 }

@@ -44,6 +44,7 @@ struct DiskOptions {
   bool take_over = false;
   bool accept_rollback = false;
   bool moved = false;
+  bool blind = false;                    // whoever opens it does without reading data, if the key may not; else such a key is refused
   Durability durability = Durability::local;
   std::string state_dir;                 // of all volumes; this one's is a directory of its own in it
   segment::Uuid boot{};                  // of this boot of the machine; zeros: unknown

@@ -20,14 +20,21 @@ std::size_t EqualPlaces::Hash::operator()(const Fingerprint& fingerprint) const 
 EqualPlaces::EqualPlaces(Env env, volume::Volume& volume, ViewReader& now, std::size_t places_max)
     : volume_(volume), now_(now), places_max_(places_max) {
   if (volume.object().extent_bytes == volume::kFingerprintedBytes)
-    fingerprints_ = volume::Fingerprints::make(env.executor, volume.store(), volume.keys(), now.view().companions.fingerprints);
+    fingerprints_ = volume::Fingerprints::make(env.executor, volume.store(), volume.keys(), now.view().companions.fingerprints,
+                                               volume.keys()->reads_data() ? kPageCacheBytes : kBlindPageCacheBytes);
+}
+
+Result<std::optional<Run>> EqualPlaces::hint(const Fingerprint& fingerprint) {
+  auto hint = TRY(fingerprints_->find(fingerprint));
+  if (!hint || hint->count != blocks() || hint->first != 0) return std::nullopt;
+  if (hint->extent.offset == 0) return std::nullopt;  // in no segment, and nothing that an import notes
+  return hint;
 }
 
 Result<std::optional<Run>> EqualPlaces::find(const Fingerprint& fingerprint, ByteView content) {
-  const auto hint = TRY(fingerprints_->find(fingerprint));
+  const auto hint = TRY(this->hint(fingerprint));
   const BlockIndex end(now_.size() / now_.block_size());
-  if (!hint || hint->count != blocks() || hint->first != 0 || hint->block >= end || end - hint->block < hint->count) return std::nullopt;
-  if (hint->extent.offset == 0) return std::nullopt;  // in no segment, and nothing that an import notes
+  if (!hint || hint->block >= end || end - hint->block < hint->count) return std::nullopt;
   std::vector<Run> runs;
   const auto add = [&](const Run& run) { runs.push_back(run); };
   Result<> found;
@@ -43,6 +50,40 @@ Result<std::optional<Run>> EqualPlaces::find(const Fingerprint& fingerprint, Byt
   return runs[0];
 }
 
+bool EqualPlaces::Mapped::is_damaged(BlockIndex from, BlockIndex to) const {
+  return std::ranges::any_of(damaged, [&](const auto& range) { return range.first < to && from < range.second; });
+}
+
+bool EqualPlaces::Mapped::may_be_data(BlockIndex block) const {
+  bool data = is_damaged(block, block.next());
+  runs.visit(block, block.next(), [&](const Run&) { data = true; });
+  return data;
+}
+
+Result<EqualPlaces::Mapped> EqualPlaces::mapped(BlockIndex from, BlockIndex to) {
+  Mapped out;
+  to = std::min(to, BlockIndex(now_.size() / now_.block_size()));
+  if (from >= to) return out;
+  const auto data = [&](const Run& run) {
+    if (!run.hole) out.runs.put(run);
+  };
+  Result<> walked;
+  now_.view().changes.tile(from, to, data, [&](BlockIndex a, BlockIndex b) {
+    if (walked)
+      walked = volume::map_walk(volume_.pages(), now_.view().map, a, b, data,
+                                [&](BlockIndex bad, BlockIndex end, const Error&) { out.damaged.emplace_back(bad, end); });
+  });
+  TRY(walked);
+  return out;
+}
+
+Result<bool> EqualPlaces::is_used(const Run& hint) {
+  const Mapped there = TRY(mapped(hint.block, hint.end()));
+  bool used = false;
+  there.runs.visit(hint.block, hint.end(), [&](const Run& run) { used = used || run.extent == hint.extent; });
+  return used;
+}
+
 const Run* EqualPlaces::noted(const Fingerprint& fingerprint) const {
   const auto at = places_.find(fingerprint);
   return at != places_.end() && at->second ? &*at->second : nullptr;
@@ -56,8 +97,10 @@ void EqualPlaces::note(const Fingerprint& fingerprint, const Run& run) {
 
 void EqualPlaces::placed(std::span<const Run> runs) {
   for (const Run& run : runs) {
-    const auto at = open_.find(run.block.value);
-    if (at != open_.end() && run.count == blocks()) places_.at(at->second) = run;
+    const auto at = run.hole ? open_.end() : open_.find(run.block.value - run.first);
+    if (at == open_.end()) continue;
+    std::optional<Run>& noted = places_.at(at->second);
+    if (noted && noted->extent.object == run.extent.object && noted->extent.number == run.extent.number) noted->extent.offset = run.extent.offset;
   }
   open_.clear();
 }

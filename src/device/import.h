@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // An image becomes the next generation of a disk, all of it or nothing; only blocks that differ are sent.
 //
+// A key that reads no data goes by fingerprints alone (device/import_compare.h), and what such an import had sent is found again by those in
+// its segments' indexes. It may sign no map and no other size.
+//
 // Image and disk are read from end to end, pieces side by side. What differs is sealed into segments that are put as they fill, and
 // named at once by commits that change nothing (data commits with objects, and no runs). One last commit says what has changed, by its runs
 // or by a map: until then every reader sees the disk as it was. An import that was killed finds those segments again: whatever the chain
@@ -37,11 +40,12 @@ struct ImportReport {
   std::uint64_t found_bytes = 0;    // of those, what an import that was stopped had sent
   std::uint64_t equal_bytes = 0;    // and what the disk, or the image before that place, has somewhere else
   std::uint64_t sent_bytes = 0;     // of segments
+  std::optional<Error> not_noted;   // why the fingerprints of it are not stored: later imports send what they need not
 };
 
 // Opens the volume as its writer, as a mount does, and closes it again. An image that is shorter than the disk is followed by zeros.
 // kBadArgument: it is longer; kIo: it cannot be read, or changed meanwhile; kBadKey: it differs in more places than a
-// commit can name, and this key may not sign any other; else what Disk::open() says. After an error the disk is as it was, but for what its journal held.
+// commit can name, or has another size, and this key may not sign that; else what Disk::open() says. After an error the disk is as it was, but for what its journal held.
 [[nodiscard]] Result<ImportReport> import_image(Env env, io::FileIo& files, volume::Volume& volume, const DiskOptions& options,
                                                 ImageSource& image, const ImportOptions& how);
 

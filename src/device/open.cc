@@ -38,6 +38,8 @@ class Opener {
     disk_ = std::make_unique<DiskImpl>(env_, volume_, options_);
     const auto known = TRY(Seen::look(files_, state_dir_ + "/seen", volume_.vid()));
     Commit head = TRY(volume_.load_head());
+    if (!options_.blind && !volume_.keys()->reads_data())
+      return fail(Code::kBadKey, "{}: this key may not read the disk: an owner's, a writer's or a reader's key can", options_.url);
     // It is as of a moment ago: a writer beside us may have noted more since then.
     if (known && known->generation > head.header.generation) head = TRY(volume_.load_head());
     TRY(get_ahead(head, known));
@@ -74,6 +76,7 @@ class Opener {
   Result<> get_ahead(const Commit& head, const std::optional<CommitRef>& seen);
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
+  static Result<JournalUse> use_unread(Journal& journal, const Commit& head, const Term& term);
   Result<Commit> win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use);
   Result<volume::View> load_view(const Commit& head, volume::DeltaLevels& levels);
   Result<> open_writer(Commit head);
@@ -149,6 +152,16 @@ Result<std::unique_ptr<Journal>> Opener::fresh_journal(std::unique_ptr<Journal> 
   return fresh;
 }
 
+// Who may not read data cannot play a journal back, and need not if the store has all that is in it. While the volume is open it stays
+// the one by which whoever has it open is known; nothing is in it then but what an import puts there, which is nothing.
+Result<JournalUse> Opener::use_unread(Journal& journal, const Commit& head, const Term& term) {
+  const std::uint64_t pending = TRY(journal.pending_bytes(head.body.committed));
+  if (pending > 0)
+    return fail(Code::kBadKey, "a journal here holds {} that never reached the volume, and this key may not read it: mount the volume once with a key that may",
+                format_bytes(pending));
+  return term.open ? JournalUse::replay : JournalUse::none;
+}
+
 Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* journal, JournalUse use) {
   volume::WriterIdentity who;
   who.instance = env_.random.array<16>();
@@ -180,6 +193,7 @@ Result<> Opener::open_writer(Commit head) {
   std::unique_ptr<Journal> journal = TRY(open_journal());
   Term term = TRY(find_term(volume_, head));
   JournalUse use = TRY(decide(env_, volume_, head, term, journal.get(), options_));
+  if (use == JournalUse::replay && !volume_.keys()->reads_data()) use = TRY(use_unread(*journal, head, term));
   auto chain = std::make_unique<volume::Chain>(env_, volume_, head, disk_->trouble_reporter());
   chain->set_away_limit(options_.away_limit);
   TRY(chain->prove_conditions());

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What commits have named since the newest checkpoint and no map refers to: what an import that did not come to its end has left.
+// What commits have named since the newest checkpoint and no map refers to: what an import that did not come to its end has left. To a
+// key that reads no data, all segments since then whose indexes have fingerprints: the import that has put them may have been stopped
+// before these came into their tree.
 //
 // However much that is, only a window of the disk is held: of each segment it is known where on the disk its blocks would stand, and
 // its index is read again when a window that they are in is entered.
 #pragma once
 
 #include "device/view_reader.h"
+#include "volume/index_fingerprints.h"
 
 namespace s3crate::device {
 
@@ -15,6 +18,14 @@ class Staged {
   struct Window {
     volume::RunMap runs;
     ViewReader reader;
+    // What the indexes say of places of 64 KiB, to a key that holds F: by block. Any of it may be referred to.
+    struct Fingerprinted {
+      crypto::Fingerprint fingerprint{};
+      volume::Run run;  // all of the extent, at the place
+    };
+    std::map<BlockIndex, std::vector<Fingerprinted>> places;
+    // The extent that was put for that place, and holds that; nullopt: none is known to.
+    [[nodiscard]] std::optional<volume::Run> place(BlockIndex block, const crypto::Fingerprint& fingerprint) const;
   };
   static constexpr std::uint64_t kWindowBlocks = 1 << 17;
 

@@ -9,7 +9,6 @@
 namespace s3crate::volume {
 namespace {
 
-constexpr std::uint64_t kCacheBytes = 16 << 20;
 constexpr std::ptrdiff_t kBlockKeySize = 8;
 
 // Its pages are of this volume alone, and there is one F for all rings.
@@ -31,11 +30,11 @@ class Keys final : public PageKeys {
 }  // namespace
 
 struct Fingerprints::Impl {
-  Impl(Executor& executor, store::ObjectStore& store, std::shared_ptr<const KeyRing> ring, const MaybeRoot& at)
+  Impl(Executor& executor, store::ObjectStore& store, std::shared_ptr<const KeyRing> ring, const MaybeRoot& at, std::uint64_t cache_bytes)
       : keys(std::move(ring)),
         page_keys(keys->vid(), *keys->fingerprint_key()),
         sealing(crypto::derive(*keys->fingerprint_key(), "fingerprint page", {keys->vid()})),
-        loader(executor, store, page_keys, kCacheBytes),
+        loader(executor, store, page_keys, cache_bytes),
         root(at) {}
   const std::shared_ptr<const KeyRing> keys;
   const Keys page_keys;
@@ -48,9 +47,9 @@ Fingerprints::Fingerprints(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 Fingerprints::~Fingerprints() = default;
 
 std::unique_ptr<Fingerprints> Fingerprints::make(Executor& executor, store::ObjectStore& store, std::shared_ptr<const KeyRing> keys,
-                                                 const MaybeRoot& root) {
+                                                 const MaybeRoot& root, std::uint64_t cache_bytes) {
   if (keys->fingerprint_key() == nullptr) return nullptr;
-  return std::unique_ptr<Fingerprints>(new Fingerprints(std::make_unique<Impl>(executor, store, std::move(keys), root)));
+  return std::unique_ptr<Fingerprints>(new Fingerprints(std::make_unique<Impl>(executor, store, std::move(keys), root, cache_bytes)));
 }
 
 PageLoader& Fingerprints::loader() { return impl_->loader; }

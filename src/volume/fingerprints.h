@@ -17,7 +17,7 @@ class Fingerprints {
  public:
   // nullptr: this key does not hold F. `store` outlives it.
   [[nodiscard]] static std::unique_ptr<Fingerprints> make(Executor& executor, store::ObjectStore& store, std::shared_ptr<const KeyRing> keys,
-                                                          const MaybeRoot& root);
+                                                          const MaybeRoot& root, std::uint64_t cache_bytes = 16 << 20);
   ~Fingerprints();
 
   // Of 64 KiB. Thread-safe, as is find().

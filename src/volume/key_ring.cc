@@ -83,7 +83,7 @@ Result<std::shared_ptr<const KeyRing>> KeyRing::make(const VolumeObject& volume,
   out->index_sealing_.emplace(crypto::derive(mk, "segment index", {vid}));
   out->page_sealing_.emplace(crypto::derive(mk, "map page", {vid}));
   out->cache_sealing_.emplace(crypto::derive(mk, "cache table", {vid}));
-  TRY(out->add_ring(grant.ring, mk.clone(), grant.data_secret.clone()));
+  TRY(out->add_ring(grant.ring, mk.clone(), grant.data_secret.empty() ? Secret() : grant.data_secret.clone()));
 
   // Newest first: each ring opens the one before it.
   std::vector<OlderRing> older = keys.older;

@@ -122,8 +122,19 @@ Result<> Volume::verify_keys_chain(Generation newest, KeysFrom from) {
 Result<std::shared_ptr<const KeyRing>> Volume::ring_at(Generation keys_generation) {
   if (auto it = rings_.find(keys_generation.value); it != rings_.end()) return it->second;
   TRY(verify_keys_chain(keys_generation));
-  const KeysPart& keys = verified_keys_.at(keys_generation.value).keys;
-  auto grant = std::ranges::find(keys.grants, identity_->id(), &Grant::identity);
+  KeysPart keys = verified_keys_.at(keys_generation.value).keys;
+  const auto ours = [&] { return std::ranges::find(keys.grants, identity_->id(), &Grant::identity); };
+  if (ours() == keys.grants.end()) {
+    // Who was granted something later may read what is older: by the newest keys that a LIST showed or a commit stands on.
+    Generation newest = newest_keys_copy_;
+    for (const auto& [generation, verified] : verified_keys_) newest = std::max(newest, Generation(generation));
+    TRY(verify_keys_chain(newest));
+    const KeysPart& granting = verified_keys_.at(newest.value).keys;
+    keys.data_key = granting.data_key;
+    keys.older = granting.older;
+    keys.grants = granting.grants;
+  }
+  const auto grant = ours();
   if (grant == keys.grants.end())
     return fail(Code::kBadKey, "this key was revoked: keys commit {} grants it nothing", keys_generation);
   GrantSecrets secrets = TRY(open_grant(grant->sealed, identity_->box.secret));

@@ -11,6 +11,7 @@
 #include "device/history.h"
 #include "device/import.h"
 #include "tests/support/assert_ok.h"
+#include "tests/support/blind_key.h"
 #include "tests/support/disk_world.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/read_generation.h"
@@ -142,6 +143,25 @@ class Crate {
     if (!done) return {fail(std::move(done.error())), std::move(image.bytes)};
     imports_with_map += open_volume()->load_commit(done->generation)->body.kind == volume::CommitKind::rollback;
     return {done->generation, std::move(image.bytes)};
+  }
+  // By somebody who may read nothing.
+  void let_blind_in() { test::add_blind_key(others, world.keys(), kBlindKey); }
+  [[nodiscard]] Attempt try_blind_import(std::mt19937_64& random) {
+    MemoryImage image(any_image(random));
+    image.bytes.resize(now.size());
+    device::ImportOptions how;
+    how.transfer.piece_bytes = 32 * kBlock;
+    how.transfer.workers = 2;
+    how.window_blocks = 32;
+    volume::KeySource keys;
+    keys.key_file = crypto::Secret::copy_of(kBlindKey);
+    Attempt attempt{fail(Code::kCancelled, ""), image.bytes};
+    auto volume = volume::Volume::open(system_env(), stores, keys, {});
+    if (!volume) return {fail(volume.error()), std::move(attempt.after)};
+    const auto done = device::import_image(system_env(), io::posix_file_io(), **volume, world.options, image, how);
+    attempt.done = done ? Result<Generation>(done->generation) : fail(done.error());
+    blind_imports += done.has_value();
+    return attempt;
   }
   void take(Attempt attempt) {
     ASSERT_OK(attempt.done);
@@ -290,7 +310,8 @@ class Crate {
   Bytes now;
   States states;
   std::map<std::string, Generation> tags;
-  int imports_with_map = 0;
+  int imports_with_map = 0, blind_imports = 0;
+  static inline const Bytes kBlindKey = Bytes(32, 9);
 };
 
 }  // namespace s3crate::test

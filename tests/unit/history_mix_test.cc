@@ -23,6 +23,7 @@ class HistoryMixTest : public testing::Test {
     crate->world.options.page_bytes = 512;
     crate->world.options.checkpoint_runs = 24;
     crate->world.options.history_age_max = {};
+    crate->let_blind_in();
     crates_.push_back(std::move(crate));
   }
 
@@ -40,7 +41,8 @@ class HistoryMixTest : public testing::Test {
     auto attempt = kind < 4    ? crate.try_sync()
                    : kind == 4 ? crate.try_resize(random_)
                    : kind < 7  ? crate.try_roll_back(crate.any_state(random_))
-                               : crate.try_import(random_);
+                   : random_() % 2 == 0 ? crate.try_import(random_)
+                                        : crate.try_blind_import(random_);
     ++(killed ? killed_ : done_)[kind];
     if (!killed) return crate.take(std::move(attempt));
     cut_off_ += !attempt.done;
