@@ -32,6 +32,8 @@ void print(const Output& out, const std::string& file, const std::string& url, c
   if (report.equal_bytes > 0) out.print(fmt::format("{} stand elsewhere on the disk, or in the image before, and are stored once", format_bytes(report.equal_bytes)));
   if (report.disk_bytes != report.disk_bytes_before)
     out.print(fmt::format("the disk has {} now, {} before", format_bytes(report.disk_bytes), format_bytes(report.disk_bytes_before)));
+  if (report.not_noted)
+    out.print(fmt::format("the image is stored, but not its fingerprints, so the next import may send again what the disk has elsewhere: {}", report.not_noted->message()));
   out.print_json({{"generation", report.generation.value},
                   {"image_bytes", report.image_bytes},
                   {"disk_bytes", report.disk_bytes},
@@ -39,7 +41,8 @@ void print(const Output& out, const std::string& file, const std::string& url, c
                   {"changed_bytes", report.changed_bytes},
                   {"found_bytes", report.found_bytes},
                   {"equal_bytes", report.equal_bytes},
-                  {"sent_bytes", report.sent_bytes}});
+                  {"sent_bytes", report.sent_bytes},
+                  {"fingerprints_stored", !report.not_noted}});
 }
 
 }  // namespace

@@ -122,3 +122,13 @@ import 1 "$T/nothing"
 expect_status 2 "$S3CRATE" import "$T/first" "$url@1" "${key[@]}"
 import 0 "$T/third" --resize
 expect_message '30.0 MiB now, 24.0 MiB before'
+
+say "the image is stored where its fingerprints cannot be, and it is said"
+other_url=file://$T/other
+"$S3CRATE" format "$other_url" --size 1M "${key[@]}" >/dev/null
+touch "$T/other/map"  # where no pages can be put then
+head -c 1M /dev/urandom >"$T/fourth"
+expect_status 0 "$S3CRATE" import "$T/fourth" "$other_url" "${key[@]}" --state-dir "$state"
+expect_message 'but not its fingerprints'
+rm "$T/other/map"
+expect_status 0 "$S3CRATE" compare "$T/fourth" "$other_url" "${key[@]}"

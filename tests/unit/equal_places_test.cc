@@ -152,6 +152,27 @@ TEST_F(EqualPlacesTest, HintsThatAreWrongAreNotBelieved) {
   EXPECT_EQ(content(), image_of(contents));
 }
 
+TEST_F(EqualPlacesTest, ImageIsStoredAndItIsSaidThatItsFingerprintsAreNot) {
+  std::vector<std::uint64_t> contents;
+  for (std::uint64_t i = 1; i <= kPlaces; ++i) contents.push_back(i);
+  test::FaultStore store(world_.memory());
+  store.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
+    return verb == store::Verb::put && name.starts_with("map/") ? Result<>(fail(Code::kDenied, "no pages here")) : Result<>();
+  });
+  const auto stored = import(image_of(contents), 400'000, &store);
+  ASSERT_OK(stored);
+  ASSERT_TRUE(stored->not_noted);
+  EXPECT_EQ(stored->not_noted->code(), Code::kDenied);
+  EXPECT_EQ(content(), image_of(contents));
+  std::rotate(contents.begin(), contents.begin() + 1, contents.end());
+  const auto moved = import(image_of(contents));
+  ASSERT_OK(moved);
+  EXPECT_FALSE(moved->not_noted);
+  EXPECT_EQ(moved->equal_bytes, 0u);
+  EXPECT_EQ(content(), image_of(contents));
+  expect_sound();
+}
+
 TEST_F(EqualPlacesTest, TreeThatIsLostBeginsAnew) {
   std::vector<std::uint64_t> contents;
   for (std::uint64_t i = 1; i <= kPlaces; ++i) contents.push_back(i);
