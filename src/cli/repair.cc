@@ -21,12 +21,13 @@ constexpr std::uint64_t kPageCache = 64 << 20;
 Error in_words(const Error& error, const std::string& url) {
   if (mounted_at(error, url)) return unmount_first(error, url);
   if (error.code() != Code::kCorrupt) return error.within(url);
-  return Error(error.code(), fmt::format("{}: {}. What its segments tell, `s3crate-blk repair {} --into NEWURL` makes a new volume of; nothing is changed here by that",
-                                         url, error.message(), url));
+  return Error(error.code(), fmt::format("{}: {}. What its segments tell, `s3crate-blk repair {} --into NEWURL` makes a new volume of; "
+                                         "nothing is changed here by that", url, error.message(), url));
 }
 
 std::string text_of(const volume::GenerationRange& range) {
-  return range.first == range.last ? fmt::format("generation {}", range.first) : fmt::format("generations {} to {}", range.first, range.last);
+  return range.first == range.last ? fmt::format("generation {}", range.first)
+                                   : fmt::format("generations {} to {}", range.first, range.last);
 }
 
 nlohmann::json json_of(const device::RepairReport& report) {
@@ -54,13 +55,19 @@ void print(const Output& out, const std::string& url, const device::RepairReport
     out.print(fmt::format("the map of generation {} of {} is whole, and all that is kept beside it: there is nothing to repair\n"
                           "whether the data is there as well, check says (with --read-data)", report.head, url));
   } else {
-    const auto from = rebuilt.from.as_of == Generation(0) ? std::string("the empty disk") : fmt::format("the map of generation {}, which is whole", rebuilt.from.as_of);
-    out.print(fmt::format("generation {} of {} has a map again: {} commits read, {} pieces laid over {}", report.generation, url, rebuilt.commits, rebuilt.runs, from));
+    const auto from = rebuilt.from.as_of == Generation(0)
+                          ? std::string("the empty disk")
+                          : fmt::format("the map of generation {}, which is whole", rebuilt.from.as_of);
+    out.print(fmt::format("generation {} of {} has a map again: {} commits read, {} pieces laid over {}", report.generation, url,
+                          rebuilt.commits, rebuilt.runs, from));
   }
-  if (rebuilt.past) out.print(fmt::format("not repaired: {}, of which parts of the map are lost: they cannot be read as a whole", text_of(*rebuilt.past)));
+  if (rebuilt.past)
+    out.print(fmt::format("not repaired: {}, of which parts of the map are lost: they cannot be read as a whole", text_of(*rebuilt.past)));
   for (const auto& range : rebuilt.lost)
-    out.print(fmt::format("not repaired: {}, of which the commits are lost: they cannot be read, and tags that were given there are gone unless a checkpoint holds them", text_of(range)));
-  if (!rebuilt.unreadable.empty()) out.print("not repaired: these bytes of the disk, as nothing names the objects that hold them (offset and length):");
+    out.print(fmt::format("not repaired: {}, of which the commits are lost: they cannot be read, and tags that were given there are gone "
+                          "unless a checkpoint holds them", text_of(range)));
+  if (!rebuilt.unreadable.empty())
+    out.print("not repaired: these bytes of the disk, as nothing names the objects that hold them (offset and length):");
   for (const auto& range : rebuilt.unreadable) out.print(fmt::format("  {} {}", range.offset, range.length));
 }
 
@@ -83,10 +90,12 @@ CommandResult run_repair(Context& context) {
   device::RepairOptions how;
   how.rebuild.stop = stop.flag();
   how.rebuild.progress = [&](const volume::CheckProgress& p) {
-    line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
+    line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total,
+               .bytes = p.bytes, .in_bytes = false});
   };
   const auto report = device::repair(context.env, io::uring_file_io(), *volume, plan.disk, how);
-  if (stop.came() && !report) return fail(Code::kCancelled, "{}: the repair was stopped: what was damaged is so still; the same command begins anew", url);
+  if (stop.came() && !report)
+    return fail(Code::kCancelled, "{}: the repair was stopped: what was damaged is so still; the same command begins anew", url);
   if (!report) return fail(stack->given_up().value_or(in_words(report.error(), url)));
   print(context.out, url, *report);
   context.out.print_json(json_of(*report));

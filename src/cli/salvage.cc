@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// repair --into: a fork with the disk of a volume that has lost commits, out of what its segments tell. Nothing is changed at the volume itself.
+// repair --into: a fork with the disk of a volume that has lost commits, out of what its segments tell. Nothing is changed at the volume
+// itself.
 #include "volume/salvage.h"
 
 #include <nlohmann/json.hpp>
@@ -38,29 +39,35 @@ bool is_all(const SalvageReport& report) { return report.gap.empty() && report.l
 std::optional<Error> nothing_to_do(const SalvageReport& report, const std::string& url) {
   if (report.generations > 0 || report.from_checkpoint) return std::nullopt;
   if (report.from && report.from->generation == report.newest && is_all(report))
-    return Error(Code::kExists, fmt::format("the commits of {} tell all that its segments do: fork makes a volume of generation {}, and repair without --into mends the map", url,
-                                            report.from->generation));
+    return Error(Code::kExists, fmt::format("the commits of {} tell all that its segments do: fork makes a volume of generation {}, "
+                                            "and repair without --into mends the map", url, report.from->generation));
   if (report.from) return std::nullopt;
-  if (report.gap.empty()) return Error(Code::kCorrupt, fmt::format("{} has neither commits nor segments that tell of a disk: there is nothing to restore", url));
-  return Error(Code::kCorrupt,
-               fmt::format("nothing of {} can be vouched for: {}. --through-gaps goes on, and says which parts of the disk may be others", url, report.gap));
+  if (report.gap.empty())
+    return Error(Code::kCorrupt, fmt::format("{} has neither commits nor segments that tell of a disk: there is nothing to restore", url));
+  return Error(Code::kCorrupt, fmt::format("nothing of {} can be vouched for: {}. --through-gaps goes on, and says which parts of the disk "
+                                           "may be others", url, report.gap));
 }
 
 void print_ranges(const Output& out, std::span<const ByteRange> ranges) {
-  for (const ByteRange& range : ranges.first(std::min(ranges.size(), kRangesPrinted))) out.print(fmt::format("  {} {}", range.offset, range.length));
+  for (const ByteRange& range : ranges.first(std::min(ranges.size(), kRangesPrinted)))
+    out.print(fmt::format("  {} {}", range.offset, range.length));
   if (ranges.size() > kRangesPrinted) out.print("  and more; --json lists up to 10,000");
 }
 
 void print(const Output& out, const std::string& url, const SalvageReport& report, bool through_gaps) {
   for (const auto& damage : report.damages) out.print(fmt::format("damaged: {}", damage));
-  if (report.from) out.print(fmt::format("generation {} of {} is the newest one whose commits are there; {} came after it and are restored ({})", report.from->generation, url,
-                                         report.generations, text_of(report.laid)));
-  else if (report.from_checkpoint) out.print(fmt::format("generation {} of {} is the newest one whose map is there; {} came after it and are restored ({})", *report.from_checkpoint, url,
-                                                         report.generations, text_of(report.laid)));
-  else out.print(fmt::format("no commit of {} is left that tells a disk; {} generations are restored from the indexes of {}", url, report.generations, text_of(report.laid)));
+  if (report.from)
+    out.print(fmt::format("generation {} of {} is the newest one whose commits are there; {} came after it and are restored ({})",
+                          report.from->generation, url, report.generations, text_of(report.laid)));
+  else if (report.from_checkpoint)
+    out.print(fmt::format("generation {} of {} is the newest one whose map is there; {} came after it and are restored ({})",
+                          *report.from_checkpoint, url, report.generations, text_of(report.laid)));
+  else
+    out.print(fmt::format("no commit of {} is left that tells a disk; {} generations are restored from the indexes of {}", url,
+                          report.generations, text_of(report.laid)));
   if (!report.gap.empty() && !through_gaps) {
-    out.print(fmt::format("not restored: what comes after a gap ({}): {}; --through-gaps goes on, and says which parts of the disk may be others", report.gap,
-                          text_of(report.left)));
+    out.print(fmt::format("not restored: what comes after a gap ({}): {}; --through-gaps goes on, and says which parts of the disk may be "
+                          "others", report.gap, text_of(report.left)));
   } else if (report.left.segments > 0) {
     out.print(fmt::format("not restored: {}, which are damaged", text_of(report.left)));
   }
@@ -68,12 +75,13 @@ void print(const Output& out, const std::string& url, const SalvageReport& repor
     out.print(fmt::format("not restored: an import that did not come to its end, or has lost its end ({})", text_of(report.unfinished)));
   out.print("not restored: older generations, tags, and what was written last, if its segments are gone as well, as nothing tells of them");
   if (report.unreadable_bytes > 0) {
-    out.print(fmt::format("not restored: {} of the disk, which cannot be read, as the commits that held it are lost (offset and length):", format_bytes(report.unreadable_bytes)));
+    out.print(fmt::format("not restored: {} of the disk, which cannot be read, as the commits that held it are lost (offset and length):",
+                          format_bytes(report.unreadable_bytes)));
     print_ranges(out, report.unreadable);
   }
   if (report.unvouched_bytes == 0) return;
-  out.print(fmt::format("{} gaps were passed ({} is the first): {} of the disk were not written after the last one, and may be older or other data "
-                        "(offset and length):", report.gaps, report.gap, format_bytes(report.unvouched_bytes)));
+  out.print(fmt::format("{} gaps were passed ({} is the first): {} of the disk were not written after the last one, and may be older or "
+                        "other data (offset and length):", report.gaps, report.gap, format_bytes(report.unvouched_bytes)));
   print_ranges(out, report.unvouched);
 }
 
@@ -146,10 +154,13 @@ CommandResult run_salvage(Context& context) {
   if (!done) return fail(target->given_up().value_or(done.error().within(fork_url.text())));
   print(context.out, url.text(), report, how.through_gaps);
   const auto fingerprint = volume::fingerprint(done->vid);
-  context.out.print(fmt::format("{} is a fork with what is restored: {}, fingerprint {}\nIt needs what is at {}, where nothing was changed and nothing notes that: keep all of it.\n"
-                                "next: s3crate-blk mount {} MOUNTPOINT", fork_url.text(), format_bytes(done->disk_bytes), fingerprint, url.text(), fork_url.text()));
+  context.out.print(fmt::format("{} is a fork with what is restored: {}, fingerprint {}\n"
+                                "It needs what is at {}, where nothing was changed and nothing notes that: keep all of it.\n"
+                                "next: s3crate-blk mount {} MOUNTPOINT", fork_url.text(), format_bytes(done->disk_bytes), fingerprint,
+                                url.text(), fork_url.text()));
   auto json = json_of(report);
-  json.update({{"url", fork_url.text()}, {"vid", to_hex(done->vid)}, {"fingerprint", fingerprint}, {"origin_url", url.text()}, {"origin_vid", to_hex(volume->vid())}});
+  json.update({{"url", fork_url.text()}, {"vid", to_hex(done->vid)}, {"fingerprint", fingerprint}, {"origin_url", url.text()},
+               {"origin_vid", to_hex(volume->vid())}});
   context.out.print_json(json);
   return is_all(report) ? kDone : kDamaged;
 }
