@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // journal save: a fork that has what a journal on this machine holds and the volume never got, because another writer has moved it on.
+//
+// While it fills the fork, the disk of that has a state directory of its own, which is there until all is done and nobody mounts with. So
+// a fork that stands on the very generation, and that nobody but the journal in that directory has written to, is one that a save has
+// left; and since to write what the journal holds once more changes nothing, the next one does that.
 #include "device/journal_save.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
 #include "cli/brief_writer.h"
 #include "cli/command.h"
+#include "cli/files.h"
 #include "cli/fork.h"
 #include "cli/guest_session.h"
 #include "cli/keys.h"
 #include "cli/process.h"
+#include "device/seen.h"
 #include "io/file_io.h"
+#include "segment/object_names.h"
 #include "volume/fork.h"
+#include "volume/new_volume.h"
 
 namespace s3crate::cli {
 namespace {
 
 constexpr std::uint64_t kPageCache = 64 << 20, kJournalBytes = 256 << 20;
 constexpr auto kCloseTime = std::chrono::seconds(30);
+constexpr Generation kForkedIn(2);  // holds what a fork begins as
 
 Result<std::unique_ptr<journal::Journal>> open_journal(Env env, const std::string& directory, std::uint32_t block_size, const std::string& url) {
   journal::Options options;
@@ -47,9 +57,13 @@ class Saver {
 
  private:
   [[nodiscard]] Result<volume::Commit> point(journal::Journal& journal);
+  // The fork that an earlier save has left; nullopt: nothing is there.
+  [[nodiscard]] Result<std::optional<volume::Forked>> begun(const volume::Commit& point, const volume::SlotRequest& slot);
+  [[nodiscard]] Result<bool> is_only_ours(volume::Volume& fork, const volume::Commit& head);
   [[nodiscard]] Result<volume::Forked> fork(const volume::Commit& point, std::span<const volume::SlotRequest> slots);
   [[nodiscard]] Result<device::PlayedJournal> play(journal::Journal& journal, Seq committed, const volume::Forked& made,
-                                                   const volume::SlotRequest& slot, const std::string& state_dir);
+                                                   const volume::SlotRequest& slot);
+  [[nodiscard]] Result<> end(const volume::Forked& made, const volume::SlotRequest& slot);
   void print(const volume::Forked& made, const device::PlayedJournal& played) const;
 
   Context& context_;
@@ -57,7 +71,38 @@ class Saver {
   Stack& target_;
   GuestSession& session_;
   volume::Volume& origin_;
+  std::string state_dir_, own_state_dir_;  // and that of the fork's disk until all is done
 };
+
+Result<bool> Saver::is_only_ours(volume::Volume& fork, const volume::Commit& head) {
+  if (head.header.generation <= kForkedIn) return true;
+  journal::Options options;
+  options.path = fmt::format("{}/{}/journal", own_state_dir_, to_hex(fork.vid()));
+  options.block_size = fork.object().block_size();
+  const auto journal = journal::Journal::open(context_.env, io::posix_file_io(), options);
+  if (is(journal, Code::kNotFound)) return false;
+  if (!journal) return fail(journal.error());
+  return device::is_ours(fork, head, TRY(device::find_term(fork, head)), (*journal)->superblock());
+}
+
+Result<std::optional<volume::Forked>> Saver::begun(const volume::Commit& point, const volume::SlotRequest& slot) {
+  const auto there = target_.store().head(std::string(segment::kVolumeName));
+  if (is(there, Code::kNotFound) || !io::posix_file_io().identity(own_state_dir_)) {
+    TRY(volume::refuse_if_taken(target_.store()));
+    return std::nullopt;
+  }
+  TRY(there);
+  const auto fork = TRY(volume::Volume::open(context_.env, target_.store(), source_of(slot), {.expected = {}, .page_cache_bytes = kPageCache}));
+  const volume::Commit head = TRY(fork->load_head());
+  const auto first = head.header.generation >= kForkedIn ? TRY(fork->load_commit(kForkedIn)) : head;
+  const auto& origins = fork->object().origins;
+  const bool of_point = !origins.empty() && origins[0].vid == origin_.vid() &&
+                        volume::fork_point(first.body) == volume::CommitRef{point.header.generation, point.hash};
+  if (!of_point || !TRY(is_only_ours(*fork, head)))
+    return fail(Code::kExists, "there is a volume at {} already, which is not as an earlier save from this machine left it: nothing was changed. Name another "
+                "place; or, if you do not need that volume, delete all that is there", fork_url_.text());
+  return volume::Forked{.vid = fork->vid(), .origin_generation = point.header.generation, .disk_bytes = head.body.disk_bytes, .bytes_put = 0};
+}
 
 Result<volume::Commit> Saver::point(journal::Journal& journal) {
   const auto term = TRY(device::find_term(origin_, session_.head()));
@@ -72,7 +117,7 @@ Result<volume::Commit> Saver::point(journal::Journal& journal) {
 }
 
 Result<volume::Forked> Saver::fork(const volume::Commit& point, std::span<const volume::SlotRequest> slots) {
-  target_.store().attach_all_of(session_.stack().store(), url_.text());
+  TRY(io::posix_file_io().make_directories(own_state_dir_));
   volume::ForkOptions options;
   options.origin_url = url_.text();
   options.note = fork_url_.text();
@@ -87,12 +132,11 @@ Result<volume::Forked> Saver::fork(const volume::Commit& point, std::span<const 
   return made;
 }
 
-Result<device::PlayedJournal> Saver::play(journal::Journal& journal, Seq committed, const volume::Forked& made, const volume::SlotRequest& slot,
-                                          const std::string& state_dir) {
+Result<device::PlayedJournal> Saver::play(journal::Journal& journal, Seq committed, const volume::Forked& made, const volume::SlotRequest& slot) {
   const auto source = source_of(slot);
   const auto volume = TRY(volume::Volume::open(context_.env, target_.store(), source, {.expected = made.vid, .page_cache_bytes = kPageCache}));
   MountPlan plan;
-  plan.disk.state_dir = state_dir;
+  plan.disk.state_dir = own_state_dir_;
   plan.disk.host = host_name();
   plan.disk.url = fork_url_.text();
   plan.disk.journal_bytes = kJournalBytes;
@@ -104,6 +148,18 @@ Result<device::PlayedJournal> Saver::play(journal::Journal& journal, Seq committ
   if (!stored) return fail(stored.error());
   TRY(closed);
   return played;
+}
+
+// From now on it is a volume like any other.
+Result<> Saver::end(const volume::Forked& made, const volume::SlotRequest& slot) {
+  const auto fork = TRY(volume::Volume::open(context_.env, target_.store(), source_of(slot), {.expected = made.vid, .page_cache_bytes = kPageCache}));
+  const volume::Commit head = TRY(fork->load_head());
+  const std::string directory = fmt::format("{}/{}", state_dir_, to_hex(made.vid));
+  TRY(io::posix_file_io().make_directories(directory));
+  TRY(TRY(device::Seen::open(io::posix_file_io(), directory + "/seen", made.vid))->note({head.header.generation, head.hash}, io::Sync::yes));
+  std::error_code error;
+  std::filesystem::remove_all(own_state_dir_, error);
+  return error ? fail(system_error(error.value(), "remove", own_state_dir_)) : Result<>();
 }
 
 void Saver::print(const volume::Forked& made, const device::PlayedJournal& played) const {
@@ -120,19 +176,24 @@ void Saver::print(const volume::Forked& made, const device::PlayedJournal& playe
 }
 
 CommandResult Saver::run() {
-  const auto state_dir = TRY(state_directory(context_.arguments));
-  const auto journal = TRY(open_journal(context_.env, fmt::format("{}/{}", state_dir, to_hex(origin_.vid())), origin_.object().block_size(), url_.text()));
+  state_dir_ = TRY(state_directory(context_.arguments));
+  const auto directory = fmt::format("{}/{}", state_dir_, to_hex(origin_.vid()));
+  own_state_dir_ = fmt::format("{}/save-{}", directory, to_hex(crypto::blake2b(as_bytes(fork_url_.text()))).substr(0, 16));
+  const auto journal = TRY(open_journal(context_.env, directory, origin_.object().block_size(), url_.text()));
   const volume::Commit at = TRY(point(*journal));
   auto slots = TRY(fork_slots(context_.arguments, fork_url_.text()));
-  const auto made = fork(at, slots);
-  auto played = made ? play(*journal, at.body.committed, *made, slots.at(0), state_dir) : fail(made.error());
+  target_.store().attach_all_of(session_.stack().store(), url_.text());
+  const auto left = begun(at, slots.at(0));
+  const auto made = !left ? fail(left.error()) : *left ? Result<volume::Forked>(**left) : fork(at, slots);
+  auto played = made ? play(*journal, at.body.committed, *made, slots.at(0)) : fail(made.error());
+  if (played) (void)end(*made, slots.at(0));  // else another save to that place does once more what is done
   for (auto& slot : slots) {
     if (slot.passphrase) crypto::wipe(*slot.passphrase);
   }
   if (!made) return fail(made.error());
   if (!played)
     return fail(target_.given_up().value_or(session_.reason(played.error().within(fmt::format(
-        "{} is made, but has not all of the journal, which is as it was: delete what is there, and begin again", fork_url_.text())))));
+        "{} is made, but has not all of the journal, which is as it was: the same command goes on", fork_url_.text())))));
   print(*made, *played);
   return kDone;
 }

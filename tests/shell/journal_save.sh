@@ -36,6 +36,27 @@ state=$first
 use_url "$url"
 expect_status 2 "${try_mount[@]}"
 expect_message 'journal save'
+
+say "a save that is killed goes on, unless somebody has used what it left"
+kill_a_save() { # PLACE
+  (
+    ulimit -f 400 -c 0  # longer files are the end of it: no page of a fork is, the data is
+    exec "$S3CRATE" journal save "$url" "file://$1" "${key[@]}" --state-dir "$state" >"$T/killed" 2>&1
+  ) && fail "it was not stopped: $(cat "$T/killed")"
+  [ -e "$1/volume" ] || fail "it was stopped before there was a fork: $(cat "$T/killed")"
+  expect_status 4 "$S3CRATE" compare "$T/own" "file://$1" "${key[@]}"
+}
+kill_a_save "$T/saved"
+kill_a_save "$T/used"
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$T/elsewhere"
+head -c 1M /dev/urandom >"$T/image"
+expect_status 0 "$S3CRATE" import "$T/image" "file://$T/used" "${key[@]}" --state-dir "$state" --take-over
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/used" "${key[@]}" --state-dir "$state"
+expect_message 'not as an earlier save from this machine left it: nothing was changed'
+mkdir -p "$T/begun/commits"
+touch "$T/begun/commits/0"
+expect_status 1 "$S3CRATE" journal save "$url" "file://$T/begun" "${key[@]}" --state-dir "$state"
+expect_message 'is not empty .* delete what'
 expect_status 0 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state" --json
 python3 - "$T/stdout" <<'END' || fail "another report: $(cat "$T/stdout")"
 import json, sys
