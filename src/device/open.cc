@@ -174,7 +174,7 @@ Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* jo
   return chain.open_term(who, [&, who](const Commit& moved) -> Result<> {
     // A commit of our own that was still under way when the last process died changes nothing.
     if (volume::is_guest(moved.body.kind)) return {};
-    if (use == JournalUse::replay && was_put_by(journal->superblock(), moved)) {
+    if (use != JournalUse::none && was_put_by(journal->superblock(), moved)) {
       if (moved.body.epoch < journal->superblock().intended_epoch) return {};
       return journal->note_intent(moved.body.epoch + 1, who.instance, moved.header.generation, moved.hash);
     }
@@ -198,7 +198,7 @@ Result<> Opener::open_writer(Commit head) {
   chain->set_away_limit(options_.away_limit);
   TRY(chain->prove_conditions());
   if (use == JournalUse::none) journal = TRY(fresh_journal(std::move(journal)));
-  if (term.open && use == JournalUse::none)
+  if (term.open && use != JournalUse::replay)
     log(fmt::format("taking over from {} (open since {}): what it had not sent is lost; the disk is as of generation {}, of {}",
                     term.commit.body.host, format_time(term.commit.body.time), head.header.generation,
                     format_time(head.body.time)));
@@ -218,7 +218,7 @@ Result<> Opener::open_writer(Commit head) {
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
   disk_->attach_writer(std::move(journal), std::move(chain), below.body, journal_writes);
-  if (use == JournalUse::replay) TRY(replay(*j, committed));
+  if (use != JournalUse::none) TRY(replay(*j, committed));
   disk_->start_uploading();
   // In store mode too: what replay did not find must stay unfound, once other batches have the numbers of what it did not reach.
   if (journal_writes || use == JournalUse::replay) TRY(begin_incarnation(*j));

@@ -84,6 +84,14 @@ Result<std::optional<Commit>> journal_point(volume::Volume& volume, const Commit
 
 namespace {
 
+// The process that made it died before it heard of its `open`, which may land until another one is won. Without the journal it would look
+// like somebody else's, and the volume would be open for good.
+bool has_claim(const journal::Journal& journal, const Commit& head, const DiskOptions& options) {
+  const journal::Superblock& found = journal.superblock();
+  return found.incarnations.empty() && found.intended_epoch > head.body.epoch && !journal.was_copied() &&
+         found.home == home_hash(options.home);
+}
+
 // A journal that is not the newest term's: of no use, unless it holds what the store never got.
 Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, journal::Journal& journal) {
   const auto point = TRY(journal_point(volume, head, journal.superblock()));
@@ -187,7 +195,8 @@ Result<JournalUse> decide(Env env, volume::Volume& volume, const Commit& head, c
     return fail(Code::kFenced, "the volume was closed on {} at {} with {} still in its journal there: mount it there once more, or "
                 "add --take-over to lose them", bound.body.host, format_time(bound.body.time),
                 format_bytes(bound.body.pending->bytes));
-  return journal != nullptr ? decide_foreign(volume, head, *journal) : Result<JournalUse>(JournalUse::none);
+  if (journal == nullptr) return JournalUse::none;
+  return has_claim(*journal, head, options) ? JournalUse::keep : decide_foreign(volume, head, *journal);
 }
 
 }  // namespace s3crate::device

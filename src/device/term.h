@@ -27,6 +27,7 @@ struct Term {
 // What recovery does with a journal found in the state directory.
 enum class JournalUse {
   none,     // there is none, or nothing in it is needed: start afresh
+  keep,     // the same, but a term that it claimed may come to be yet
   replay,   // it is the newest term's own
 };
 // kFenced: it is open elsewhere, or pending elsewhere; kCorrupt: rolled back; kBadArgument: a copy in another place, another

@@ -274,5 +274,54 @@ TEST(MountCostOfAGuest, IsOneRoundTripMore) {
   });
 }
 
+// It never heard of it, so it had no journal of a term; and yet nobody else took the volume. Without --take-over, and nothing is lost.
+TEST(Fencing, OpenThatLandsAfterTheFirstMountDiedIsTakenIn) {
+  std::uint64_t between = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    StackWorld w(seed);
+    w.run([&] {
+      device::DiskOptions options = lazy_options();
+      if (seed % 2 == 0) options.durability = device::Durability::store;
+      w.bucket().faults.latency_max = 2ms;
+      {
+        Mount mount(w, w.world.disk(), options);
+        mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+          if (verb == store::Verb::put && is_commit(name)) {
+            w.bucket().faults.late_per_million = 1'000'000;
+            w.bucket().faults.late_max = 30ms;
+          }
+          return {};
+        };
+        mount.hooks.after = [&](store::Verb verb, const std::string& name) -> Result<> {
+          if (verb == store::Verb::put && is_commit(name)) mount.kill();
+          return {};
+        };
+        EXPECT_FALSE(mount.open());
+      }
+      w.bucket().faults.late_per_million = 0;
+      {
+        Mount mount(w, w.world.disk(), options);
+        ASSERT_OK(mount.open());
+        w.bucket().settle_all();
+        auto volume = w.open_volume(mount.env(), mount.store());
+        ASSERT_OK(volume);
+        auto head = (*volume)->load_head();
+        ASSERT_OK(head);
+        between += head->body.epoch == 2;
+        ASSERT_OK(mount.disk().write(0, pattern(10'000, 1)));
+        ASSERT_OK(mount.disk().flush());
+        mount.kill();
+      }
+      Mount again(w, w.world.disk(), options);
+      ASSERT_OK(again.open());
+      EXPECT_EQ(*again.read(0, 10'000), pattern(10'000, 1));
+      ASSERT_OK(again.close());
+    });
+  }
+  EXPECT_GT(between, 5u) << "it never landed in time";
+  EXPECT_LT(between, 60u) << "it never came late";
+}
+
 }  // namespace
 }  // namespace s3crate::sim

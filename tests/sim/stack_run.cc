@@ -245,12 +245,9 @@ bool StackRun::check_open_error(const Error& error, const device::DiskOptions& o
   }
   bool excused = faults_.lies;
   // A commit of a dead process may have landed between the look at the head and `open`: it is taken for somebody else's if no
-  // journal tells (also if that process died in its first mount, and its journal was thought to be of no use), and from then on
-  // nothing but --take-over helps.
+  // journal tells, and from then on nothing but --take-over helps.
   const FaultCounts& counts = world_.world.faults();
-  const bool at_that_moment = error.message().find("at the same moment") != std::string::npos;
-  if (error.code() == Code::kFenced && counts[Fault::kStoreLateAfterCrash] + counts[Fault::kStoreLate] > 0 &&
-      (at_that_moment || may_lack_journal(options)))
+  if (error.code() == Code::kFenced && counts[Fault::kStoreLateAfterCrash] + counts[Fault::kStoreLate] > 0 && may_lack_journal(options))
     excused = may_refuse_ = true;
   if (error.code() == Code::kIo || error.code() == Code::kNoSpace || error.code() == Code::kTransient) excused |= faults_.any_disk;
   EXPECT_TRUE(excused) << code_name(error.code()) << ": " << error.message();
