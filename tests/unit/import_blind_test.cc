@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <fstream>
 #include <random>
+#include <set>
 
+#include "base/mutex.h"
 #include "cli/command.h"
 #include "device/import.h"
 #include "segment/segment.h"
@@ -40,13 +42,17 @@ volume::KeySource blind_keys() {
   return keys;
 }
 
-// Counts what is got of extents, and is gone after so many puts.
+// Counts what is got of extents, and is gone after so many puts, or commits.
 class WatchedStore final : public store::ObjectStore {
  public:
-  explicit WatchedStore(store::ObjectStore& inner, std::uint64_t puts_max = ~std::uint64_t{0}) : inner_(inner), puts_max_(puts_max) {}
+  struct Life {
+    std::uint64_t puts = ~std::uint64_t{0}, commits = ~std::uint64_t{0};
+  };
+  WatchedStore(store::ObjectStore& inner, const Life& life) : inner_(inner), life_(life) {}
   using ObjectStore::put;
   Result<> put(const std::string& name, std::span<const ByteView> parts) override {
     ++puts_;
+    if (name.starts_with("commits/")) note_commit(name);
     return alive() ? inner_.put(name, parts) : gone();
   }
   Result<Bytes> get(const std::string& name, std::uint64_t max_size) override {
@@ -70,11 +76,18 @@ class WatchedStore final : public store::ObjectStore {
   [[nodiscard]] std::uint64_t extent_gets() const { return extent_gets_; }
 
  private:
-  [[nodiscard]] bool alive() const { return puts_ <= puts_max_; }
+  [[nodiscard]] bool alive() const { return puts_ <= life_.puts && commits_ <= life_.commits; }
+  void note_commit(const std::string& name) {
+    MutexLock lock(mu_);
+    names_.insert(name);
+    commits_ = names_.size();
+  }
   static tl::unexpected<Error> gone() { return fail(Code::kCancelled, "the process was killed"); }
   store::ObjectStore& inner_;
-  const std::uint64_t puts_max_;
-  std::atomic<std::uint64_t> puts_ = 0, extent_gets_ = 0;
+  const Life life_;
+  std::atomic<std::uint64_t> puts_ = 0, extent_gets_ = 0, commits_ = 0;
+  Mutex mu_;
+  std::set<std::string> names_ GUARDED_BY(mu_);
 };
 
 // Which content stands where; 0: zeros.
@@ -84,7 +97,9 @@ Bytes image_of(const std::vector<std::uint64_t>& contents) {
   return out;
 }
 
-constexpr std::uint64_t kNever = ~std::uint64_t{0};
+const WatchedStore::Life kForEver;
+// `open`, and a commit that names what is sent: of seven segments not more than three are on their way.
+const WatchedStore::Life kUntilSomethingIsStaged{.commits = 2};
 
 device::ImportOptions small(std::size_t runs_max = 400'000, device::Fit fit = device::Fit::as_it_is) {
   device::ImportOptions options;
@@ -106,8 +121,8 @@ struct Blind {
   Blind(const Blind&) = delete;
   Blind& operator=(const Blind&) = delete;
 
-  Result<ImportReport> import(const Bytes& bytes, const device::ImportOptions& how = small(), std::uint64_t puts_max = kNever) {
-    WatchedStore store(world.memory(), puts_max);
+  Result<ImportReport> import(const Bytes& bytes, const device::ImportOptions& how = small(), const WatchedStore::Life& life = kForEver) {
+    WatchedStore store(world.memory(), life);
     MemoryImage image(bytes);
     const auto volume = TRY(volume::Volume::open(system_env(), store, blind_keys(), {}));
     auto done = device::import_image(system_env(), io::posix_file_io(), *volume, world.options, image, how);
@@ -115,8 +130,8 @@ struct Blind {
     extent_gets += store.extent_gets();
     return done;
   }
-  Result<ImportReport> owners_import(const Bytes& bytes, std::uint64_t puts_max = kNever) {
-    WatchedStore store(world.memory(), puts_max);
+  Result<ImportReport> owners_import(const Bytes& bytes, const WatchedStore::Life& life = kForEver) {
+    WatchedStore store(world.memory(), life);
     MemoryImage image(bytes);
     const auto volume = TRY(volume::Volume::open(system_env(), store, world.keys(), {}));
     return device::import_image(system_env(), io::posix_file_io(), *volume, world.options, image, small());
@@ -280,7 +295,7 @@ TEST(BlindImportTest, KilledAtAnyPutNothingThatIsThereIsSentTwice) {
     b.world.options.checkpoint_commits = 4;
     ASSERT_OK(b.import(image_of(before)));
     const std::uint64_t base = b.segment_bytes();
-    const auto done = b.import(image, small(), die_at == 0 ? kNever : die_at);
+    const auto done = b.import(image, small(), die_at == 0 ? kForEver : WatchedStore::Life{.puts = die_at});
     if (die_at == 0) {
       ASSERT_OK(done);
       clean = b.segment_bytes() - base;
@@ -307,13 +322,13 @@ TEST(BlindImportTest, KilledAtAnyPutNothingThatIsThereIsSentTwice) {
 TEST(BlindImportTest, OthersGoOnWhereItWasStopped) {
   Blind b;
   const Bytes image = image_of(all_different());
-  ASSERT_FALSE(b.import(image, small(), 12));
+  ASSERT_FALSE(b.import(image, small(), kUntilSomethingIsStaged));
   const auto owners = b.owners_import(image);
   ASSERT_OK(owners);
   EXPECT_GT(owners->found_bytes, 0u);
   EXPECT_EQ(b.content(), image);
   const Bytes other = image_of({21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36});
-  ASSERT_FALSE(b.owners_import(other, 12));
+  ASSERT_FALSE(b.owners_import(other, kUntilSomethingIsStaged));
   b.world.lose_state();
   b.world.options.take_over = true;
   const auto blind = b.import(other);
@@ -440,7 +455,7 @@ TEST(BlindImportTest, DiskHoldsTheImageWhateverHappenedBefore) {
         ASSERT_OK(b.owners_import(next));
         break;
       case 2:
-        (void)b.import(next, small(), 1 + any(20));
+        (void)b.import(next, small(), {.puts = 1 + any(20)});
         [[fallthrough]];
       default: {
         const auto report = b.import(next);
