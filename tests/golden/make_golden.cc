@@ -15,7 +15,8 @@
 //   levels     270 generations with changes and no checkpoint: two levels of delta bases
 //   carried    a damaged page of the map, and a checkpoint that carries the changes over it
 //   resized    grown, shrunk, grown again, with data in the tail; generations of several segments
-//   lost       blocks that were lost for a write to a part of them, and whose old content turned up again; one in a commit
+//   lost       blocks that were lost for a write to a part of them, and whose old content turned up again; one in a commit; and a
+//              checkpoint that an index tells of
 //   imported   images that change more than their commit can say, one of another size; writes between them
 #include <filesystem>
 #include <random>
@@ -406,6 +407,8 @@ void make_lost() {
   nap(system_env().clock, system_env().executor, 500ms);
   CHECK(m.disk().stats().checkpoints == 1);
   m.manifest().damaged = 1;
+  m.write(210 * 4096, m.text(3 * 4096));  // whose segment tells of the checkpoint
+  m.sync();
   m.close();
   m.finish();
 }

@@ -12,7 +12,10 @@
 #include "tests/support/assert_ok.h"
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
+#include "volume/check_objects.h"
+#include "volume/checkpoint_mark.h"
 #include "volume/history.h"
+#include "volume/noted.h"
 #include "volume/rollback.h"
 
 namespace s3crate {
@@ -84,7 +87,7 @@ class Golden : public testing::TestWithParam<std::string> {
     for (std::size_t at = 0; at < content.size(); at += block) {
       const auto out = MutableByteView(content).subspan(at, block);
       const auto read = disk.read(at, out);
-      if (is(read, Code::kCorrupt) && manifest_.damaged > 0)
+      if ((is(read, Code::kCorrupt) || is(read, Code::kLost)) && manifest_.damaged > 0)
         std::ranges::fill(out, test::kUnreadable);
       else
         ASSERT_OK(read);
@@ -170,6 +173,7 @@ struct Holdings {
   int levels = 0, delta_pages = 0, carried = 0, late = 0, hints = 0, repeats = 0, holes = 0;
   int resizes = 0, imports = 0;
   int segments = 0;  // of one generation, the most
+  int noted = 0, states = 0, marks = 0;
 };
 
 Result<> look_at_pages(volume::Volume& volume, const volume::PageRef& ref, int level,
@@ -200,6 +204,14 @@ Result<Holdings> holdings(volume::Volume& volume) {
       ++out.repeats;
     if (body.kind == volume::CommitKind::resize) ++out.resizes;
     if (volume::is_import(body)) ++out.imports;
+    if (volume::is_noted(body)) ++out.noted;
+    if (volume::map_state(body)) ++out.states;
+    for (const segment::ObjectInfo& info : body.objects) {
+      std::uint64_t bytes = 0;
+      if (body.kind != volume::CommitKind::data || info.born != g) continue;
+      const auto index = volume::read_segment_index(volume, info, bytes);
+      if (index && volume::checkpoint_mark(*index)) ++out.marks;
+    }
     if (body.kind == volume::CommitKind::data)
       out.segments = std::max(out.segments, static_cast<int>(std::ranges::count(
                                                 body.objects, g, &segment::ObjectInfo::born)));
@@ -232,6 +244,12 @@ TEST_P(Golden, HoldsWhatItIsFor) {
     EXPECT_EQ(holds->resizes, 3);
     EXPECT_GE(holds->segments, 3);
   }
+  if (GetParam() == "lost") {
+    EXPECT_EQ(manifest_.damaged, 2 * 4096);
+    EXPECT_GT(holds->noted, 0);
+    EXPECT_GT(holds->states, 0);
+    EXPECT_GT(holds->marks, 0);
+  }
   if (GetParam() == "imported") {
     EXPECT_EQ(holds->imports, 2);
     EXPECT_GT(holds->late, 0);
@@ -239,7 +257,7 @@ TEST_P(Golden, HoldsWhatItIsFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Volumes, Golden,
-                         testing::Values("carried", "imported", "large", "levels", "mixed", "resized"),
+                         testing::Values("carried", "imported", "large", "levels", "lost", "mixed", "resized"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace
