@@ -5,6 +5,7 @@
 //   block 4096            size of a block
 //   key HEX               opens it; `passphrase TEXT` does too, if there is one
 //   open                  its writer was not heard of again (else it was closed)
+//   journal HASH          NAME.state.tar.gz is what it left on its machine, and this the disk once that is played back
 //   damaged 8192          bytes of the newest disk that `check` must report
 //   tag NAME 17           and what it names
 //   generation 17 data 1048576 HASH      number, kind, bytes of the disk, hash of all its ranges
@@ -37,7 +38,7 @@ struct GoldenGeneration {
 
 struct GoldenManifest {
   std::uint32_t block = 0;
-  std::string key, passphrase;
+  std::string key, passphrase, journal;
   bool open = false;
   std::uint64_t damaged = 0;
   std::map<std::string, std::uint64_t> tags;
@@ -66,6 +67,7 @@ inline std::string format_golden(const GoldenManifest& m) {
   std::string out = fmt::format("block {}\nkey {}\n", m.block, m.key);
   if (!m.passphrase.empty()) out += fmt::format("passphrase {}\n", m.passphrase);
   if (m.open) out += "open\n";
+  if (!m.journal.empty()) out += fmt::format("journal {}\n", m.journal);
   if (m.damaged != 0) out += fmt::format("damaged {}\n", m.damaged);
   for (const auto& [name, generation] : m.tags) out += fmt::format("tag {} {}\n", name, generation);
   const GoldenGeneration none;
@@ -92,6 +94,7 @@ inline GoldenManifest parse_golden(std::istream& in) {
     if (word == "key") words >> m.key;
     if (word == "passphrase") m.passphrase = line.substr(word.size() + 1);
     if (word == "open") m.open = true;
+    if (word == "journal") words >> m.journal;
     if (word == "damaged") words >> m.damaged;
     if (word == "tag") {
       std::string name;

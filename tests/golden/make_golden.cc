@@ -17,6 +17,7 @@
 //   resized    grown, shrunk, grown again, with data in the tail; generations of several segments
 //   lost       blocks that were lost for a write to a part of them, and whose old content turned up again; one in a commit; and a
 //              checkpoint that an index tells of
+//   journaled  its writer was not heard of again, and its journal has what the store lacks: extents, holes, parts of blocks
 //   imported   images that change more than their commit can say, one of another size; writes between them
 #include <filesystem>
 #include <random>
@@ -147,6 +148,14 @@ class Maker {
     must(other.guest());
   }
 
+  // What is on the machine now belongs to it, and nobody is heard of again.
+  void leave_journal() {
+    manifest_.journal = hash_of_ranges(golden_generation("", disk_now_));
+    must(disk_->flush());
+    pack(options.state_dir, name_ + ".state");
+    vanish();
+  }
+
   void finish();
   Bytes& now() { return disk_now_; }
   device::Disk& disk() { return *disk_; }
@@ -156,6 +165,14 @@ class Maker {
   device::DiskOptions options;
 
  private:
+  static void pack(const std::string& directory, const std::string& name) {
+    const std::string command = fmt::format(
+        "tar -C '{}' --sort=name --owner=0 --group=0 --numeric-owner --format=ustar -czf "
+        "'{}.tar.gz' .",
+        directory, name);
+    CHECK(std::system(command.c_str()) == 0);
+  }
+
   TempDir dir_;
   const std::string name_;
   const std::string store_dir_ = dir_ / "store";
@@ -194,11 +211,7 @@ void Maker::finish() {
   CHECK((manifest_.damaged > 0) == !report.clean());
   manifest_.damaged = report.damaged_bytes;
   std::ofstream(name_ + ".txt") << format_golden(manifest_);
-  const std::string command = fmt::format(
-      "tar -C '{}' --sort=name --owner=0 --group=0 --numeric-owner --format=ustar -czf "
-      "'{}.tar.gz' .",
-      store_dir_, name_);
-  CHECK(std::system(command.c_str()) == 0);
+  pack(store_dir_, name_);
 }
 
 void make_mixed() {
@@ -372,6 +385,27 @@ void make_imported() {
   m.finish();
 }
 
+void make_journaled() {
+  Maker m("journaled", 4096, 1 << 20, false);
+  m.options.journal_slot_bytes = 32 << 10;
+  m.options.journal_bytes = (1 << 20) + 12 * m.options.journal_slot_bytes;
+  m.options.cache_file_bytes = 0;
+  m.mount();
+  for (std::uint64_t block = 0; block < 200; block += 9) m.write(block * 4096, m.text(8192));
+  m.sync();
+  m.discard(9 * 4096, 4096);
+  m.sync();
+  for (int batch = 0; batch < 6; ++batch) {
+    m.write(m.below(200) * 4096, m.text(4 * 4096));
+    m.write(m.below(200) * 4096, m.noise(4096));
+    m.write(m.below(200) * 4096 + 1000, m.text(2000));
+    m.discard(m.below(200) * 4096, 3 * 4096);
+    must(m.disk().flush());
+  }
+  m.leave_journal();
+  m.finish();
+}
+
 // Takes two minutes: so long a store is asked.
 void make_lost() {
   Maker m("lost", 4096, 1 << 20, false);
@@ -435,6 +469,8 @@ int main(int argc, char** argv) {
     make_resized();
   else if (name == "lost")
     make_lost();
+  else if (name == "journaled")
+    make_journaled();
   else if (name == "imported")
     make_imported();
   else

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "device/disk.h"
+#include "journal/journal.h"
 #include "store/dir_store.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/temp_dir.h"
@@ -29,16 +30,16 @@ class Golden : public testing::TestWithParam<std::string> {
   void SetUp() override {
     ASSERT_OK(crypto::initialise());
     const char* source = std::getenv("abs_top_srcdir");
-    const std::string base = fmt::format("{}/tests/golden/{}", source ? source : ".", GetParam());
-    std::ifstream text(base + ".txt");
-    ASSERT_TRUE(text.is_open()) << "no " << base
+    base_ = fmt::format("{}/tests/golden/{}", source ? source : ".", GetParam());
+    std::ifstream text(base_ + ".txt");
+    ASSERT_TRUE(text.is_open()) << "no " << base_
                                 << ".txt; abs_top_srcdir says where the sources are";
     std::stringstream whole;
     whole << text.rdbuf();
     manifest_ = test::parse_golden(whole);
     ASSERT_EQ(test::format_golden(manifest_), whole.str());
     const std::string unpack =
-        fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.tar.gz'", place_, base);
+        fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.tar.gz'", place_, base_);
     ASSERT_EQ(std::system(unpack.c_str()), 0);
     store_.emplace(io::posix_file_io(), system_random(), place_);
   }
@@ -96,6 +97,7 @@ class Golden : public testing::TestWithParam<std::string> {
   }
 
   GoldenManifest manifest_;
+  std::string base_;
   test::TempDir dir_;
   const std::string place_ = dir_ / "store";
   std::optional<store::DirStore> store_;
@@ -256,9 +258,41 @@ TEST_P(Golden, HoldsWhatItIsFor) {
   }
 }
 
+class GoldenJournal : public Golden {};
+
+// The state directory has come to another machine, with its store.
+TEST_P(GoldenJournal, IsPlayedBack) {
+  const std::string state = dir_ / "state";
+  const std::string unpack = fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.state.tar.gz'", state, base_);
+  ASSERT_EQ(std::system(unpack.c_str()), 0);
+  {
+    auto options = this->options(false);
+    journal::Options journal;
+    auto volume = open();
+    ASSERT_OK(volume);
+    journal.path = options.state_dir + "/" + to_hex((*volume)->vid()) + "/journal";
+    journal.file_bytes = options.journal_bytes;
+    const auto found = journal::Journal::open(system_env(), io::posix_file_io(), journal);
+    ASSERT_OK(found);
+    EXPECT_TRUE(journal::noted_commits((*found)->superblock()));
+  }
+  for (const bool again : {false, true}) {
+    auto volume = open();
+    ASSERT_OK(volume);
+    auto disk = device::Disk::open(system_env(), io::posix_file_io(), **volume, options(false));
+    ASSERT_OK(disk);
+    EXPECT_EQ((*disk)->stats().batches_recovered > 0, !again);
+    Bytes content((*disk)->size());
+    ASSERT_OK((*disk)->read(0, content));
+    EXPECT_EQ(test::hash_of_ranges(test::golden_generation("", content)), manifest_.journal);
+    ASSERT_OK((*disk)->close(std::chrono::minutes(1)));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Volumes, Golden,
-                         testing::Values("carried", "imported", "large", "levels", "lost", "mixed", "resized"),
+                         testing::Values("carried", "imported", "journaled", "large", "levels", "lost", "mixed", "resized"),
                          [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Volumes, GoldenJournal, testing::Values("journaled"), [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace s3crate
