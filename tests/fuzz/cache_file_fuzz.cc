@@ -173,7 +173,7 @@ std::vector<Bytes> seeds() {
   return out;
 }
 
-const Target target("cache_file", seeds, run, Pace::slow);
+const Target target("cache_file", seeds, run, Pace::whole_files);
 
 }  // namespace
 }  // namespace s3crate::fuzz

@@ -25,7 +25,7 @@
 namespace s3crate::fuzz {
 
 // Of how many runs, beyond the corpus, a change is worth: about as many as are done in a second.
-enum class Pace { fast = 20'000, slow = 1'500 };
+enum class Pace { fast = 20'000, slow = 1'500, whole_files = 300 };
 
 class Target {
  public:

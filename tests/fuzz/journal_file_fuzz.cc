@@ -288,7 +288,7 @@ std::vector<Bytes> seeds() {
   return out;
 }
 
-const Target target("journal_file", seeds, run, Pace::slow);
+const Target target("journal_file", seeds, run, Pace::whole_files);
 
 }  // namespace
 }  // namespace s3crate::fuzz
