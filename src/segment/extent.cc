@@ -85,7 +85,9 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:
       if (reader.rest().size() != head.raw_length) break;
-      return Bytes(reader.rest().begin(), reader.rest().end());
+      // Moved down where it lies: fresh memory would cost more than that.
+      plain.erase(plain.begin(), plain.begin() + sizeof head);
+      return plain;
     case compress::Codec::zstd:
       TRY(compress::decompress(compress::Codec::zstd, reader.rest(), head.raw_length, raw));
       return raw;
