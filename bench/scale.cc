@@ -157,6 +157,13 @@ class Scale {
       figures_.add(group, name + "round trips", out["round_trips"], "", kRoundTripsMax);
       figures_.add(group, name + "time", out["seconds"], "s");
     }
+    job.what = "history";
+    const json listed = run(job);
+    figures_.add(group, "history: newest 64: requests", listed["first_requests"], "", kRequestsMax);
+    figures_.add(group, "history: newest 64: time", listed["first_seconds"], "s");
+    figures_.add(group, fmt::format("history: all {}: requests", listed["generations"].get<std::uint64_t>()), listed["requests"], "");
+    figures_.add(group, "  time", listed["seconds"], "s");
+    figures_.add(group, "  most memory", static_cast<double>(listed["peak"]) / kMiB, "MiB");
     job.what = "mount";
     job.from = shape.from.value, job.to = shape.to.value;
     const json out = run(job);

@@ -19,6 +19,19 @@ class Output {
   [[nodiscard]] bool json() const { return json_; }
   void print(std::string_view text) const;             // a line is added; nothing with --json
   void print_json(const nlohmann::json& value) const;  // nothing without --json
+  // What print_json would print of an object that has this one list, item by item: nothing is kept. If no end() comes, because of an
+  // error, what was printed is no whole JSON.
+  class List {
+   public:
+    List(const Output& out, std::string_view name) : out_(out), name_(name) {}
+    void add(const nlohmann::json& item);
+    void end();
+
+   private:
+    const Output& out_;
+    const std::string_view name_;
+    bool begun_ = false;
+  };
 
  private:
   bool json_;

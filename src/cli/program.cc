@@ -79,12 +79,35 @@ void Output::print(std::string_view text) const {
   std::fflush(stdout);
 }
 
+namespace {
+
+// Names and messages may hold bytes that are no UTF-8: those are replaced, never thrown about.
+std::string dump(const nlohmann::json& value) { return value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+}  // namespace
+
 void Output::print_json(const nlohmann::json& value) const {
   if (!json_) return;
-  // Names and messages may hold bytes that are no UTF-8: those are replaced, never thrown about.
-  const auto text = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  const auto text = dump(value);
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+void Output::List::add(const nlohmann::json& item) {
+  if (!out_.json_) return;
+  fmt::print("{}", begun_ ? ",\n    " : fmt::format("{{\n  \"{}\": [\n    ", name_));
+  begun_ = true;
+  for (const char c : dump(item)) {
+    std::fputc(c, stdout);
+    if (c == '\n') std::fputs("    ", stdout);
+  }
+}
+
+void Output::List::end() {
+  if (!out_.json_) return;
+  if (begun_) fmt::print("\n  ]\n}}\n");
+  else fmt::print("{{\n  \"{}\": []\n}}\n", name_);
   std::fflush(stdout);
 }
 

@@ -276,9 +276,9 @@ Result<> Timeline::catalogue_rows(Generation from, std::size_t n, std::vector<Ti
   if (scanned) {
     scanned = tree_scan(volume_->pages(), catalogue_, catalogue_key(last), [&](const PageEntry& entry) -> Result<bool> {
       const CatalogueEntry row = TRY(decode_catalogue(entry));
-      if (row.generation <= from) found.emplace(row.generation, row);
-      return row.generation < from;
-    });
+      found.emplace(row.generation, row);
+      return true;
+    }, catalogue_key(from.next()));
   }
   if (!scanned && !is_damage(scanned.error())) return scanned;
   for (Generation at = from; at >= last && at > Generation(0); at = Generation(at.value - 1)) {

@@ -74,15 +74,16 @@ Result<std::optional<Bytes>> tree_find(PageLoader& loader, const MaybeRoot& root
 }
 
 Result<> tree_scan(PageLoader& loader, const MaybeRoot& root, ByteView from,
-                   const std::function<Result<bool>(const PageEntry&)>& each) {
+                   const std::function<Result<bool>(const PageEntry&)>& each, std::optional<ByteView> to) {
   if (!root) return {};
   const auto scan_leaf = [&](const Page& page, const Place&) -> Result<bool> {
     for (std::size_t i = lower_bound(page, from); i < page.entries.size(); ++i) {
+      if (to && compare(page.entries[i].key, *to) >= 0) return false;
       if (!TRY(each(page.entries[i]))) return false;
     }
     return true;
   };
-  (void)TRY(for_each_leaf(loader, TRY(root_place(*root)), from, std::nullopt, scan_leaf));
+  (void)TRY(for_each_leaf(loader, TRY(root_place(*root)), from, to, scan_leaf));
   return {};
 }
 

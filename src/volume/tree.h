@@ -104,9 +104,10 @@ class Ledger;
 // --- any tree: keys and values -----------------------------------------------------------------------------------------
 
 [[nodiscard]] Result<std::optional<Bytes>> tree_find(PageLoader& loader, const MaybeRoot& root, ByteView key);
-// Entries with key >= from in order, until `each` answers false. Memory: one page a level.
+// Entries with from <= key < to (if that is given) in order, until `each` answers false. Memory: one page a level, and what is loaded
+// ahead into the loader's cache.
 [[nodiscard]] Result<> tree_scan(PageLoader& loader, const MaybeRoot& root, ByteView from,
-                                 const std::function<Result<bool>(const PageEntry&)>& each);
+                                 const std::function<Result<bool>(const PageEntry&)>& each, std::optional<ByteView> to = std::nullopt);
 struct TreeChange {
   Bytes key;
   std::optional<Bytes> value;  // nullopt: take it out

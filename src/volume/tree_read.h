@@ -40,7 +40,8 @@ struct Place {
 [[nodiscard]] std::strong_ordering compare(ByteView a, ByteView b);
 
 // The leaves, or delta pages in their place, that may hold keys in [from, to), and the one that may hold the last key before
-// `from`, in order, until `each` answers false. Answers false then. Memory: one page a level.
+// `from`, in order, until `each` answers false. Answers false then. From the second on leaves are loaded ahead, some at a time.
+// Memory: one page a level, beside the loader's.
 [[nodiscard]] Result<bool> for_each_leaf(
     PageLoader& loader, const Place& place, ByteView from, std::optional<ByteView> to,
     const std::function<Result<bool>(const Page&, const Place&)>& each);
