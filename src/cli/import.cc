@@ -56,11 +56,11 @@ CommandResult run_import(Context& context) {
     return fail(Code::kBadArgument, "{}@{}: an image becomes the newest generation, so leave the point out", plan.url.text(), plan.url.point);
   const auto image = TRY(ImageFile::open(file));
   TRY(plan_writer(arguments, plan));
+  if (arguments.has("upload-threads")) plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   complete_for_command(plan, *stack);
-  plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
   device::ImportOptions how;
   how.fit = arguments.flag("resize") ? device::Fit::resize : device::Fit::as_it_is;

@@ -148,7 +148,7 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   disk.read_ahead_trigger = arguments.count("read-ahead-trigger");
   disk.read_ahead_threads = static_cast<std::uint32_t>(arguments.count("read-ahead-threads"));
   disk.upload_delay = arguments.time("upload-delay");
-  disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  if (arguments.has("upload-threads")) disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   return {};
 }
 

@@ -57,7 +57,7 @@ struct DiskOptions {
   std::uint64_t batch_bytes = 4 << 20;   // a batch is frozen when it holds as much
   Duration batch_delay = std::chrono::seconds(1);
   Duration upload_delay = std::chrono::seconds(30);
-  std::uint32_t upload_threads = 4;
+  std::uint32_t upload_threads = 0;      // 0: as many as make it faster, see PutLimit
   std::uint32_t generations_in_flight = 4;
   std::uint64_t block_cache_bytes = 256 << 20;
   std::uint64_t map_cache_bytes = 64 << 20;

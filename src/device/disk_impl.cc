@@ -15,6 +15,13 @@ namespace {
 // A generation that waits for its turn ends, and another begins, with so many runs (well within what a commit holds) or segments.
 constexpr std::uint64_t kGenerationRunsMax = 65'536;
 constexpr std::uint64_t kGenerationSegments = 16;
+// Segments that are put at a time, where nobody says how many: more than at the start only within so much memory.
+constexpr std::uint32_t kPutsAtStart = 4, kPutsMax = 32;
+constexpr std::uint64_t kPutBytesMax = 96 << 20;
+
+std::uint32_t adaptive_puts_max(std::uint32_t segment_bytes) {
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(kPutBytesMax / segment_bytes, kPutsAtStart, kPutsMax));
+}
 constexpr Duration kTroubleFresh = std::chrono::seconds(30);
 }  // namespace
 
@@ -129,6 +136,8 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   const std::uint64_t commit_bytes = journal_writes ? std::clamp<std::uint64_t>(options_.journal_bytes / 8, segment_bytes(),
                                                                                 kGenerationSegments * segment_bytes())
                                                     : segment_bytes();
+  const std::uint32_t puts_at_start = options_.upload_threads != 0 ? options_.upload_threads : kPutsAtStart;
+  const std::uint32_t puts_max = options_.upload_threads != 0 ? options_.upload_threads : adaptive_puts_max(segment_bytes());
   w.uploader = std::make_unique<Uploader>(
       env_,
       Uploader::Parts{*head_, volume_, *w.chain, *objects_, *cache_, *source_, cache_file_.get(), w.journal.get(), buffers_, *w.completion_sealer, trouble,
@@ -138,7 +147,7 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
                         if (seen_) (void)seen_->note(ref, io::Sync::no);
                         if (options_.after_commit) options_.after_commit(ref.generation);
                       }},
-      UploaderOptions{options_.upload_delay, options_.upload_threads, options_.generations_in_flight, segment_bytes(),
+      UploaderOptions{options_.upload_delay, puts_at_start, puts_max, options_.generations_in_flight, segment_bytes(),
                       commit_bytes, continues.epoch, head_->stored_through(), volume::line_place(continues),
                       journal_writes ? 0 : std::min<std::uint64_t>(volume::kInlineBytesMax, segment_bytes() / 4)});
   if (at_checkpoint_.mark) w.uploader->tell(*at_checkpoint_.mark);

@@ -19,6 +19,7 @@ using volume::RunMap;
 namespace {
 
 constexpr std::uint64_t kCacheBytes = 32 << 20;
+constexpr std::uint32_t kPutsAtOnce = 4;  // where nobody says how many
 constexpr Duration kPutsEnd = std::chrono::seconds(3);
 
 tl::unexpected<Error> stopped() { return fail(Code::kCancelled, "stopped"); }
@@ -62,7 +63,7 @@ Importer::Importer(Env env, volume::Volume& volume, DiskImpl& disk, const DiskOp
                        disk_options.compression_level, {}},
       sealer_(env, *volume.keys(), *disk.writer().chain, encoder_options_, counters_),
       context_{env, volume, *disk.writer().chain, disk_options.page_bytes, [this] { return is_set(stop()); }},
-      puts_(env, *disk.writer().uploader, disk_options.upload_threads, options.transfer.stop) {}
+      puts_(env, *disk.writer().uploader, disk_options.upload_threads == 0 ? kPutsAtOnce : disk_options.upload_threads, options.transfer.stop) {}
 
 Result<ImportReport> Importer::run() {
   auto done = import_all();

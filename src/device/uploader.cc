@@ -25,7 +25,7 @@ constexpr Duration kCommitPause = std::chrono::seconds(5);
 }  // namespace
 
 Uploader::Uploader(Env env, const Parts& parts, const UploaderOptions& options)
-    : env_(env), parts_(parts), head_(parts.head), options_(options), work_(env.executor.cond_var()) {}
+    : env_(env), parts_(parts), head_(parts.head), options_(options), work_(env.executor.cond_var()), put_limit_(options.puts_at_start, options.puts_max) {}
 
 Uploader::~Uploader() = default;
 
@@ -39,7 +39,7 @@ void Uploader::join() {
 
 void Uploader::start() {
   tasks_.push_back(env_.executor.spawn("uploader", [this] { coordinate(); }));
-  for (std::uint32_t i = 0; i < options_.threads; ++i)
+  for (std::uint32_t i = 0; i < options_.puts_max; ++i)
     tasks_.push_back(env_.executor.spawn("put", [this] { put_segments(); }));
 }
 
@@ -267,6 +267,11 @@ Result<> Uploader::commit(Active& active) {
 
 // --- the putters ---------------------------------------------------------------------------------------------------------------
 
+std::shared_ptr<Uploader::Active> Uploader::active_with_more() {
+  auto it = std::ranges::find_if(active_, [](const auto& a) { return a->next_put < a->placed.segments.size(); });
+  return it == active_.end() ? nullptr : *it;
+}
+
 void Uploader::put_segments() {
   for (;;) {
     std::shared_ptr<Active> active;
@@ -275,18 +280,18 @@ void Uploader::put_segments() {
       MutexLock lock(head_.mutex());
       for (;;) {
         if (head_.stopped_locked()) return;
-        auto it = std::ranges::find_if(active_, [](const auto& a) { return a->next_put < a->placed.segments.size(); });
-        if (it != active_.end()) {
-          active = *it;
-          which = active->next_put++;
-          break;
-        }
+        if (putting_ < put_limit_.now()) active = active_with_more();
+        if (active) break;
         work_->wait(head_.mutex());
       }
+      which = active->next_put++;
+      putting_++;
     }
     auto info = put_segment(active->placed.segments[which]);
     if (!info) return head_.fail_writes(info.error());  // stopped
     MutexLock lock(head_.mutex());
+    putting_--;
+    if (put_limit_.ended(info->length, active_with_more() != nullptr, env_.clock.monotonic_now())) work_->notify_all();
     active->objects.push_back(std::move(*info));
     active->puts_left--;
     head_.changed().notify_all();

@@ -10,12 +10,14 @@
 
 #include "device/assemble.h"
 #include "device/encoder.h"
+#include "device/put_limit.h"
 
 namespace s3crate::device {
 
 struct UploaderOptions {
   Duration upload_delay = std::chrono::seconds(30);
-  std::uint32_t threads = 4;
+  std::uint32_t puts_at_start = 4;  // at a time, of segments; see PutLimit
+  std::uint32_t puts_max = 4;
   std::uint32_t generations_in_flight = 4;
   std::uint64_t segment_bytes = 8 << 20;
   std::uint64_t commit_bytes = 8 << 20;  // that a generation grows to while more is written
@@ -83,6 +85,7 @@ class Uploader {
   };
   void coordinate();
   void put_segments();
+  [[nodiscard]] std::shared_ptr<Active> active_with_more() REQUIRES(head_.mutex());
   [[nodiscard]] bool wants_cut(const PendingGeneration& open) REQUIRES(head_.mutex());
   [[nodiscard]] MonotonicTime cut_due(const PendingGeneration& open) REQUIRES(head_.mutex());
   [[nodiscard]] GenerationPtr next_to_start() REQUIRES(head_.mutex());
@@ -113,6 +116,8 @@ class Uploader {
   bool room_wanted_ GUARDED_BY(head_.mutex()) = false;
   MonotonicTime last_start_ GUARDED_BY(head_.mutex()){};  // of a generation's uploads
   std::optional<volume::CheckpointMark> untold_ GUARDED_BY(head_.mutex());
+  PutLimit put_limit_ GUARDED_BY(head_.mutex());
+  std::uint32_t putting_ GUARDED_BY(head_.mutex()) = 0;
   bool appending_ GUARDED_BY(head_.mutex()) = false;
   std::atomic<std::uint64_t> placed_{0};  // generations with segments
   std::vector<std::unique_ptr<Task>> tasks_;

@@ -145,6 +145,36 @@ TEST(WriteCost, CommitsKeepNoPutWaiting) {
   });
 }
 
+// Of a store that is far away more segments are put at a time than at the start, and than that none.
+TEST(WriteCost, MorePutsAreUnderWayWhereThatIsFaster) {
+  StackWorld w(7, {.disk_bytes = kDisk, .extent_bytes = 64 << 10});
+  w.run([&] {
+    device::DiskOptions options = scaled_options();
+    options.upload_threads = 0;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    int puts = 0, most = 0, most_at_start = 0;
+    mount.hooks.before = [&](store::Verb verb, const std::string& name) -> Result<> {
+      if (verb != store::Verb::put || !is_segment(name)) return {};
+      most = std::max(most, ++puts);
+      w.sleep(300ms);
+      --puts;
+      return {};
+    };
+    const Bytes data = pattern(1 << 20, 7);
+    std::uint64_t at = 0;
+    for (; at < 4 << 20; at += data.size()) ASSERT_OK(mount.disk().write(at, data));
+    ASSERT_OK(mount.disk().sync());
+    most_at_start = most;
+    for (; at < 56 << 20; at += data.size()) ASSERT_OK(mount.disk().write(at, data));
+    ASSERT_OK(mount.disk().sync());
+    EXPECT_LE(most_at_start, 6);
+    EXPECT_GE(most, 9);
+    EXPECT_LE(most, 32);
+    ASSERT_OK(mount.close());
+  });
+}
+
 // Reads of pages of the map, each of which takes 30 ms from now on.
 struct MapReads {
   int all = 0, now = 0, most = 0;

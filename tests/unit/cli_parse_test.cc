@@ -215,7 +215,8 @@ TEST(CommandLine, TakesOptionsAnywhereAndFallsBackToDefaults) {
   EXPECT_EQ(a->text("durability"), "store");
   EXPECT_TRUE(a->flag("foreground"));
   EXPECT_FALSE(a->flag("read-only"));
-  EXPECT_EQ(a->count("upload-threads"), 4u);
+  EXPECT_EQ(a->count("read-ahead-threads"), 16u);
+  EXPECT_FALSE(a->has("upload-threads"));
   EXPECT_FALSE(a->has("journal-size"));
 }
 
