@@ -193,7 +193,8 @@ Result<> Opener::open_writer(Commit head) {
   std::unique_ptr<Journal> journal = TRY(open_journal());
   Term term = TRY(find_term(volume_, head));
   JournalUse use = TRY(decide(env_, volume_, head, term, journal.get(), options_));
-  if (use == JournalUse::replay && !volume_.keys()->reads_data()) use = TRY(use_unread(*journal, head, term));
+  const bool unread = use == JournalUse::replay && !volume_.keys()->reads_data();
+  if (unread) use = TRY(use_unread(*journal, head, term));
   auto chain = std::make_unique<volume::Chain>(env_, volume_, head, disk_->trouble_reporter());
   chain->set_away_limit(options_.away_limit);
   TRY(chain->prove_conditions());
@@ -218,10 +219,10 @@ Result<> Opener::open_writer(Commit head) {
   bool journal_writes = journal && options_.durability == Durability::local;
   Journal* j = journal.get();
   disk_->attach_writer(std::move(journal), std::move(chain), below.body, journal_writes);
-  if (use != JournalUse::none) TRY(replay(*j, committed));
+  if (use != JournalUse::none && !unread) TRY(replay(*j, committed));
   disk_->start_uploading();
   // In store mode too: what replay did not find must stay unfound, once other batches have the numbers of what it did not reach.
-  if (journal_writes || use == JournalUse::replay) TRY(begin_incarnation(*j));
+  if (journal_writes || (use == JournalUse::replay && !unread)) TRY(begin_incarnation(*j));
   disk_->start_encoding();
   disk_->wait_for_cache_file();
   return {};

@@ -86,7 +86,7 @@ void put_places(const ObjectInfo& info, const segment::SegmentIndex& index, cons
     if (one == fingerprints.end() || one->extent != run.extent || extent == index.extents.end() || extent->number != run.extent) continue;
     if (run.block.value < run.first || run.first + run.count > blocks) continue;
     const BlockIndex place(run.block.value - run.first);
-    if (place < from || place >= to || !known.insert({run.extent, place}).second) continue;
+    if (place.value % blocks != 0 || place < from || place >= to || !known.insert({run.extent, place}).second) continue;
     out[place].push_back({one->fingerprint, {.block = place, .count = blocks, .hole = false, .first = 0,
                                              .extent = {info.key, extent->number, extent->offset, extent->length, extent->digest}}});
   }
@@ -155,7 +155,7 @@ Result<std::shared_ptr<Staged::Window>> Staged::load(BlockIndex from, BlockIndex
     for (std::size_t i = 0; i < indexes.size(); ++i)
       if (indexes[i]) {
         put_runs(here[at + i], *indexes[i], from, to, view.changes);
-        put_places(here[at + i], *indexes[i], *reader_->keys(), blocks, from, to, places);
+        if (!reader_->keys()->reads_data()) put_places(here[at + i], *indexes[i], *reader_->keys(), blocks, from, to, places);
       }
   }
   volume::RunMap runs = view.changes;

@@ -429,6 +429,22 @@ TEST(BlindImportTest, AJournalOfTheSameMachineIsNoneOfItsBusinessUnlessTheStoreL
   EXPECT_EQ(b.content(), image);
 }
 
+// Nothing of it is needed, and it cannot be read; but it is how the mount that died is known to have been this machine's.
+TEST(BlindImportTest, GoesOnAfterAMountThatDiedWithNothingUnsent) {
+  Blind b;
+  const Bytes image = image_of(all_different());
+  ASSERT_OK(b.world.open());
+  ASSERT_OK(b.world.disk->write(0, noise(kPlace, 3)));
+  ASSERT_OK(b.world.disk->flush());
+  ASSERT_OK(b.world.disk->sync());
+  b.world.vanish();
+  ASSERT_OK(b.import(image));
+  EXPECT_EQ(b.content(), image);
+  b.write(kPlace, noise(kPlace, 4));  // and whoever reads goes on after it
+  ASSERT_OK(b.import(image));
+  EXPECT_EQ(b.content(), image);
+}
+
 TEST(BlindImportTest, DiskHoldsTheImageWhateverHappenedBefore) {
   SEEDED_TEST(seed);
   std::mt19937_64 random(seed);
