@@ -152,7 +152,7 @@ constexpr std::array kOptions = {
                "Memory for writes that are not yet in the journal", kMounting, true},
     OptionSpec{"upload-delay", 0, kTime, "TIME", "30s", "", 100, kDayMs,
                "How old unsent data may become before it is sent", kMounting, true},
-    OptionSpec{"upload-threads", 0, kCount, "N", "", "4, and more where that is faster: up to 96M of objects, at most 32; 4 of an import", 1, 64,
+    OptionSpec{"upload-threads", 0, kCount, "N", "", "4, and more where that is faster: up to 64M of objects, at most 32; 4 of an import", 1, 64,
                "How many objects are sent at a time", kMounting | bit(kImport), true},
     OptionSpec{"block-cache-size", 0, kSize, "SIZE", "", "256M, 128M on machines under 2G", kMi, kTi,
                "Memory for data read lately", kReadingFiles, true},

@@ -17,7 +17,7 @@ constexpr std::uint64_t kGenerationRunsMax = 65'536;
 constexpr std::uint64_t kGenerationSegments = 16;
 // Segments that are put at a time, where nobody says how many: more than at the start only within so much memory.
 constexpr std::uint32_t kPutsAtStart = 4, kPutsMax = 32;
-constexpr std::uint64_t kPutBytesMax = 96 << 20;
+constexpr std::uint64_t kPutBytesMax = 64 << 20;
 
 std::uint32_t adaptive_puts_max(std::uint32_t segment_bytes) {
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(kPutBytesMax / segment_bytes, kPutsAtStart, kPutsMax));

@@ -12,10 +12,10 @@ namespace {
 constexpr double kWorthIt = 1.1;
 }
 
-PutLimit::PutLimit(std::uint32_t start, std::uint32_t max) : limit_(start), max_(max) { CHECK(start >= 1 && start <= max); }
+PutLimit::PutLimit(std::uint32_t start, std::uint32_t max) : limit_(start), min_(start), max_(max) { CHECK(start >= 1 && start <= max); }
 
 bool PutLimit::ended(std::uint64_t bytes, bool more, MonotonicTime now) {
-  if (limit_ == max_ && before_ == 0) return false;
+  if (min_ == max_) return false;
   if (!more) {
     // The writers are slower than the store now, which says nothing.
     settling_ = true;
@@ -40,22 +40,28 @@ bool PutLimit::ended(std::uint64_t bytes, bool more, MonotonicTime now) {
 
 bool PutLimit::judge(double rate) {
   if (before_ != 0) {
-    const bool was_worth_it = rate >= kWorthIt * rate_before_;
-    if (!was_worth_it) {
-      limit_ = std::exchange(before_, 0);
-      rest_ = kRestWindows;
-      settling_ = true;
-      return true;
-    }
+    const bool was_more = limit_ > before_;
+    const bool is_kept = was_more ? rate >= kWorthIt * rate_before_ : rate * kWorthIt > rate_before_;
+    if (!is_kept) limit_ = before_;
     before_ = 0;
-  } else if (rest_ > 0) {
+    // What pays is followed at once. (To find that less does as well is no hurry.)
+    if (is_kept && was_more && limit_ < max_) return begin_try(rate, true);
+    rest_ = kRestWindows;
+    settling_ = true;
+    return !is_kept;
+  }
+  if (rest_ > 0) {
     --rest_;
     return false;
   }
-  if (limit_ == max_) return false;
+  upwards_ = limit_ == min_ || (limit_ < max_ && !upwards_);
+  return begin_try(rate, upwards_);
+}
+
+bool PutLimit::begin_try(double rate, bool upwards) {
   before_ = limit_;
   rate_before_ = rate;
-  limit_ = std::min(max_, limit_ + std::max(1u, limit_ / 2));
+  limit_ = upwards ? std::min(max_, limit_ + std::max(1u, limit_ / 2)) : std::max(min_, limit_ - std::max(1u, limit_ / 3));
   settling_ = true;
   return true;
 }

@@ -51,6 +51,14 @@ TEST(PutLimitTest, FindsWhatFillsTheLine) {
   EXPECT_EQ(std::ranges::max(seen), 13u);
 }
 
+// What more puts brought for a while is given back.
+TEST(PutLimitTest, GivesBackWhatDoesNotPayAnyMore) {
+  PutLimit limit(4, 12);
+  ASSERT_EQ(run(limit, {1, 1000}, 100).back(), 12u);
+  const auto seen = run(limit, {10, 40}, 5000);
+  EXPECT_GT(std::ranges::count(seen, 4u), 5000 / 2);
+}
+
 // A line that becomes faster is found out at the next try.
 TEST(PutLimitTest, TriesAgain) {
   PutLimit limit(4, 12);
