@@ -19,13 +19,14 @@ class Output {
   [[nodiscard]] bool json() const { return json_; }
   void print(std::string_view text) const;             // a line is added; nothing with --json
   void print_json(const nlohmann::json& value) const;  // nothing without --json
-  // What print_json would print of an object that has this one list, item by item: nothing is kept. If no end() comes, because of an
-  // error, what was printed is no whole JSON.
+  // What print_json would print of an object that has this one list, item by item: nothing is kept.
   class List {
    public:
     List(const Output& out, std::string_view name) : out_(out), name_(name) {}
     void add(const nlohmann::json& item);
     void end();
+    // Instead, after an error: the object has that as well. False if nothing was printed yet, so that the error can stand alone.
+    [[nodiscard]] bool end(const Error& error);
 
    private:
     const Output& out_;

@@ -50,15 +50,17 @@ CommandResult list_generations(Context& context, volume::Volume& volume, const W
   bool sound = true;
   for (std::uint64_t left = wanted.limit, page_size = kFirstPage; left > 0; page_size = std::min(16 * page_size, kLaterPages)) {
     const std::uint64_t n = std::min(left, page_size);
-    const auto page = TRY(history.next(n, wanted.since));
+    const auto page = history.next(n, wanted.since);
+    if (!page && list.end(page.error())) return exit_status(page.error().code());
+    TRY(page);
     std::vector<std::string> lines;
-    for (const auto& entry : page) {
+    for (const auto& entry : *page) {
       sound = sound && entry.problem.empty();
       if (context.out.json()) list.add(json_of(entry));
       else lines.push_back(text_of(entry));
     }
     if (!lines.empty()) context.out.print(fmt::format("{}", fmt::join(lines, "\n")));
-    if (page.size() < n) break;
+    if (page->size() < n) break;
     left -= n;
   }
   list.end();

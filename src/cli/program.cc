@@ -47,10 +47,11 @@ CommandResult run(Context& context) {
   return fail(Code::kBadArgument, "this command does nothing");
 }
 
+nlohmann::json json_of(const Error& error) { return {{"code", code_name(error.code())}, {"message", error.message()}}; }
+
 int report(const Error& error, bool json) {
   if (json) {
-    const nlohmann::json value = {{"error", {{"code", code_name(error.code())}, {"message", error.message()}}}};
-    Output(true).print_json(value);
+    Output(true).print_json({{"error", json_of(error)}});
   } else {
     std::fprintf(stderr, "s3crate-blk: %s\n", error.message().c_str());
   }
@@ -94,14 +95,31 @@ void Output::print_json(const nlohmann::json& value) const {
   std::fflush(stdout);
 }
 
+namespace {
+
+void print_indented(const nlohmann::json& value, const char* indent) {
+  for (const char c : dump(value)) {
+    std::fputc(c, stdout);
+    if (c == '\n') std::fputs(indent, stdout);
+  }
+}
+
+}  // namespace
+
 void Output::List::add(const nlohmann::json& item) {
   if (!out_.json_) return;
   fmt::print("{}", begun_ ? ",\n    " : fmt::format("{{\n  \"{}\": [\n    ", name_));
   begun_ = true;
-  for (const char c : dump(item)) {
-    std::fputc(c, stdout);
-    if (c == '\n') std::fputs("    ", stdout);
-  }
+  print_indented(item, "    ");
+}
+
+bool Output::List::end(const Error& error) {
+  if (!begun_) return false;
+  fmt::print("\n  ],\n  \"error\": ");
+  print_indented(json_of(error), "  ");
+  fmt::print("\n}}\n");
+  std::fflush(stdout);
+  return true;
 }
 
 void Output::List::end() {

@@ -81,13 +81,17 @@ std::size_t floor_entry(const Page& page, ByteView key) {
 namespace {
 
 // Of n children from `first` on, those below `to`. Answers how many need not be looked at again.
-Result<std::size_t> load_ahead(PageLoader& loader, const Place& place, const Page& page, std::size_t first, std::size_t n,
+std::size_t load_ahead(PageLoader& loader, const Place& place, const Page& page, std::size_t first, std::size_t n,
                                std::optional<ByteView> to) {
   std::vector<PageRef> wanted;
   for (std::size_t i = first; i < page.entries.size() && wanted.size() < n; ++i) {
     if (to && compare(page.entries[i].key, *to) >= 0) break;
-    wanted.push_back(TRY(child_place(place, page, i)).page);
+    // What is wrong with one is heard of by who comes to it.
+    const auto child = child_place(place, page, i);
+    if (!child) break;
+    wanted.push_back(child->page);
   }
+  if (std::ranges::all_of(wanted, [&](const PageRef& page_ref) { return loader.cached(page_ref) != nullptr; })) return std::max<std::size_t>(1, wanted.size());
   return std::max<std::size_t>(1, loader.load_ahead(wanted));
 }
 
@@ -104,7 +108,7 @@ Result<bool> for_each_leaf(PageLoader& loader, const Place& place, ByteView from
     if (to && compare(page->entries[i].key, *to) >= 0) break;
     if (place.level == 1 && i == looked) {
       window = std::min(2 * window, PageLoader::kAheadMax);
-      looked = i + TRY(load_ahead(loader, place, *page, i, window, to));
+      looked = i + load_ahead(loader, place, *page, i, window, to);
     }
     const Place child = TRY(child_place(place, *page, i));
     if (!TRY(for_each_leaf(loader, child, from, to, each))) return false;
