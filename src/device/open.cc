@@ -178,6 +178,11 @@ Result<Commit> Opener::win(volume::Chain& chain, const Commit& head, Journal* jo
       if (moved.body.epoch < journal->superblock().intended_epoch) return {};
       return journal->note_intent(moved.body.epoch + 1, who.instance, moved.header.generation, moved.hash);
     }
+    // What the term that is taken over commits until then is part of what is taken over.
+    if (use != JournalUse::replay && options_.take_over && moved.body.epoch == head.body.epoch) {
+      if (journal == nullptr) return {};
+      return journal->note_intent(head.body.epoch + 1, who.instance, moved.header.generation, moved.hash);
+    }
     return fail(Code::kFenced, "another mount on {} took the volume at the same moment", moved.body.host);
   });
 }
