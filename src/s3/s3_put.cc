@@ -10,7 +10,6 @@ using store::Verb;
 
 namespace {
 
-constexpr std::size_t kSmallBody = 256 << 10;
 constexpr std::string_view kProofText = "Put here by s3crate-blk with the checksum of something else.\n";
 constexpr std::string_view kSomethingElse = "something else";
 
@@ -18,10 +17,7 @@ constexpr std::string_view kSomethingElse = "something else";
 
 S3Store::Call S3Store::put_call(const std::string& name, std::span<const ByteView> parts,
                                 std::span<const ByteView> summed) const {
-  std::size_t size = 0;
-  for (ByteView part : parts) size += part.size();
-  // A commit must not wait for a place behind the segments of the next ones.
-  Call call{.verb = Verb::put, .lane = size <= kSmallBody ? Lane::meta : Lane::upload, .method = "PUT", .name = name};
+  Call call{.verb = Verb::put, .lane = Lane::upload, .method = "PUT", .name = name};
   call.body = parts;
   call.summed = summed;
   call.payload_hash = options_.put_check == PutCheck::md5 ? std::string(kUnsignedPayload)

@@ -51,7 +51,7 @@ struct S3Options {
 
   std::uint64_t upload_rate = 0;  // bytes per second, all threads together; 0: no limit
   std::uint64_t download_rate = 0;
-  // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE, and PUT of at most 256 KiB), ahead (GET of
+  // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE), ahead (GET of
   // what nobody waits for yet).
   std::array<LaneLimits, kLanes> lanes = {LaneLimits{4, 64, 16}, LaneLimits{2, 32, 8},
                                           LaneLimits{2, 16, 4}, LaneLimits{2, 64, 16}};
