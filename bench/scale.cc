@@ -34,7 +34,6 @@ constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kTiB = 1ull << 40;
 constexpr std::uint64_t kCheckpointCommits = 1024;
 constexpr double kRequestsMax = 12 + 45, kRoundTripsMax = 7;
-constexpr double kHistoryRequestsMax = 12 + 64;  // of the newest 64 generations, where each is above the checkpoint
 constexpr double kMiB = 1 << 20;
 
 struct Options {
@@ -158,13 +157,6 @@ class Scale {
       figures_.add(group, name + "round trips", out["round_trips"], "", kRoundTripsMax);
       figures_.add(group, name + "time", out["seconds"], "s");
     }
-    job.what = "history";
-    const json listed = run(job);
-    figures_.add(group, "history: newest 64: requests", listed["first_requests"], "", kHistoryRequestsMax);
-    figures_.add(group, "history: newest 64: time", listed["first_seconds"], "s");
-    figures_.add(group, fmt::format("history: all {}: requests", listed["generations"].get<std::uint64_t>()), listed["requests"], "");
-    figures_.add(group, "  time", listed["seconds"], "s");
-    figures_.add(group, "  most memory", static_cast<double>(listed["peak"]) / kMiB, "MiB");
     job.what = "mount";
     job.from = shape.from.value, job.to = shape.to.value;
     const json out = run(job);

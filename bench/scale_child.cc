@@ -11,7 +11,6 @@
 #include "cli/process.h"
 #include "device/disk.h"
 #include "tests/support/temp_dir.h"
-#include "volume/history.h"
 
 namespace s3crate::bench {
 namespace {
@@ -111,20 +110,6 @@ Result<json> open_past(ScaleStore& store, const Job& job) {
               {"requests", far.requests()},
               {"round_trips", far.round_trips()},
               {"commits", view.change_commits}};
-}
-
-// All generations, newest first.
-Result<json> list_history(ScaleStore& store) {
-  FarStore far(system_env(), store, kLatency);
-  const MonotonicTime start = system_env().clock.monotonic_now();
-  auto volume = TRY(volume::Volume::open(system_env(), far, the_key(), {.expected = {}, .page_cache_bytes = 16 << 20}));
-  auto history = TRY(volume::History::open(*volume));
-  constexpr std::size_t kFirst = 64, kMore = 65'536;
-  std::size_t n = TRY(history.next(kFirst)).size(), more = kMore;
-  json out{{"first_seconds", seconds_since(start)}, {"first_requests", far.requests()}};
-  for (; more == kMore; n += more) more = TRY(history.next(kMore)).size();
-  out.update({{"generations", n}, {"seconds", seconds_since(start)}, {"requests", far.requests()}, {"peak", memory("VmHWM")}});
-  return out;
 }
 
 // Pages and microseconds for a lookup of 64 KiB at random places: of the whole range, then again
@@ -273,7 +258,6 @@ Result<nlohmann::json> run_here(std::span<char* const> arguments) {
   const Job job{arguments[0], arguments[1], number(2), number(3), number(4), number(5), number(6)};
   const auto store = ScaleStore::take(job.store);
   if (job.what == "open") return open_past(*store, job);
-  if (job.what == "history") return list_history(*store);
   if (job.what == "mount") return mount(*store, job);
   return write(*store, job);
 }

@@ -11,7 +11,7 @@
 namespace s3crate::bench {
 
 struct Job {
-  std::string what;          // "open", "history", "mount", "random", "sequential"
+  std::string what;          // "open", "mount", "random", "sequential"
   std::string store;         // as ScaleStore::handed_on() says
   std::uint64_t number = 0;  // of the generation to open
   // The blocks of the disk that are looked at and written.
