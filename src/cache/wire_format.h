@@ -13,7 +13,7 @@ using Magic = std::array<char, 8>;
 inline constexpr Magic kSuperblockMagic = {'S', '3', 'C', 'B', '-', 'C', 'F', 'B'};
 inline constexpr Magic kChunkMagic = {'S', '3', 'C', 'B', '-', 'C', 'F', 'C'};
 inline constexpr std::uint16_t kVersion = 1;
-// Of what is counted up from what is found: so high nobody has counted, and the next one has room.
+// Of what is counted up from what is found. So high nobody counts: what says more was not written by us, and could not be counted up.
 inline constexpr std::uint64_t kCountedMax = (std::uint64_t{1} << 62) - 1;
 
 struct Superblock {

@@ -15,7 +15,7 @@ inline constexpr Magic kSlotMagic = {'S', '3', 'C', 'B', '-', 'J', 'S', 'L'};
 inline constexpr Magic kRecordMagic = {'S', '3', 'C', 'B', '-', 'J', 'R', 'C'};
 inline constexpr std::uint16_t kVersion = 1;
 
-// Of what is counted up from what is found: so high nobody has counted, and the next one has room.
+// Of what is counted up from what is found. So high nobody counts: what says more was not written by us, and could not be counted up.
 inline constexpr std::uint64_t kCountedMax = (std::uint64_t{1} << 62) - 1;
 
 inline constexpr std::uint32_t kSlotBytesMin = 16 << 10;

@@ -82,7 +82,7 @@ namespace {
 
 // Of n children from `first` on, those below `to`. Answers how many need not be looked at again.
 std::size_t load_ahead(PageLoader& loader, const Place& place, const Page& page, std::size_t first, std::size_t n,
-                               std::optional<ByteView> to) {
+                       std::optional<ByteView> to) {
   std::vector<PageRef> wanted;
   for (std::size_t i = first; i < page.entries.size() && wanted.size() < n; ++i) {
     if (to && compare(page.entries[i].key, *to) >= 0) break;
@@ -91,8 +91,8 @@ std::size_t load_ahead(PageLoader& loader, const Place& place, const Page& page,
     if (!child) break;
     wanted.push_back(child->page);
   }
-  if (std::ranges::all_of(wanted, [&](const PageRef& page_ref) { return loader.cached(page_ref) != nullptr; })) return std::max<std::size_t>(1, wanted.size());
-  return std::max<std::size_t>(1, loader.load_ahead(wanted));
+  const bool all_there = std::ranges::all_of(wanted, [&](const PageRef& ref) { return loader.cached(ref) != nullptr; });
+  return std::max<std::size_t>(1, all_there ? wanted.size() : loader.load_ahead(wanted));
 }
 
 }  // namespace
