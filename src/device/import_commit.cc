@@ -15,6 +15,10 @@ using volume::Run;
 
 namespace {
 
+// What no commit names, an import that goes on after this one was killed does not find: at most so many segments, for so long.
+constexpr std::size_t kNamedTogether = 4;
+constexpr Duration kNamedWithin = std::chrono::seconds(2);
+
 tl::unexpected<Error> stopped() { return fail(Code::kCancelled, "stopped"); }
 
 }  // namespace
@@ -36,6 +40,7 @@ Result<> Importer::put_current(Last last) {
     if (!fingerprints_.empty()) volume::put_fingerprints(segment.index, std::exchange(fingerprints_, {}), *volume_.keys(), env_.random);
     report_.sent_bytes += segment.extents_end;
     TRY(puts_.add(std::move(segment)));
+    if (puts_.there() >= kNamedTogether) TRY(stage());
   }
   current_.reset();
   return {};
@@ -64,20 +69,25 @@ Result<> Importer::stage() {
   return {};
 }
 
+Result<> Importer::finish_puts() {
+  while (!TRY(puts_.wait_for_all(kNamedWithin))) TRY(stage());
+  return {};
+}
+
 Result<> Importer::commit() {
   // Before the last segment, which says that there are no more: if all commits are lost, with that one the import is done.
-  TRY(puts_.wait_for_all());
+  TRY(finish_puts());
   if (is_set(stop())) return stopped();
   if (!TRY(image_.unchanged())) {
     if (current_) TRY(put_current(Last::no));
-    TRY(puts_.wait_for_all());
+    TRY(finish_puts());
     TRY(stage());
     return fail(Code::kIo, "the image changed while it was read: the disk is as it was");
   }
   // One that tells of it there must be, whatever it is made of.
   const bool resizes = report_.disk_bytes != report_.disk_bytes_before;
   if (current_ || !holes_.empty() || part_.number > 0 || !changes_.empty() || map_ || resizes) TRY(put_holes(Last::yes));
-  TRY(puts_.wait_for_all());
+  TRY(finish_puts());
   if (is_set(stop())) return stopped();
   if (!map_) return commit_changes();
   // What is counted must be named before.

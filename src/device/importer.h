@@ -35,6 +35,7 @@ class Importer {
   enum class Last { no, yes };
   Result<> put_current(Last last);
   Result<> stage();
+  Result<> finish_puts();
   Result<> add(const volume::Run& run);
   Result<> lay();
   Result<> put_holes(Last last);

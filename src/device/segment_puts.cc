@@ -39,26 +39,29 @@ void SegmentPuts::work() {
   }
 }
 
-Result<> SegmentPuts::wait_until_fewer_than(std::size_t n) {
+Result<bool> SegmentPuts::wait_until_fewer_than(std::size_t n, MonotonicTime deadline) {
   while (held_ >= n && !failed_) {
     if (is_set(stop_)) return fail(Code::kCancelled, "stopped");
-    changed_->wait_until(mu_, env_.clock.monotonic_now() + kStopPoll);
+    const MonotonicTime now = env_.clock.monotonic_now();
+    if (now >= deadline) return false;
+    changed_->wait_until(mu_, std::min(deadline, now + kStopPoll));
   }
-  return failed_ ? Result<>(fail(*failed_)) : Result<>();
+  if (failed_) return fail(*failed_);
+  return true;
 }
 
 Result<> SegmentPuts::add(PlacedSegment segment) {
   MutexLock lock(mu_);
-  TRY(wait_until_fewer_than(at_once_));
+  TRY(wait_until_fewer_than(at_once_, MonotonicTime::max()));
   ++held_;
   waiting_.push_back(std::move(segment));
   changed_->notify_all();
   return {};
 }
 
-Result<> SegmentPuts::wait_for_all() {
+Result<bool> SegmentPuts::wait_for_all(Duration time) {
   MutexLock lock(mu_);
-  return wait_until_fewer_than(1);
+  return wait_until_fewer_than(1, env_.clock.monotonic_now() + time);
 }
 
 bool SegmentPuts::is_idle_within(Duration time) {
@@ -68,6 +71,11 @@ bool SegmentPuts::is_idle_within(Duration time) {
   changed_->notify_all();
   while (held_ > waiting_.size() && env_.clock.monotonic_now() < deadline) changed_->wait_until(mu_, deadline);
   return held_ == waiting_.size();
+}
+
+std::size_t SegmentPuts::there() {
+  MutexLock lock(mu_);
+  return there_.size();
 }
 
 std::vector<segment::ObjectInfo> SegmentPuts::take() {

@@ -15,16 +15,17 @@ class SegmentPuts {
 
   // Waits until there is a place for it. kCancelled by `stop`, or if one could not be put.
   [[nodiscard]] Result<> add(PlacedSegment segment);
-  // Until all are there.
-  [[nodiscard]] Result<> wait_for_all();
+  // Until all are there; false: after that time they are not.
+  [[nodiscard]] Result<bool> wait_for_all(Duration time);
   // Whether none is under way, or will not be soon.
   [[nodiscard]] bool is_idle_within(Duration time);
-  // Those that are there, and were not told of before, by key.
+  // Those that are there, and were not told of before, by key; and how many those are.
   [[nodiscard]] std::vector<segment::ObjectInfo> take();
+  [[nodiscard]] std::size_t there();
 
  private:
   void work();
-  [[nodiscard]] Result<> wait_until_fewer_than(std::size_t n) REQUIRES(mu_);
+  [[nodiscard]] Result<bool> wait_until_fewer_than(std::size_t n, MonotonicTime deadline) REQUIRES(mu_);
 
   Env env_;
   Uploader& uploader_;

@@ -183,6 +183,46 @@ TEST(ImportTest, KilledAtAnyStepTheDiskIsAsItWasAndNothingIsSentTwice) {
   EXPECT_GT(found, kSize);
 }
 
+TEST(ImportTest, FewSegmentsAreThereThatNoCommitNamesHoweverSmallTheyAre) {
+  constexpr std::uint64_t kSize = 2 * kMi;
+  DiskWorld world(kSize);
+  world.options.segment_bytes = 32 << 10;
+  MemoryImage image(noise(kSize, 1));
+  device::ImportOptions one_piece;
+  one_piece.transfer.piece_bytes = kSize;
+  test::FaultStore dying(world.memory());
+  std::atomic<int> puts = 0;
+  dying.set_hook([&](store::Verb verb, const std::string&) -> Result<> {
+    if (verb == store::Verb::put) ++puts;
+    return puts > 40 ? Result<>(fail(Code::kCancelled, "the process was killed")) : Result<>();
+  });
+  ASSERT_FALSE(import_into(world, image, one_piece, &dying));
+  const auto again = import_into(world, image, one_piece);
+  ASSERT_OK(again);
+  EXPECT_GT(again->found_bytes, kSize / 3);
+  EXPECT_LE(check(world).orphan_bytes, 10u * (34 << 10));
+}
+
+TEST(ImportTest, SegmentsThatAreThereAreNamedWhileTheLastOneIsStillUnderWay) {
+  DiskWorld world(kMi);
+  world.options.segment_bytes = 32 << 10;
+  MemoryImage image(noise(96 << 10, 1));
+  image.bytes.resize(kMi);
+  test::FaultStore slow(world.memory());
+  std::atomic<int> segments = 0, commits = 0;
+  slow.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
+    if (verb != store::Verb::put) return {};
+    if (name.starts_with("commits/")) ++commits;
+    if (!name.starts_with("segments/") || ++segments != 2) return {};
+    const int before = commits;
+    const MonotonicTime deadline = system_env().clock.monotonic_now() + std::chrono::minutes(1);
+    while (commits == before && system_env().clock.monotonic_now() < deadline) nap(system_env().clock, system_env().executor, std::chrono::milliseconds(5));
+    return commits > before ? Result<>() : Result<>(fail(Code::kCancelled, "no commit while this put is under way"));
+  });
+  ASSERT_OK(import_into(world, image, small_pieces(), &slow));
+  EXPECT_EQ(content(world), image.bytes);
+}
+
 TEST(ImportTest, WhatWasLeftIsNotUsedOnceACheckpointHasSeenThatNothingRefersToIt) {
   DiskWorld world(kMi);
   MemoryImage image(noise(kMi, 1));
