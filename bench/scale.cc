@@ -35,6 +35,7 @@ constexpr std::uint64_t kTiB = 1ull << 40;
 constexpr std::uint64_t kCheckpointCommits = 1024;
 constexpr double kRequestsMax = 12 + 45, kRoundTripsMax = 7;
 constexpr double kMiB = 1 << 20;
+constexpr double kListMax = 96;  // MiB
 
 struct Options {
   std::uint64_t extents = 100'000'000;
@@ -64,6 +65,7 @@ struct World {
     volume = std::move(volume::Volume::open(system_env(), store, the_key(), {}).value());
     history = std::make_unique<LongHistory>(system_env(), *volume, kCheckpointCommits);
     must(history->open());
+    history->keep_catalogue();
   }
   ScaleStore store;
   std::unique_ptr<volume::Volume> volume;
@@ -157,6 +159,7 @@ class Scale {
       figures_.add(group, name + "round trips", out["round_trips"], "", kRoundTripsMax);
       figures_.add(group, name + "time", out["seconds"], "s");
     }
+    list(job, group);
     job.what = "mount";
     job.from = shape.from.value, job.to = shape.to.value;
     const json out = run(job);
@@ -174,6 +177,19 @@ class Scale {
     figures_.add(group, "lookup at random, warm: time", out["warm_us"], "us");
     figures_.add(group, "150,000 writes and a checkpoint: page loads", out["checkpoint_loads"], "");
     figures_.add(group, "150,000 writes and a checkpoint: time", out["work_seconds"], "s");
+  }
+
+  // What `history` does.
+  void list(Job job, const std::string& group) {
+    job.what = "history";
+    const json out = run(job);
+    for (const auto& part : out["parts"]) {
+      const std::string name = fmt::format("{} of {} generations: ", part["what"].get<std::string>(), job.number);
+      figures_.add(group, name + "requests", part["requests"], "");
+      figures_.add(group, name + "round trips", part["round_trips"], "");
+      figures_.add(group, name + "time", part["seconds"], "s");
+    }
+    figures_.add(group, "listing all: most memory", static_cast<double>(out["peak"]) / kMiB, "MiB", kListMax);
   }
 
   // A sixteenth of the disk, and of the changes of a checkpoint: to its leaves happens what would

@@ -11,6 +11,7 @@
 #include "cli/process.h"
 #include "device/disk.h"
 #include "tests/support/temp_dir.h"
+#include "volume/history.h"
 
 namespace s3crate::bench {
 namespace {
@@ -110,6 +111,30 @@ Result<json> open_past(ScaleStore& store, const Job& job) {
               {"requests", far.requests()},
               {"round_trips", far.round_trips()},
               {"commits", view.change_commits}};
+}
+
+// Pages as the command `history` takes them (cli/history.cc); each part begins cold.
+Result<json> list_history(ScaleStore& store, const Job& job) {
+  const auto part = [&](const char* what, std::optional<volume::Point> start, std::uint64_t n) -> Result<json> {
+    FarStore far(system_env(), store, kLatency);
+    const MonotonicTime begin = system_env().clock.monotonic_now();
+    auto volume = TRY(volume::Volume::open(system_env(), far, the_key(), {.expected = {}, .page_cache_bytes = 16 << 20}));
+    auto history = TRY(volume::History::open(*volume, start));
+    std::uint64_t next = start ? job.number / 2 : job.number;
+    for (std::uint64_t page = 64, left = n; left > 0; page = std::min<std::uint64_t>(16 * page, 65'536)) {
+      const auto rows = TRY(history.next(std::min(left, page)));
+      for (const auto& row : rows)
+        if (row.generation != Generation(next--) || !row.problem.empty()) return fail(Code::kCorrupt, "generation {}: {}", row.generation, row.problem);
+      if (rows.empty()) return fail(Code::kCorrupt, "the list ends with generation {}", next + 1);
+      left -= rows.size();
+    }
+    return json{{"what", what}, {"seconds", seconds_since(begin)}, {"requests", far.requests()}, {"round_trips", far.round_trips()}};
+  };
+  auto parts = json::array();
+  parts.push_back(TRY(part("the newest 64", std::nullopt, 64)));
+  parts.push_back(TRY(part("64 from the middle on,", Generation(job.number / 2), 64)));
+  parts.push_back(TRY(part("all", std::nullopt, job.number)));
+  return json{{"parts", parts}, {"peak", memory("VmHWM")}};
 }
 
 // Pages and microseconds for a lookup of 64 KiB at random places: of the whole range, then again
@@ -258,6 +283,7 @@ Result<nlohmann::json> run_here(std::span<char* const> arguments) {
   const Job job{arguments[0], arguments[1], number(2), number(3), number(4), number(5), number(6)};
   const auto store = ScaleStore::take(job.store);
   if (job.what == "open") return open_past(*store, job);
+  if (job.what == "history") return list_history(*store, job);
   if (job.what == "mount") return mount(*store, job);
   return write(*store, job);
 }

@@ -11,9 +11,9 @@
 namespace s3crate::bench {
 
 struct Job {
-  std::string what;          // "open", "mount", "random", "sequential"
+  std::string what;          // "open", "history", "mount", "random", "sequential"
   std::string store;         // as ScaleStore::handed_on() says
-  std::uint64_t number = 0;  // of the generation to open
+  std::uint64_t number = 0;  // of the generation to open; the newest one
   // The blocks of the disk that are looked at and written.
   std::uint64_t from = 0, to = 0;
   std::uint64_t rounds = 0;  // one checkpoint each

@@ -5,6 +5,8 @@
 // found: the blocks that each generation changed.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -51,17 +53,22 @@ class LongHistory {
     return {};
   }
   Result<> checkpoint() {
+    if (catalogued_) TRY(note_history());
     volume::CommitBody body;
     body.kind = volume::CommitKind::checkpoint;
     body.disk_bytes = disk_bytes_;
     body.checkpoint.as_of = newest_;
     if (map_) body.roots.push_back(*map_);
     volume::put_companions(companions_, body);
-    body.objects = std::exchange(made_, {});
-    TRY(chain_->append(std::move(body)));
+    named_ = body.objects = std::exchange(made_, {});
+    const Generation commit = TRY(chain_->append(std::move(body))).generation;
+    for (volume::ObjectInfo& info : named_) info.born = commit;
+    previous_ = {.commit = commit, .as_of = newest_};
     commits_ = 0;
     return {};
   }
+  // The checkpoints that follow hold the catalogue and the tags, and are as large as those of a disk.
+  void keep_catalogue() { catalogued_ = true; }
   // What all checkpoints hold from now on; `made`: the map objects that it took. Nothing of it is
   // in the blocks that change.
   void stand_on(const volume::MaybeRoot& map, volume::Companions companions,
@@ -110,6 +117,17 @@ class LongHistory {
   [[nodiscard]] volume::Chain& chain() { return *chain_; }
   [[nodiscard]] volume::Volume& volume() { return volume_; }
   [[nodiscard]] Generation newest_change() const { return newest_; }
+  [[nodiscard]] volume::PageWriter page_writer(std::size_t page_bytes = volume::kPagePlainMax) {
+    const auto keys = volume_.keys();
+    return volume::PageWriter({.store = volume_.store(),
+                               .random = env_.random,
+                               .loader = volume_.pages(),
+                               .vid = keys->vid(),
+                               .ring = keys->ring(),
+                               .page_key = keys->page_sealing_key(),
+                               .new_id = [this] { return chain_->new_object_id(); },
+                               .page_bytes = page_bytes});
+  }
   [[nodiscard]] const volume::MaybeRoot& map() const { return map_; }
   [[nodiscard]] const volume::Companions& companions() const { return companions_; }
 
@@ -118,6 +136,24 @@ class LongHistory {
   static std::uint64_t block_of(Generation g) { return g.value * 7 % kBlocks; }
 
  private:
+  // The generations since the checkpoint before.
+  Result<> note_history() {
+    volume::PageWriter writer = page_writer();
+    const std::vector<volume::Event> seen = chain_->events(newest_);
+    std::vector<volume::Event> events;
+    for (Generation g = previous_.as_of.next(); g < seen.front().entry.generation; g = g.next())
+      events.push_back(volume::event_of(TRY(volume_.load_commit(g))));
+    events.insert(events.end(), seen.begin(), seen.end());
+    std::vector<volume::TreeChange> carried;
+    companions_ = TRY(volume::update_companions(
+        volume_.pages(), writer, std::move(companions_),
+        {.as_of = newest_, .previous = previous_, .objects = named_, .events = events}, carried));
+    CHECK(carried.empty());
+    std::ranges::move(TRY(writer.finish()), std::back_inserter(made_));
+    chain_->forget_events(newest_);
+    return {};
+  }
+
   Env env_;
   volume::Volume& volume_;
   const std::uint64_t checkpoint_commits_;
@@ -127,7 +163,9 @@ class LongHistory {
   std::uint64_t commits_ = 0;
   volume::MaybeRoot map_;
   volume::Companions companions_;
-  std::vector<volume::ObjectInfo> made_;
+  std::vector<volume::ObjectInfo> made_, named_;  // by the next checkpoint; by the last one
+  bool catalogued_ = false;
+  volume::CheckpointRef previous_;
 };
 
 }  // namespace s3crate::test

@@ -38,16 +38,8 @@ class SyntheticMap {
   // The history's next checkpoint, which follows at once.
   Result<> make() {
     TRY(name_segments());
-    const auto keys = history_.volume().keys();
     volume::PageLoader& pages = history_.volume().pages();
-    volume::PageWriter writer({.store = history_.volume().store(),
-                               .random = env_.random,
-                               .loader = pages,
-                               .vid = keys->vid(),
-                               .ring = keys->ring(),
-                               .page_key = keys->page_sealing_key(),
-                               .new_id = [this] { return history_.chain().new_object_id(); },
-                               .page_bytes = shape_.page_bytes});
+    volume::PageWriter writer = history_.page_writer(shape_.page_bytes);
     volume::MaybeRoot map = history_.map();
     volume::Companions companions = history_.companions();
     std::vector<volume::ObjectInfo> made;
