@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // restore: files of a past generation, by way of an attach that nobody else sees. They are copied into a directory beside their new
-// place and moved there when all of them are complete: a restore does all or nothing.
+// place and moved there when all of them are: a restore does all or nothing, but for files whose content is lost.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
@@ -16,9 +16,7 @@
 
 #include "cli/attach.h"
 #include "cli/control.h"
-#include "cli/process.h"
-#include "cli/progress_line.h"
-#include "cli/signals.h"
+#include "cli/restore_copy.h"
 
 namespace s3crate::cli {
 namespace {
@@ -26,12 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kWorkPrefix = "restore.";
-constexpr std::size_t kLinksMax = 100'000;  // what is linked more often counts as more, in the progress alone
-
-struct Wanted {
-  std::string from;  // below the mounted filesystem, no symbolic link on the way
-  std::string name;  // in the target
-};
+constexpr std::size_t kPrintedMax = 100;  // of what is missing; with --json more
 
 // As the filesystem itself would find it: a symbolic link on the way leads to what it means in there, and never out of it.
 Result<std::string> find_inside(int root, const std::string& path) {
@@ -98,50 +91,10 @@ class Staging {
   std::string path_;
 };
 
-// What all of it takes on the disk, holes left out, each file once.
-Result<std::uint64_t> bytes_of(const std::vector<Wanted>& wanted, const Interrupts& interrupts) {
-  std::uint64_t bytes = 0;
-  std::set<std::pair<dev_t, ino_t>> linked;
-  const auto add = [&](const std::string& path) {
-    struct stat st = {};
-    if (::lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return;
-    const bool known = st.st_nlink > 1 && linked.size() < kLinksMax && !linked.emplace(st.st_dev, st.st_ino).second;
-    if (known) return;
-    bytes += std::min<std::uint64_t>(static_cast<std::uint64_t>(st.st_blocks) * 512, static_cast<std::uint64_t>(st.st_size));
-  };
-  for (const auto& one : wanted) {
-    add(one.from);
-    std::error_code error;  // cp will say so
-    if (!fs::is_directory(fs::symlink_status(one.from, error))) continue;
-    for (fs::recursive_directory_iterator it(one.from, fs::directory_options::skip_permission_denied, error), end; !error && it != end; it.increment(error)) {
-      if (interrupts.came()) return fail(Code::kCancelled, "interrupted: nothing was restored");
-      add(it->path());
-    }
-  }
-  return bytes;
-}
-
-Result<> copy(const std::vector<Wanted>& wanted, const Staging& staging, const Interrupts& interrupts, ProgressLine& progress) {
-  const auto total = TRY(bytes_of(wanted, interrupts));
-  // All at once, so that hard links between them stay. Attributes that the target cannot hold are errors, which -a would pass over.
-  std::vector<std::string> words = {"cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--"};
-  for (const auto& one : wanted) words.push_back(one.from);
-  words.push_back(staging.path());
-  const auto ran = TRY(run_captured(words, [&](pid_t child) {
-    const auto done = bytes_written_by(child);
-    progress.show({.phase = "copying", .done = done, .total = std::max(done, total), .bytes = done, .in_bytes = true});
-    return !interrupts.came();
-  }));
-  if (interrupts.came()) return fail(Code::kCancelled, "interrupted: nothing was restored");
-  if (ran.status == 0) return {};
-  const auto why = ran.output.substr(0, ran.output.find('\n'));
-  const bool full = ran.output.find("No space left") != std::string::npos || ran.output.find("quota exceeded") != std::string::npos;
-  return fail(full ? Code::kNoSpace : Code::kIo, "nothing was restored: {}", why.empty() ? "cp failed" : why);
-}
-
 Result<> move_in(const std::vector<Wanted>& wanted, const Staging& staging, const std::string& target, bool overwrite) {
   for (const auto& one : wanted) {
     const auto from = staging.path_of(one.name), to = target + "/" + one.name;
+    if (!is_there(from)) continue;  // it could not be read
     // What was there goes the other way, into what is removed in the end.
     const unsigned how = overwrite && is_there(to) ? RENAME_EXCHANGE : RENAME_NOREPLACE;
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), how) == 0) continue;
@@ -151,8 +104,13 @@ Result<> move_in(const std::vector<Wanted>& wanted, const Staging& staging, cons
   return {};
 }
 
-Result<std::size_t> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
-                            ProgressLine& progress) {
+struct Restored {
+  std::size_t paths = 0;
+  Unread missing;  // from the root of the filesystem
+};
+
+Result<Restored> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
+                         ProgressLine& progress) {
   const Interrupts interrupts;
   const auto wanted = TRY(find_wanted(root, paths));
   for (const auto& one : wanted) {
@@ -160,9 +118,25 @@ Result<std::size_t> restore(const std::string& root, const std::vector<std::stri
     if (!overwrite && is_there(to)) return fail(Code::kExists, "{} is there already: choose another directory, or --overwrite", to);
   }
   const auto staging = TRY(Staging::make(target));
-  TRY(copy(wanted, staging, interrupts, progress));
+  Restored restored{.paths = 0, .missing = TRY(copy_wanted(wanted, staging.path(), interrupts, progress))};
+  for (std::string& path : restored.missing.paths) path.erase(0, root.size());
+  for (const auto& one : wanted) restored.paths += is_there(staging.path_of(one.name)) ? 1 : 0;
+  if (restored.paths == 0) return fail(Code::kCorrupt, "nothing was restored: {} cannot be read at that point, for damage", restored.missing.paths.at(0));
   TRY(move_in(wanted, staging, target, overwrite));
-  return wanted.size();
+  return restored;
+}
+
+CommandResult tell(const Output& out, const Restored& restored, const std::string& target) {
+  const auto& missing = restored.missing;
+  out.print(fmt::format("{} {} restored to {}", restored.paths, restored.paths == 1 ? "path is" : "paths are", target));
+  if (missing.count > 0) {
+    out.print(fmt::format("damaged: {} of the files cannot be read at that point, and {} missing:", missing.count, missing.count == 1 ? "is" : "are"));
+    const std::size_t printed = std::min(missing.paths.size(), kPrintedMax);
+    for (std::size_t i = 0; i < printed; ++i) out.print("  " + missing.paths[i]);
+    if (printed < missing.count) out.print(fmt::format("  and {} more", missing.count - printed));
+  }
+  out.print_json({{"directory", target}, {"paths", restored.paths}, {"missing", missing.paths}, {"missing_count", missing.count}});
+  return missing.count > 0 ? kDamaged : kDone;
 }
 
 UnmountRequest at_once(const std::string& directory) { return {directory, "detached"}; }
@@ -225,9 +199,7 @@ CommandResult run_restore(Context& context) {
   }();
   take_away(quiet, directory);
   if (!restored) return fail(restored.error());
-  context.out.print(fmt::format("{} {} restored to {}", *restored, *restored == 1 ? "path is" : "paths are", target));
-  context.out.print_json({{"directory", target}, {"paths", *restored}});
-  return kDone;
+  return tell(context.out, *restored, target);
 }
 
 }  // namespace s3crate::cli

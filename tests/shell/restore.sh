@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# restore: files with all attributes, beside the live disk; links that lead out of it; all or nothing.
+# restore: files with all attributes, beside the live disk; links that lead out of it; all or nothing; what is left of what is damaged.
 . "${0%/*}/lib.sh"
 requires_fuse
 requires_loop
@@ -90,6 +90,46 @@ expect_status 1 "${restore[@]}" home/user/outside/x --to "$T/to"
 expect_message 'there is no home/user/outside/x'
 expect_status 1 "${restore[@]}" up/etc/hostname --to "$T/to"
 nothing_left "a link that leads out"
+
+say "what cannot be read is left out, and said"
+mkdir -p "$d/lost/sub"
+for name in a "sub/it's c"; do head -c 300000 /dev/urandom >"$d/lost/$name"; done
+touch -d 2002-02-02 "$d/lost/a"
+sync -f "$d"
+"$S3CRATE" sync "$place" >/dev/null
+find "$store/segments" -type f | sort >"$T/segments"
+head -c 5M /dev/urandom >"$d/lost/sub/b"
+ln "$d/lost/sub/b" "$d/lost/b again"
+sync -f "$d"
+"$S3CRATE" sync "$place" >"$T/generation"
+damaged=("$S3CRATE" restore "$url@$(cat "$T/generation")" "${options[@]}" --state-dir "$T/state-old" --to "$T/to")
+# Most of what is new is that file, so the middle of the largest object is in it.
+segment=$(find "$store/segments" -type f | sort | comm -13 "$T/segments" - | xargs -d '\n' ls -S | head -n 1)
+python3 -c '
+import os, sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(os.path.getsize(sys.argv[1]) // 2)
+    byte = f.read(1)
+    f.seek(-1, 1)
+    f.write(bytes([byte[0] ^ 1]))' "$segment"
+expect_status 4 "${damaged[@]}" lost short --overwrite
+expect_message '2 paths are restored'
+expect_message '2 of the files cannot be read at that point, and are missing'
+expect_message '^  /lost/b again$'
+expect_message '^  /lost/sub/b$'
+[ "$(cd "$T/to/lost" && find . -type f | sort)" = "./a
+./sub/it's c" ] || fail "other files are there: $(find "$T/to/lost")"
+cmp "$d/lost/a" "$T/to/lost/a"
+cmp "$d/lost/sub/it's c" "$T/to/lost/sub/it's c"
+[ "$(stat -c %Y "$T/to/lost/a")" = "$(stat -c %Y "$d/lost/a")" ] || fail "another time"
+rm -r "$T/to/lost"
+expect_status 4 "${damaged[@]}" lost/sub --json
+python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert r["paths"] == 1 and r["missing"] == ["/lost/sub/b"] and r["missing_count"] == 1, r' "$T/stdout"
+rm -r "$T/to/sub"
+expect_status 4 "${damaged[@]}" lost/sub/b
+expect_message 'nothing was restored: /lost/sub/b cannot be read'
+rm "$T/to/short"
+nothing_left "damage"
 
 say "wrong input, and no room"
 expect_status 1 "${restore[@]}" home nowhere --to "$T/to"
