@@ -9,6 +9,7 @@
 #include "cli/files.h"
 #include "cli/mount_plan.h"
 #include "cli/prompt.h"
+#include "cli/save_directory.h"
 #include "journal/journal.h"
 
 namespace s3crate::cli {
@@ -22,6 +23,7 @@ struct Found {
   std::string id;
   enum class State { kIdle, kInUse, kDamaged } state = State::kIdle;
   std::uint64_t bytes = 0;  // of records; the store may have any of them
+  std::vector<std::string> stopped_saves;  // their directories
   std::string trouble;
   std::unique_ptr<journal::Journal> journal;  // locked while this is held
   [[nodiscard]] std::string fingerprint() const { return vid.substr(0, 16); }
@@ -46,6 +48,7 @@ std::optional<Found> look(Env env, io::FileIo& files, const std::string& state_d
   } else {
     found.bytes = *bytes;
   }
+  found.stopped_saves = save_directories(files, fmt::format("{}/{}", state_dir, vid)).value_or(std::vector<std::string>());
   if (opened) {
     found.id = to_hex((*opened)->superblock().journal);
     found.journal = std::move(*opened);
@@ -67,13 +70,18 @@ Result<std::vector<Found>> find_all(Env env, io::FileIo& files, const std::strin
   return all;
 }
 
-std::string describe(const Found& found) {
+std::string describe_journal(const Found& found) {
   switch (found.state) {
     case Found::State::kInUse: return "in use by a mount";
     case Found::State::kDamaged: return "damaged: " + found.trouble;
     case Found::State::kIdle: break;
   }
   return found.bytes == 0 ? "empty" : fmt::format("{}, of which the store may lack some: mount the volume to send it", format_bytes(found.bytes));
+}
+
+std::string describe(const Found& found) {
+  const std::size_t saves = found.stopped_saves.size();
+  return describe_journal(found) + (saves == 0 ? "" : saves == 1 ? "; a journal save of it was stopped" : fmt::format("; {} journal saves of it were stopped", saves));
 }
 
 std::string_view state_name(Found::State state) {
@@ -101,7 +109,7 @@ CommandResult run_journal_list(Context& context) {
   for (const auto& found : all) {
     context.out.print(fmt::format("{}  {}", found.fingerprint(), describe(found)));
     list.push_back({{"fingerprint", found.fingerprint()}, {"vid", found.vid}, {"journal", found.id}, {"path", found.path},
-                    {"state", state_name(found.state)}, {"bytes", found.bytes}});
+                    {"state", state_name(found.state)}, {"bytes", found.bytes}, {"stopped_saves", found.stopped_saves.size()}});
   }
   context.out.print_json({{"journals", list}});
   return kDone;
@@ -118,6 +126,7 @@ CommandResult run_journal_discard(Context& context) {
   auto& found = all[0];
   if (found.state == Found::State::kInUse) return fail(Code::kFenced, "the journal of {} is in use by a mount", found.fingerprint());
   TRY(confirm(found));
+  for (const auto& path : found.stopped_saves) TRY(remove_save_directory(path));
   TRY(files.remove(found.path));
   TRY(files.sync_directory(fmt::format("{}/{}", state_dir, found.vid)));
   context.out.print(fmt::format("the journal of {} is deleted", found.fingerprint()));

@@ -6,7 +6,6 @@
 // left; and since to write what the journal holds once more changes nothing, the next one does that.
 #include "device/journal_save.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/time_text.h"
@@ -17,6 +16,7 @@
 #include "cli/guest_session.h"
 #include "cli/keys.h"
 #include "cli/process.h"
+#include "cli/save_directory.h"
 #include "device/seen.h"
 #include "io/file_io.h"
 #include "segment/object_names.h"
@@ -157,9 +157,7 @@ Result<> Saver::end(const volume::Forked& made, const volume::SlotRequest& slot)
   const std::string directory = fmt::format("{}/{}", state_dir_, to_hex(made.vid));
   TRY(io::posix_file_io().make_directories(directory));
   TRY(TRY(device::Seen::open(io::posix_file_io(), directory + "/seen", made.vid))->note({head.header.generation, head.hash}, io::Sync::yes));
-  std::error_code error;
-  std::filesystem::remove_all(own_state_dir_, error);
-  return error ? fail(system_error(error.value(), "remove", own_state_dir_)) : Result<>();
+  return remove_save_directory(own_state_dir_);
 }
 
 void Saver::print(const volume::Forked& made, const device::PlayedJournal& played) const {
@@ -178,7 +176,7 @@ void Saver::print(const volume::Forked& made, const device::PlayedJournal& playe
 CommandResult Saver::run() {
   state_dir_ = TRY(state_directory(context_.arguments));
   const auto directory = fmt::format("{}/{}", state_dir_, to_hex(origin_.vid()));
-  own_state_dir_ = fmt::format("{}/save-{}", directory, to_hex(crypto::blake2b(as_bytes(fork_url_.text()))).substr(0, 16));
+  own_state_dir_ = save_directory(directory, fork_url_.text());
   const auto journal = TRY(open_journal(context_.env, directory, origin_.object().block_size(), url_.text()));
   const volume::Commit at = TRY(point(*journal));
   auto slots = TRY(fork_slots(context_.arguments, fork_url_.text()));

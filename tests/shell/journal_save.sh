@@ -68,7 +68,24 @@ expect_status 0 "$S3CRATE" compare "$T/theirs" "$url" "${key[@]}"
 expect_status 2 "${try_mount[@]}"
 expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
 expect_message 'there is a volume at'
-rm "$state"/*/journal
+
+say "the journal is discarded, with what saves that were stopped have left"
+expect_status 0 "$S3CRATE" journal list --state-dir "$state" --json
+vid=$(python3 -c '
+import json, sys
+(journal,) = [j for j in json.load(open(sys.argv[1]))["journals"] if j["stopped_saves"]]
+assert journal["stopped_saves"] == 1, journal
+print(journal["vid"])' "$T/stdout")
+discard=("$S3CRATE" journal discard "$vid" --state-dir "$state")
+expect_status 2 setsid -w "${discard[@]}"
+expect_message 'has to ask, and there is no terminal'
+expect_status 1 "$abs_top_srcdir/tests/support/at-terminal" yes -- "${discard[@]}"
+expect_message 'a journal save of it was stopped'
+expect_message 'nothing was deleted'
+expect_status 1 "$abs_top_srcdir/tests/support/at-terminal" "${vid:0:16}" no -- "${discard[@]}"
+[ -e "$state/$vid/journal" ] && [ -n "$(echo "$state/$vid"/save-*/*/journal)" ] || fail "it was deleted"
+expect_status 0 "$abs_top_srcdir/tests/support/at-terminal" "${vid:0:16}" yes -- "${discard[@]}"
+[ ! -e "$state/$vid/journal" ] && [ -z "$(ls -d "$state/$vid"/save-* 2>/dev/null)" ] || fail "something is left: $(ls "$state/$vid")"
 mount_volume
 cmp "$T/theirs" "$m/disk" || fail "the volume is another"
 umount_volume
