@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Guests beside a writer: every number taken before them, replies lost, take-overs, halted machines,
-// stores that are away or ignore conditions; and under the load of a writer that never pauses.
+// stores that are away or ignore conditions. Under the load of a writer that never pauses: tests/sim/scenario_guest_test.cc.
 #include "volume/guest.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <random>
-#include <thread>
 
 #include "segment/object_names.h"
 #include "store/memory_store.h"
@@ -34,7 +31,6 @@ class PartedStore final : public store::ObjectStore {
       return ignores_conditions ? Result<>() : memory_.put(name, parts);
     }
     ++puts;
-    take_time();
     if (before) before();
     if (away) return fail(Code::kTransient, "no answer");
     auto stored = memory_.put(name, parts);
@@ -46,7 +42,6 @@ class PartedStore final : public store::ObjectStore {
     return stored;
   }
   Result<Bytes> get(const std::string& name, std::uint64_t max) override {
-    take_time();
     return memory_.get(name, max);
   }
   Result<> get_range(const std::string& name, std::uint64_t at, MutableByteView out) override {
@@ -60,28 +55,17 @@ class PartedStore final : public store::ObjectStore {
   store::StoreCaps caps() const override { return memory_.caps(); }
   std::string describe() const override { return "parted://"; }
 
-  // How long requests take, at most: as on a line, now longer and now shorter.
-  std::chrono::microseconds latency{0};
   std::function<void()> before, after_lost;
   int lost_replies = 0;
   bool away = false, ignores_conditions = false;
   int puts = 0;
 
  private:
-  void take_time() {
-    if (latency.count() > 0) std::this_thread::sleep_for(latency / 4 + latency * (random_() % 1024) / 1024);
-  }
   store::MemoryStore& memory_;
-  std::minstd_rand random_{1};
 };
-
-enum class Time { fake, real };
 
 class GuestTest : public testing::Test {
  protected:
-  explicit GuestTest(Time time = Time::fake)
-      : env_{time == Time::fake ? static_cast<Clock&>(clock_) : system_clock(), system_random(),
-             time == Time::fake ? static_cast<Executor&>(executor_) : thread_executor()} {}
   void SetUp() override {
     ASSERT_OK(crypto::initialise());
     CreateOptions options;
@@ -163,7 +147,7 @@ class GuestTest : public testing::Test {
   const Uuid journal_{1, 2, 3};
   test::FakeClock clock_;
   test::FakeExecutor executor_{clock_};
-  Env env_;
+  const Env env_{clock_, system_random(), executor_};
   store::MemoryStore memory_;
   PartedStore store_{memory_};
   std::unique_ptr<Volume> writer_volume_, guest_volume_;
@@ -361,44 +345,6 @@ TEST_F(GuestTest, IsNoPartOfTheHistoryIfItSleptWhileThatWentOnAndWasPruned) {
   const auto tagged = tag("late");
   ASSERT_FALSE(tagged);
   EXPECT_TRUE(is(tagged, Code::kTransient) || is(tagged, Code::kCorrupt)) << tagged.error().message();
-}
-
-class GuestUnderLoadTest : public GuestTest {
- protected:
-  GuestUnderLoadTest() : GuestTest(Time::real) {}
-};
-
-TEST_F(GuestUnderLoadTest, ComesBetweenUnderTheFullLoadOfAWriter) {
-  PartedStore line(memory_);
-  line.latency = store_.latency = std::chrono::microseconds(2000);
-  auto busy_volume = open_volume(line);
-  chain_ = take_over(*busy_volume);
-  std::atomic<bool> stop = false;
-  std::atomic<std::uint64_t> written = 0;
-  std::thread load([&] {
-    while (!stop) {
-      const auto done = write();
-      EXPECT_TRUE(done) << done.error().message();
-      if (!done) return;
-      ++written;
-    }
-  });
-  constexpr int kTags = 3;
-  int given = 0;
-  for (; given < kTags; ++given) {
-    const auto tagged = tag(fmt::format("tag{}", given));
-    EXPECT_TRUE(tagged) << tagged.error().message();
-    if (!tagged) break;
-  }
-  stop = true;
-  load.join();
-  ASSERT_OK(write());  // it goes on
-  int seen = 0;
-  const auto commits = history();
-  for (const Commit& commit : commits) seen += commit.body.kind == CommitKind::tag;
-  EXPECT_EQ(seen, kTags);
-  EXPECT_EQ(commits.size(), 3 + kTags + written + 1);
-  RecordProperty("numbers_lost", static_cast<int>(winners_.size()));
 }
 
 }  // namespace
