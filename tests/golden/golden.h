@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Golden volumes: small ones that were made once and stay as they are. NAME.tar.gz holds a volume
-// as a directory store, NAME.txt what must be read from it:
+// as a directory store (NAME.origin.tar.gz that of which it is a fork), NAME.txt what must be read from it:
 //
 //   block 4096            size of a block
 //   key HEX               opens it; `passphrase TEXT` does too, if there is one
@@ -28,6 +28,7 @@ namespace s3crate::test {
 
 constexpr std::uint64_t kGoldenRange = 64 << 10;
 constexpr std::uint8_t kUnreadable = 0xee;
+inline const Bytes kBlindKey = Bytes(32, 9);  // of those that have a key of role blind
 
 struct GoldenGeneration {
   std::string kind;
@@ -122,8 +123,7 @@ inline GoldenManifest parse_golden(std::istream& in) {
 inline Result<Bytes> golden_content(Env env, volume::Volume& volume, const volume::Commit& commit) {
   const volume::View view = TRY(volume.load_view(commit));
   volume::ObjectTable objects(env.executor, volume.keys(), volume.pages());
-  objects.rebase(view.companions.objects, {});
-  for (const segment::ObjectInfo& info : view.new_objects) objects.add(info);
+  objects.begin_at(view);
   cache::ExtentCache cache(env.executor, 1 << 20);
   const std::uint32_t block = volume.object().block_size();
   cache::StoreExtentSource source(volume.store(), objects, block);

@@ -19,17 +19,24 @@
 //              checkpoint that an index tells of
 //   journaled  its writer was not heard of again, and its journal has what the store lacks: extents, holes, parts of blocks
 //   imported   images that change more than their commit can say, one of another size; writes between them
+//   forked     of a generation of another volume (forked.origin.tar.gz), with images by a key that reads nothing, places of which are
+//              equal to others
 #include <filesystem>
 #include <random>
 
 #include "device/import.h"
 #include "store/dir_store.h"
+#include "store/origin_stores.h"
 #include "tests/golden/golden.h"
+#include "tests/support/blind_key.h"
 #include "tests/support/long_history.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
 #include "volume/create.h"
+#include "volume/fork.h"
+#include "volume/guest.h"
+#include "volume/rollback.h"
 
 namespace s3crate::test {
 namespace {
@@ -64,7 +71,7 @@ class Maker {
       slots.emplace_back();
       slots[1].passphrase = Bytes(manifest_.passphrase.begin(), manifest_.passphrase.end());
     }
-    must(volume::create(system_env(), store_, create, slots));
+    must(volume::create(system_env(), *store_, create, slots));
     options.take_over = true;
     options.state_dir = dir_ / "state";
     options.host = "golden";
@@ -77,10 +84,11 @@ class Maker {
     states_[Generation(1)] = disk_now_;
   }
 
-  std::unique_ptr<volume::Volume> open_volume() {
+  std::unique_ptr<volume::Volume> open_volume() { return open_volume(key_); }
+  std::unique_ptr<volume::Volume> open_volume(const Bytes& key) {
     volume::KeySource keys;
-    keys.key_file = crypto::Secret::copy_of(key_);
-    return must(volume::Volume::open(system_env(), store_, keys, {}));
+    keys.key_file = crypto::Secret::copy_of(key);
+    return must(volume::Volume::open(system_env(), stores_, keys, {}));
   }
   void mount() {
     volume_ = open_volume();
@@ -126,6 +134,51 @@ class Maker {
     CHECK(must(volume->load_commit(report.generation)).body.kind == volume::CommitKind::rollback);
     disk_now_ = source.bytes;
     states_[report.generation] = disk_now_;
+  }
+  // By a key that reads nothing, and knows the fingerprints of what was imported.
+  void import_blindly(Bytes image) {
+    MemoryImage source(std::move(image));
+    auto volume = open_volume(kBlindKey);
+    device::ImportOptions how;
+    how.transfer.piece_bytes = 128 << 10;
+    const auto report = must(device::import_image(system_env(), io::posix_file_io(), *volume, options, source, how));
+    CHECK(!report.not_noted);
+    disk_now_ = source.bytes;
+    states_[report.generation] = disk_now_;
+  }
+  // From now on it is a fork of what it was at that generation, and nothing is mounted.
+  void fork(Generation point) {
+    const std::string origin_dir = dir_ / "origin";
+    std::filesystem::rename(store_dir_, origin_dir);
+    pack(origin_dir, name_ + ".origin");
+    origin_.emplace(io::posix_file_io(), system_random(), origin_dir);
+    store_.emplace(io::posix_file_io(), system_random(), store_dir_);
+    volume::KeySource keys;
+    keys.key_file = crypto::Secret::copy_of(key_);
+    const auto origin = must(volume::Volume::open(system_env(), *origin_, keys, {}));
+    CHECK(must(origin->load_head()).header.generation >= point);
+    const auto commit = must(origin->load_commit(point));
+    stores_ = store::OriginStores(*store_);
+    stores_.attach(*origin_, "the origin");
+    volume::ForkOptions how;
+    how.page_bytes = 1024;
+    how.origin_url = "file:///golden";
+    how.note = "file:///golden-fork";
+    how.host = "golden";
+    std::vector<volume::SlotRequest> slots(1);
+    slots[0].key_file = crypto::Secret::copy_of(key_);
+    volume::Guest guest(system_env(), *origin, {}, [](const Error&) {});
+    must(volume::fork(system_env(), *origin, commit, stores_, how, slots, [&](const volume::CommitBody& body) -> Result<> {
+      TRY(guest.append(TRY(origin->load_head()), body, [](const volume::Commit&) -> Result<> { return {}; }));
+      return {};
+    }));
+    disk_now_ = std::prev(states_.upper_bound(point))->second;
+    states_ = {{Generation(1), Bytes(disk_now_.size())}, {Generation(2), disk_now_}};
+  }
+  void let_blind_in() {
+    volume::KeySource keys;
+    keys.key_file = crypto::Secret::copy_of(key_);
+    add_blind_key(stores_, keys, kBlindKey);
   }
   void state(Generation generation) { states_[generation] = disk_now_; }
 
@@ -176,7 +229,8 @@ class Maker {
   TempDir dir_;
   const std::string name_;
   const std::string store_dir_ = dir_ / "store";
-  store::DirStore store_{io::posix_file_io(), system_random(), store_dir_};
+  std::optional<store::DirStore> store_{std::in_place, io::posix_file_io(), system_random(), store_dir_}, origin_;
+  store::OriginStores stores_{*store_};
   const Bytes key_ = Bytes(32, 7);
   Bytes disk_now_;
   std::map<Generation, Bytes> states_;  // as the commits with changes left it
@@ -406,6 +460,45 @@ void make_journaled() {
   m.finish();
 }
 
+void make_forked() {
+  Maker m("forked", 4096, 1 << 20, false);
+  constexpr std::uint64_t kPlace = 64 << 10;
+  m.options.segment_bytes = 128 << 10;
+  m.mount();
+  for (int step = 0; step < 5; ++step) {
+    for (std::uint64_t n = 0; n < 6; ++n) m.write(m.below(240) << 12, m.text(4096 + m.below(9000)));
+    m.discard(m.below(240) << 12, 5 << 12);
+    m.sync();
+  }
+  const Generation point = must(m.open_volume()->load_head()).header.generation;
+  m.write(0, m.text(3 * kPlace));  // which the fork never was
+  m.sync();
+  m.close();
+  m.fork(point);
+  m.mount();
+  m.write(200 << 12, m.text(9000));
+  m.sync();
+  m.close();
+  m.let_blind_in();
+  for (int life = 0; life < 2; ++life) {
+    Bytes image = m.now();
+    const auto place = [&](std::uint64_t at, const Bytes& content) { std::ranges::copy(content, image.begin() + static_cast<std::ptrdiff_t>(at * kPlace)); };
+    const Bytes often = m.noise(kPlace);
+    place(1, often);
+    place(4, often);
+    place(6, m.text(kPlace));
+    place(9, Bytes(kPlace));
+    if (life == 1) place(11, Bytes(image.begin() + 6 * kPlace, image.begin() + 7 * kPlace));
+    m.import_blindly(std::move(image));
+    m.mount();
+    for (std::uint64_t block = 3; block < 256; block += 40) m.write(block << 12, m.text(6000));
+    m.discard(m.below(240) << 12, 3 << 12);
+    m.sync();
+    m.close();
+  }
+  m.finish();
+}
+
 // Takes two minutes: so long a store is asked.
 void make_lost() {
   Maker m("lost", 4096, 1 << 20, false);
@@ -473,6 +566,8 @@ int main(int argc, char** argv) {
     make_journaled();
   else if (name == "imported")
     make_imported();
+  else if (name == "forked")
+    make_forked();
   else
     return 2;
   return 0;

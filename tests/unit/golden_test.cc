@@ -8,9 +8,13 @@
 #include <set>
 
 #include "device/disk.h"
+#include "device/import.h"
 #include "journal/journal.h"
 #include "store/dir_store.h"
+#include "store/memory_store.h"
+#include "store/origin_stores.h"
 #include "tests/support/assert_ok.h"
+#include "tests/support/memory_image.h"
 #include "tests/support/temp_dir.h"
 #include "volume/check.h"
 #include "volume/check_objects.h"
@@ -38,10 +42,18 @@ class Golden : public testing::TestWithParam<std::string> {
     whole << text.rdbuf();
     manifest_ = test::parse_golden(whole);
     ASSERT_EQ(test::format_golden(manifest_), whole.str());
-    const std::string unpack =
-        fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.tar.gz'", place_, base_);
-    ASSERT_EQ(std::system(unpack.c_str()), 0);
+    unpack(".tar.gz", place_);
     store_.emplace(io::posix_file_io(), system_random(), place_);
+    stores_ = store::OriginStores(*store_);
+    if (!std::filesystem::exists(base_ + ".origin.tar.gz")) return;
+    unpack(".origin.tar.gz", dir_ / "origin");
+    origin_.emplace(io::posix_file_io(), system_random(), dir_ / "origin");
+    stores_.attach(*origin_, "the origin");
+  }
+
+  void unpack(const std::string& which, const std::string& place) {
+    const std::string command = fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}{2}'", place, base_, which);
+    ASSERT_EQ(std::system(command.c_str()), 0);
   }
 
   Result<std::unique_ptr<volume::Volume>> open(bool by_passphrase = false) {
@@ -52,7 +64,7 @@ class Golden : public testing::TestWithParam<std::string> {
     keys.passphrase = [&]() -> Result<std::optional<Bytes>> {
       return Bytes(manifest_.passphrase.begin(), manifest_.passphrase.end());
     };
-    return volume::Volume::open(system_env(), *store_, keys, {});
+    return volume::Volume::open(system_env(), stores_, keys, {});
   }
 
   void expect_generations(volume::Volume& volume, std::size_t every) {
@@ -100,7 +112,11 @@ class Golden : public testing::TestWithParam<std::string> {
   std::string base_;
   test::TempDir dir_;
   const std::string place_ = dir_ / "store";
-  std::optional<store::DirStore> store_;
+  std::optional<store::DirStore> store_, origin_;
+  store::OriginStores stores_{none_};
+
+ private:
+  store::MemoryStore none_;
 };
 
 TEST_P(Golden, EveryGenerationReadsAsItWas) {
@@ -175,7 +191,7 @@ struct Holdings {
   int levels = 0, delta_pages = 0, carried = 0, late = 0, hints = 0, repeats = 0, holes = 0;
   int resizes = 0, imports = 0;
   int segments = 0;  // of one generation, the most
-  int noted = 0, states = 0, marks = 0;
+  int noted = 0, states = 0, marks = 0, fingerprinted = 0;
 };
 
 Result<> look_at_pages(volume::Volume& volume, const volume::PageRef& ref, int level,
@@ -213,6 +229,7 @@ Result<Holdings> holdings(volume::Volume& volume) {
       if (body.kind != volume::CommitKind::data || info.born != g) continue;
       const auto index = volume::read_segment_index(volume, info, bytes);
       if (index && volume::checkpoint_mark(*index)) ++out.marks;
+      if (index && !volume::fingerprints_in(*index, *volume.keys()).empty()) ++out.fingerprinted;
     }
     if (body.kind == volume::CommitKind::data)
       out.segments = std::max(out.segments, static_cast<int>(std::ranges::count(
@@ -252,19 +269,49 @@ TEST_P(Golden, HoldsWhatItIsFor) {
     EXPECT_GT(holds->states, 0);
     EXPECT_GT(holds->marks, 0);
   }
+  if (GetParam() == "forked") {
+    EXPECT_EQ((*volume)->object().origins.size(), 1u);
+    EXPECT_GT(holds->fingerprinted, 1);
+  }
   if (GetParam() == "imported") {
     EXPECT_EQ(holds->imports, 2);
     EXPECT_GT(holds->late, 0);
   }
 }
 
+class GoldenFork : public Golden {};
+
+// Of what came by imports.
+TEST_P(GoldenFork, AKeyThatReadsNothingKnowsWhatIsThere) {
+  Bytes content;
+  {
+    auto volume = open();
+    ASSERT_OK(volume);
+    const auto head = (*volume)->load_head();
+    ASSERT_OK(head);
+    content = *test::golden_content(system_env(), **volume, *head);
+  }
+  volume::KeySource keys;
+  keys.key_file = crypto::Secret::copy_of(test::kBlindKey);
+  const auto volume = volume::Volume::open(system_env(), stores_, keys, {});
+  ASSERT_OK(volume);
+  test::MemoryImage image(content);
+  device::ImportOptions how;
+  how.transfer.piece_bytes = 128 << 10;
+  const auto report = device::import_image(system_env(), io::posix_file_io(), **volume, options(false), image, how);
+  ASSERT_OK(report);
+  EXPECT_LT(report->sent_bytes, content.size() / 2 + (64 << 10)) << "of what was written since, and what the origin held, it knows nothing";
+  EXPECT_GT(report->image_bytes - report->changed_bytes, 3u * (64 << 10));
+  const auto owner = open();
+  ASSERT_OK(owner);
+  EXPECT_EQ(*test::golden_content(system_env(), **owner, *(*owner)->load_head()), content);
+}
+
 class GoldenJournal : public Golden {};
 
 // The state directory has come to another machine, with its store.
 TEST_P(GoldenJournal, IsPlayedBack) {
-  const std::string state = dir_ / "state";
-  const std::string unpack = fmt::format("mkdir '{0}' && tar -C '{0}' -xzf '{1}.state.tar.gz'", state, base_);
-  ASSERT_EQ(std::system(unpack.c_str()), 0);
+  unpack(".state.tar.gz", dir_ / "state");
   {
     auto options = this->options(false);
     journal::Options journal;
@@ -290,8 +337,9 @@ TEST_P(GoldenJournal, IsPlayedBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Volumes, Golden,
-                         testing::Values("carried", "imported", "journaled", "large", "levels", "lost", "mixed", "resized"),
+                         testing::Values("carried", "forked", "imported", "journaled", "large", "levels", "lost", "mixed", "resized"),
                          [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Volumes, GoldenFork, testing::Values("forked"), [](const auto& info) { return info.param; });
 INSTANTIATE_TEST_SUITE_P(Volumes, GoldenJournal, testing::Values("journaled"), [](const auto& info) { return info.param; });
 
 }  // namespace
