@@ -190,7 +190,7 @@ constexpr std::array kOptions = {
 
     // restore
     OptionSpec{"to", 0, kText, "DIR", "", "", 0, 0, "The directory to restore to; needed", bit(kRestore), false},
-    OptionSpec{"overwrite", 0, kFlag, "", "", "", 0, 0, "Replace what is there of the same name, once all is copied", bit(kRestore), false},
+    OptionSpec{"overwrite", 0, kFlag, "", "", "", 0, 0, "Replace files that are there of the same name, once all is copied; what else is in their directories stays", bit(kRestore), false},
 
     // S3
     OptionSpec{"endpoint", 0, kText, "URL", "", "Amazon S3 in the region", 0, 0,

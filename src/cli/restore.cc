@@ -17,6 +17,7 @@
 #include "cli/attach.h"
 #include "cli/control.h"
 #include "cli/restore_copy.h"
+#include "cli/restore_place.h"
 
 namespace s3crate::cli {
 namespace {
@@ -64,54 +65,13 @@ Result<std::vector<Wanted>> find_wanted(const std::string& root, const std::vect
   return wanted;
 }
 
-bool is_there(const std::string& path) {
-  struct stat st = {};
-  return ::lstat(path.c_str(), &st) == 0;
-}
-
-// The copies, until they are moved; with all in it when it goes.
-class Staging {
- public:
-  static Result<Staging> make(const std::string& target) {
-    auto path = target + "/.s3crate-restore.XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make a directory in", target));
-    return Staging(path);
-  }
-  Staging(Staging&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  Staging& operator=(Staging&&) = delete;
-  ~Staging() {
-    std::error_code error;
-    if (!path_.empty()) fs::remove_all(path_, error);
-  }
-  [[nodiscard]] std::string path_of(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  explicit Staging(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
-
-Result<> move_in(const std::vector<Wanted>& wanted, const Staging& staging, const std::string& target, bool overwrite) {
-  for (const auto& one : wanted) {
-    const auto from = staging.path_of(one.name), to = target + "/" + one.name;
-    if (!is_there(from)) continue;  // it could not be read
-    // What was there goes the other way, into what is removed in the end.
-    const unsigned how = overwrite && is_there(to) ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), how) == 0) continue;
-    if (errno == EEXIST) return fail(Code::kExists, "{} has come to be meanwhile, and stays", to);
-    return fail(system_error(errno, "put in place", to));
-  }
-  return {};
-}
-
 struct Restored {
   std::size_t paths = 0;
   Unread missing;  // from the root of the filesystem
 };
 
 Result<Restored> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
-                         ProgressLine& progress) {
-  const Interrupts interrupts;
+                         const Interrupts& interrupts, ProgressLine& progress) {
   const auto wanted = TRY(find_wanted(root, paths));
   for (const auto& one : wanted) {
     const auto to = target + "/" + one.name;
@@ -122,7 +82,9 @@ Result<Restored> restore(const std::string& root, const std::vector<std::string>
   for (std::string& path : restored.missing.paths) path.erase(0, root.size());
   for (const auto& one : wanted) restored.paths += is_there(staging.path_of(one.name)) ? 1 : 0;
   if (restored.paths == 0) return fail(Code::kCorrupt, "nothing was restored: {} cannot be read at that point, for damage", restored.missing.paths.at(0));
-  TRY(move_in(wanted, staging, target, overwrite));
+  std::vector<std::string> names;
+  for (const auto& one : wanted) names.push_back(one.name);
+  TRY(put_in_place(names, staging, target, overwrite ? Overwrite::yes : Overwrite::no));
   return restored;
 }
 
@@ -130,13 +92,15 @@ CommandResult tell(const Output& out, const Restored& restored, const std::strin
   const auto& missing = restored.missing;
   out.print(fmt::format("{} {} restored to {}", restored.paths, restored.paths == 1 ? "path is" : "paths are", target));
   if (missing.count > 0) {
-    out.print(fmt::format("damaged: {} of the files cannot be read at that point, and {} missing:", missing.count, missing.count == 1 ? "is" : "are"));
+    out.print(fmt::format("damaged: not all of it can be read at that point; {} missing, in whole or in part:", missing.count == 1 ? "this is" : "these are"));
     const std::size_t printed = std::min(missing.paths.size(), kPrintedMax);
     for (std::size_t i = 0; i < printed; ++i) out.print("  " + missing.paths[i]);
     if (printed < missing.count) out.print(fmt::format("  and {} more", missing.count - printed));
   }
-  out.print_json({{"directory", target}, {"paths", restored.paths}, {"missing", missing.paths}, {"missing_count", missing.count}});
-  return missing.count > 0 ? kDamaged : kDone;
+  if (!missing.attributes.empty()) out.print("damaged: not all attributes can be read at that point: " + missing.attributes);
+  out.print_json({{"directory", target}, {"paths", restored.paths}, {"missing", missing.paths}, {"missing_count", missing.count},
+                  {"attributes_missing", !missing.attributes.empty()}});
+  return missing.any() ? kDamaged : kDone;
 }
 
 UnmountRequest at_once(const std::string& directory) { return {directory, "detached"}; }
@@ -179,6 +143,8 @@ CommandResult run_restore(Context& context) {
   const auto target = TRY(target_of(context.arguments));
   if (::geteuid() != 0) return fail(Code::kIo, "only root can mount a filesystem, which restore does for a while");
   Context quiet{context.arguments, context.env, Output(true)};
+  // From here on there is something to undo.
+  const Interrupts interrupts;
   clear_remains(quiet);
   const auto directory = TRY(make_work_directory());
   const auto lock = TRY(AttachLock::take(directory));
@@ -191,11 +157,11 @@ CommandResult run_restore(Context& context) {
   Attached attached;
   if (const auto status = attach(attaching, request, attached); !status || *status != kDone) {
     ::rmdir(directory.c_str());
-    return status;
+    return interrupts.came() ? fail(Code::kCancelled, "interrupted: nothing was restored") : status;
   }
   const auto restored = [&] {
     ProgressLine progress(context.env.clock, progress_style(context.arguments.text("progress")));
-    return restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), progress);
+    return restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), interrupts, progress);
   }();
   take_away(quiet, directory);
   if (!restored) return fail(restored.error());

@@ -48,10 +48,12 @@ Result<std::uint64_t> bytes_of(const std::vector<Wanted>& wanted, const Interrup
   return bytes;
 }
 
-// EIO, EUCLEAN and EBADMSG are what filesystems say of damage; of the target they would say it too.
+// EIO, EUCLEAN and EBADMSG are what filesystems say of damage.
 bool may_be_damage(std::string_view line) {
-  constexpr std::array<std::string_view, 3> kWords = {": Input/output error", ": Structure needs cleaning", ": Bad message"};
-  return std::ranges::any_of(kWords, [&](std::string_view words) { return line.ends_with(words); });
+  constexpr std::array<std::string_view, 3> kEnds = {": Input/output error", ": Structure needs cleaning", ": Bad message"};
+  constexpr std::array<std::string_view, 3> kOfTheTarget = {"cp: cannot create ", "cp: error writing ", "cp: failed to "};
+  return std::ranges::any_of(kEnds, [&](std::string_view words) { return line.ends_with(words); }) &&
+         std::ranges::none_of(kOfTheTarget, [&](std::string_view words) { return line.starts_with(words); });
 }
 
 // Whether all that is said may be; the last line may be cut off.
@@ -70,8 +72,8 @@ Copy look_at_file(const std::string& from, const std::string& to, const struct s
   const bool there = ::lstat(to.c_str(), &copy) == 0;
   const auto same_time = [](const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; };
   if (there && source.st_size == copy.st_size && same_time(source.st_mtim, copy.st_mtim)) return Copy::whole;
-  const Fd in(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)), out(there ? ::open(to.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
-  if (!in) return Copy::unread;
+  const Fd in(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)), out(::open(to.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!in || !there) return Copy::unread;  // cp may not have come so far, in a directory that cannot be read to its end
   std::vector<char> a(kCompared), b(kCompared);
   bool same = static_cast<bool>(out);
   for (off_t at = 0; !interrupts.came();) {
@@ -99,10 +101,11 @@ Result<bool> take_out_unread(const Wanted& top, const std::string& directory, co
     if (::lstat(from.c_str(), &st) != 0) {
       note(from);
     } else if (S_ISDIR(st.st_mode)) {
+      struct stat copy = {};
+      const bool there = ::lstat(to.c_str(), &copy) == 0;
       std::error_code error;
-      for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) left.push_back(below + "/" + it->path().filename().string());
-      if (error) note(from);
-      if (!fs::is_directory(fs::symlink_status(to, error)) && !error) return false;
+      for (fs::directory_iterator it(from, error), end; there && !error && it != end; it.increment(error)) left.push_back(below + "/" + it->path().filename().string());
+      if (error || !there) note(from);
     } else if (S_ISREG(st.st_mode)) {
       const Copy copy = look_at_file(from, to, st, interrupts);
       if (copy == Copy::other) return false;
@@ -134,8 +137,9 @@ Result<Unread> copy_wanted(const std::vector<Wanted>& wanted, const std::string&
   if (ran.status == 0) return unread;
   bool damage = may_be_damage_alone(ran.output);
   for (const auto& one : wanted) damage = damage && TRY(take_out_unread(one, directory, interrupts, unread));
-  if (damage && unread.count > 0) return unread;
   const auto why = ran.output.substr(0, ran.output.find('\n'));
+  if (damage && unread.count == 0) unread.attributes = why;
+  if (damage) return unread;
   const bool full = ran.output.find("No space left") != std::string::npos || ran.output.find("quota exceeded") != std::string::npos;
   return fail(full ? Code::kNoSpace : Code::kIo, "nothing was restored: {}", why.empty() ? "cp failed" : why);
 }

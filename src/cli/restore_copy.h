@@ -20,6 +20,8 @@ struct Unread {
   static constexpr std::size_t kListedMax = 10'000;
   std::vector<std::string> paths;  // the first of them, as `from` has them
   std::size_t count = 0;
+  std::string attributes;  // none are missing, but attributes of some could not be read: what cp said first
+  [[nodiscard]] bool any() const { return count > 0 || !attributes.empty(); }
 };
 
 // All of it into a directory. kCancelled by an interrupt; else an error says that nothing was restored: no room, attributes that the target cannot hold.

@@ -17,6 +17,7 @@ sigset_t watched() {
 
 constexpr int kInterrupting[] = {SIGINT, SIGTERM, SIGHUP};
 std::atomic<bool> interrupted = false;
+std::atomic<int> noting = 0;  // Interrupts that live
 void note(int) { interrupted = true; }
 
 void handle_interrupts(void (*handler)(int)) {
@@ -28,11 +29,14 @@ void handle_interrupts(void (*handler)(int)) {
 }  // namespace
 
 Interrupts::Interrupts() {
+  if (noting++ > 0) return;
   interrupted = false;
   handle_interrupts(note);
 }
 
-Interrupts::~Interrupts() { handle_interrupts(SIG_DFL); }
+Interrupts::~Interrupts() {
+  if (--noting == 0) handle_interrupts(SIG_DFL);
+}
 
 bool Interrupts::came() const { return interrupted; }
 

@@ -46,8 +46,8 @@ class StopSignals {
   SignalWatch watch_;  // ends first
 };
 
-// For a command that has something to undo: while it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process. One at
-// a time. Programs that are run meanwhile know nothing of it.
+// For a command that has something to undo: while it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process. One within
+// another notes for both. Programs that are run meanwhile know nothing of it.
 class Interrupts {
  public:
   Interrupts();

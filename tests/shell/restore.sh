@@ -77,6 +77,23 @@ nothing_left "refused" home
 expect_status 0 "${restore[@]}" /home --to "$T/to" --overwrite
 "$abs_top_srcdir/tests/support/list-tree" "$T/to/home" >"$T/after.list"
 expect_same "$T/before.list" "$T/after.list" "overwritten, the tree is another"
+say "overwritten, what is not of that point stays"
+mkdir "$T/to/home/user/sub"
+echo new >"$T/to/home/user/new today"
+chmod 700 "$T/to/home/user"
+rm "$T/to/home/user/again"
+expect_status 0 "${restore[@]}" /home --to "$T/to" --overwrite
+[ "$(cat "$T/to/home/user/new today")" = new ] && [ -d "$T/to/home/user/sub" ] || fail "what was beside it is gone"
+rm -r "$T/to/home/user/new today" "$T/to/home/user/sub"
+"$abs_top_srcdir/tests/support/list-tree" "$T/to/home" >"$T/after.list"
+# But for the time of the directory, in which something was deleted just now.
+diff <(grep -v "^'user' " "$T/before.list") <(grep -v "^'user' " "$T/after.list") >"$T/diff" || fail "overwritten once more, the tree is another: $(cat "$T/diff")"
+[ "$(stat -c %a "$T/to/home/user")" != 700 ] || fail "the directory's mode is not that of then"
+rm -r "$T/to/home"
+mkdir -p "$T/to/home/user/data"
+expect_status 1 "${restore[@]}" /home --to "$T/to" --overwrite
+expect_message 'home/user/data is now a directory, and was none at that point: move it away first'
+[ "$(find "$T/to/home" | wc -l)" = 3 ] || fail "something was changed"
 rm -r "$T/to/home"
 
 say "links"
@@ -114,7 +131,7 @@ with open(sys.argv[1], "r+b") as f:
     f.write(bytes([byte[0] ^ 1]))' "$segment"
 expect_status 4 "${damaged[@]}" lost short --overwrite
 expect_message '2 paths are restored'
-expect_message '2 of the files cannot be read at that point, and are missing'
+expect_message 'not all of it can be read at that point; these are missing'
 expect_message '^  /lost/b again$'
 expect_message '^  /lost/sub/b$'
 [ "$(cd "$T/to/lost" && find . -type f | sort)" = "./a
@@ -122,6 +139,11 @@ expect_message '^  /lost/sub/b$'
 cmp "$d/lost/a" "$T/to/lost/a"
 cmp "$d/lost/sub/it's c" "$T/to/lost/sub/it's c"
 [ "$(stat -c %Y "$T/to/lost/a")" = "$(stat -c %Y "$d/lost/a")" ] || fail "another time"
+rm -r "$T/to/lost"
+mkdir -p "$T/to/lost/sub"
+echo mine >"$T/to/lost/sub/b"
+expect_status 4 "${damaged[@]}" lost --overwrite
+[ "$(cat "$T/to/lost/sub/b")" = mine ] || fail "what cannot be read replaced what was there"
 rm -r "$T/to/lost"
 expect_status 4 "${damaged[@]}" lost/sub --json
 python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert r["paths"] == 1 and r["missing"] == ["/lost/sub/b"] and r["missing_count"] == 1, r' "$T/stdout"
@@ -168,8 +190,7 @@ for signal in INT KILL; do
   [ $signal = KILL ] || { [ $status = 1 ] && nothing_left "interrupted"; } || fail "interrupted: status $status"
 done
 kill "$(cat "$T/sleeper")" || true
-rm -r "$T/to"
-mkdir "$T/to"
+[ -n "$(ls -A "$T/to")" ] || fail "the killed one has left nothing, so this test shows nothing"
 expect_status 0 "${restore[@]}" home/user/again --to "$T/to"
 nothing_left "after a restore that was killed" again
 [ ! -e "$d/home" ] && [ -L "$d/short" ] || fail "the live disk is another"
