@@ -201,7 +201,7 @@ CommandResult Saver::run() {
 CommandResult run_journal_save(Context& context) {
   const Url url = TRY(url_argument(context.arguments));
   const Url fork_url = TRY(place_of_fork(TRY(url_argument(context.arguments, TakesPoint::no, 1)), url));
-  const auto target = TRY(Stack::make(context.env, fork_url, context.arguments, Outage::kFail));
+  const auto target = TRY(Stack::make(context.env, fork_url, context.arguments, Outage::kEnd));
   const auto session = TRY(GuestSession::open(context, url, volume::CommitKind::pin));
   session->cancel_too(*target);
   return Saver(context, url, fork_url, *target, *session).run();

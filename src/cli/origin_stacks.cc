@@ -81,7 +81,7 @@ Result<> Stack::attach_origins(Env env, const volume::VolumeObject& fork, const 
     front_->attach(one.stack->store(), one.what);
     origin_stacks_.push_back(std::move(one.stack));
   }
-  if (outage_ == Outage::kFail)
+  if (outage_ != Outage::kWait)
     for (const auto& note : origin_notes_) std::fprintf(stderr, "s3crate-blk: warning: %s\n", note.c_str());
   return {};
 }

@@ -82,7 +82,7 @@ CommandResult run_repair(Context& context) {
   plan.url = TRY(url_argument(arguments));
   const std::string url = plan.url.text();
   TRY(plan_writer(arguments, plan));
-  auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kEnd));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
   complete_for_command(plan, *stack);

@@ -73,7 +73,7 @@ CommandResult resize_stored(Context& context, std::uint64_t bytes, device::Disca
   MountPlan plan;
   plan.url = TRY(url_argument(context.arguments));
   TRY(plan_writer(context.arguments, plan));
-  auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kEnd));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, context.arguments, kPageCache));
   if (auto sound = volume::validate_size(bytes, volume->object().block_size()); !sound) return fail(sound.error().within(plan.url.text()));
   if (const auto head = TRY(volume->load_head()); head.body.disk_bytes == bytes) {

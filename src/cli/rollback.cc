@@ -24,7 +24,7 @@ CommandResult run_rollback(Context& context) {
   const auto point = TRY(point_of(plan.url, context.env.clock.wall_now()));
   if (!point) return fail(Code::kBadArgument, "{}: which generation? Write {}@POINT: a generation, a tag, or a time", url, url);
   TRY(plan_writer(context.arguments, plan));
-  auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kFail));
+  auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kEnd));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, context.arguments, kPageCache));
   const auto head = TRY(volume->load_head());
   const auto commit = TRY(volume::resolve(*volume, head, *point));

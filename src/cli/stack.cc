@@ -72,8 +72,9 @@ Result<std::unique_ptr<Stack>> Stack::build(Env env, const Url& url, const Argum
                                             Duration outage_timeout) {
   std::unique_ptr<Stack> stack(new Stack);
   const bool remote = url.kind == Url::Kind::s3;
-  store::RetryOptions patience{.outage_timeout = outage == Outage::kWait ? outage_timeout : kShortPatience};
-  if (outage == Outage::kFail) patience.put_timeout = kShortPatience;
+  const Duration limit = outage == Outage::kWait ? outage_timeout : kShortPatience;
+  store::RetryOptions patience{.outage_timeout = limit};
+  if (outage == Outage::kFail) patience.put_timeout = limit;
   if (remote) {
     TRY(stack->make_s3(env, url, arguments, patience.outage_timeout));
     stack->top_ = stack->s3_.get();
@@ -86,12 +87,13 @@ Result<std::unique_ptr<Stack>> Stack::build(Env env, const Url& url, const Argum
   stack->metered_ = std::make_unique<store::MeteredStore>(env.clock, *stack->top_);
   stack->top_ = stack->metered_.get();
   if (outage == Outage::kFail && !remote) return stack;
+  if (outage == Outage::kEnd && !remote) patience.outage_timeout = Duration::zero();  // what cannot be read here is damaged
   stack->retry_ = std::make_unique<store::RetryStore>(env, *stack->top_, patience);
   stack->top_ = stack->retry_.get();
   const auto look = [retry = stack->retry_.get()] { return retry->trouble(); };
-  stack->watch_ = std::make_unique<StoreWatch>(env, url.text(), patience.outage_timeout, look,
+  stack->watch_ = std::make_unique<StoreWatch>(env, url.text(), limit, look,
                                                [stack = stack.get()] { stack->cancel(); });
-  if (outage == Outage::kFail || !remote || arguments.count("md5-cache-size") == 0) return stack;
+  if (outage != Outage::kWait || !remote || arguments.count("md5-cache-size") == 0) return stack;
   stack->md5_cache_ = std::make_unique<store::Md5CacheStore>(
       env, *stack->top_,
       store::Md5CacheOptions{.entries_max = arguments.count("md5-cache-size"), .time = arguments.time("md5-cache-time"),

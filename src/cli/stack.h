@@ -27,8 +27,9 @@
 
 namespace s3crate::cli {
 
-// What a command does when the store is away.
-enum class Outage { kFail, kWait };
+// What a command does when the store is away, or full: each call fails after a short while; or waits. A disk asks again and again for what it
+// could not put, so for who is a writer for a moment (cli/brief_writer.h) all ends once a put has failed for that while.
+enum class Outage { kFail, kEnd, kWait };
 
 // Where a bucket is, and who we are there.
 struct S3Place {

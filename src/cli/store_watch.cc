@@ -26,7 +26,7 @@ std::optional<std::string> WaitingNotices::due(MonotonicTime now, const store::T
   next_ = now + pause_;
   pause_ = std::min(pause_ * 2, kPauseMax);
   std::optional<Duration> left = trouble.left;
-  if (!left && limit_) left = std::max<Duration>(*limit_ - trouble.lasting, Duration::zero());
+  if (!left && limit_) left = std::max<Duration>(*limit_ - trouble.failing, Duration::zero());
   // Of what may yet be under way, nobody knows how long it takes.
   const std::string end = left && !trouble.why.empty() ? fmt::format("giving up in {}; ", rounded_up(*left)) : "";
   return fmt::format("waiting for {}: {}; {}Ctrl-C ends", place_, trouble.why.empty() ? "no answer yet" : trouble.why, end);
@@ -70,10 +70,10 @@ void StoreWatch::loop() {
     if (const auto notice = notices.due(env_.clock.monotonic_now(), *trouble)) {
       std::fprintf(stderr, "s3crate-blk: %s\n", notice->c_str());
     }
-    if (trouble->left || trouble->lasting < limit_) continue;
+    if (trouble->left || trouble->why.empty() || trouble->failing < limit_) continue;
     {
       MutexLock lock(mu_);
-      given_up_ = Error(Code::kTransient, trouble->why.empty() ? fmt::format("{} does not answer", place_) : trouble->why);
+      given_up_ = Error(Code::kTransient, trouble->why);
     }
     give_up_();
     return;

@@ -16,7 +16,7 @@ namespace s3crate::cli {
 // When to say something, and what. For one thread.
 class WaitingNotices {
  public:
-  // `limit`: after so long a call is given up that has no limit of its own; nullopt: never.
+  // `limit`: after so long from its first error a call is given up that has no limit of its own; nullopt: never.
   WaitingNotices(std::string place, std::optional<Duration> limit) : place_(std::move(place)), limit_(limit) {}
   // A sentence if one is due: a few seconds after the trouble began, then rarely.
   [[nodiscard]] std::optional<std::string> due(MonotonicTime now, const store::Trouble& trouble);
@@ -31,7 +31,7 @@ class WaitingNotices {
 class StoreWatch {
  public:
   using Look = std::function<std::optional<store::Trouble>()>;
-  // `give_up` is called once when a call without a limit of its own has waited for `limit`.
+  // `give_up` is called once when a call without a limit of its own has failed for `limit`.
   StoreWatch(Env env, std::string place, Duration limit, Look look, std::function<void()> give_up);
   ~StoreWatch();
 

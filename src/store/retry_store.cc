@@ -62,7 +62,7 @@ class RetryStore::Entry {
     const MonotonicTime now = store_.clock_.monotonic_now();
     if (limit) deadline = now + *limit;
     MutexLock lock(store_.mu_);
-    place_ = store_.under_way_.insert(store_.under_way_.end(), UnderWay{now, deadline, {}});
+    place_ = store_.under_way_.insert(store_.under_way_.end(), UnderWay{now, deadline, {}, {}});
   }
   ~Entry() {
     MutexLock lock(store_.mu_);
@@ -85,7 +85,7 @@ std::optional<Trouble> RetryStore::trouble() const {
   if (under_way_.empty()) return std::nullopt;
   auto oldest = std::ranges::find_if(under_way_, [](const UnderWay& call) { return !call.why.empty(); });
   if (oldest == under_way_.end()) oldest = under_way_.begin();
-  Trouble trouble{oldest->why, now - oldest->since, std::nullopt};
+  Trouble trouble{oldest->why, now - oldest->since, std::nullopt, oldest->why.empty() ? Duration::zero() : now - oldest->failed};
   if (oldest->deadline != MonotonicTime::max()) trouble.left = std::max(oldest->deadline - now, Duration::zero());
   return trouble;
 }
@@ -93,6 +93,7 @@ std::optional<Trouble> RetryStore::trouble() const {
 Result<> RetryStore::wait(Place call, const Error& why, Duration delay) {
   const MonotonicTime now = clock_.monotonic_now();
   MutexLock lock(mu_);
+  if (call->why.empty()) call->failed = now;
   call->why = why.message();
   const MonotonicTime due = std::min(std::max(now + delay, spend(now)), call->deadline);
   while (!cancelled_ && clock_.monotonic_now() < due) changed_->wait_until(mu_, due);

@@ -50,6 +50,7 @@ struct Trouble {
   std::string why;               // its newest error; empty: its first try is still under way
   Duration lasting{};            // since it began
   std::optional<Duration> left;  // until it is given up; nullopt: never
+  Duration failing{};            // since its first error
 };
 
 class RetryStore final : public ObjectStore {
@@ -87,6 +88,7 @@ class RetryStore final : public ObjectStore {
   struct UnderWay {
     MonotonicTime since, deadline;
     std::string why;
+    MonotonicTime failed{};  // first, if it has a why
   };
   using Place = std::list<UnderWay>::iterator;
   class Entry;
