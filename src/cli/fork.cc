@@ -22,16 +22,16 @@ Result<Url> place_of_fork(Url url, const Url& origin) {
   return url;
 }
 
-CommandResult run_fork(Context& context) {
+CommandResult fork_into(Context& context, const Url& url, const Url& fork_url, const ViewOf& view_of) {
   const Arguments& arguments = context.arguments;
-  const Url url = TRY(url_argument(arguments, TakesPoint::yes));
-  const Url fork_url = TRY(place_of_fork(TRY(url_argument(arguments, TakesPoint::no, 1)), url));
   const auto point = TRY(point_of(url, context.env.clock.wall_now()));
   const auto target = TRY(Stack::make(context.env, fork_url, arguments, Outage::kFail));
   const auto session = TRY(GuestSession::open(context, url, volume::CommitKind::pin));
   session->cancel_too(*target);
   volume::Volume& origin = session->volume();
   const volume::Commit commit = point ? TRY(volume::resolve(origin, session->head(), *point)) : session->head();
+  auto view = view_of(origin, commit);
+  if (!view) return fail(session->reason(view.error()));
   target->store().attach_all_of(session->stack().store(), url.text());
 
   volume::ForkOptions options;
@@ -44,7 +44,7 @@ CommandResult run_fork(Context& context) {
     TRY(session->guest().append(TRY(origin.load_head()), body, [](const volume::Commit&) -> Result<> { return {}; }));
     return {};
   };
-  const auto done = volume::fork(context.env, origin, commit, target->store(), options, slots, put_guest);
+  const auto done = volume::fork(context.env, origin, commit, *view, target->store(), options, slots, put_guest);
   for (auto& slot : slots) {
     if (slot.passphrase) crypto::wipe(*slot.passphrase);
   }
@@ -57,6 +57,12 @@ CommandResult run_fork(Context& context) {
                           {"origin_vid", to_hex(origin.vid())}, {"origin_generation", done->origin_generation.value},
                           {"disk_bytes", done->disk_bytes}, {"bytes_put", done->bytes_put}});
   return kDone;
+}
+
+CommandResult run_fork(Context& context) {
+  const Url url = TRY(url_argument(context.arguments, TakesPoint::yes));
+  const Url fork_url = TRY(place_of_fork(TRY(url_argument(context.arguments, TakesPoint::no, 1)), url));
+  return fork_into(context, url, fork_url, [](volume::Volume& origin, const volume::Commit& point) { return origin.load_view(point); });
 }
 
 }  // namespace s3crate::cli

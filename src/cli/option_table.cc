@@ -61,7 +61,7 @@ constexpr std::array kCommands = {
                 "compare /var/tmp/disk.img file:///srv/disk@41 --key-file /root/disk.key"},
     CommandSpec{kImport, "import", "FILE URL", 2, 2, "Store an image or block device as the next generation; sends only what has changed",
                 "import /var/tmp/disk.img file:///srv/disk --key-file /root/disk.key"},
-    CommandSpec{kRepair, "repair", "URL", 1, 1,
+    CommandSpec{kRepair, "repair", "URL[@POINT]", 1, 1,
                 "Rebuild the map of the newest generation where pages of it are damaged or gone; deletes nothing: WHEN SOMETHING IS DAMAGED",
                 "repair file:///srv/disk --key-file /root/disk.key"},
     CommandSpec{kJournalList, "journal list", "", 0, 0, "List the journals on this machine", "journal list"},

@@ -62,7 +62,8 @@ void print(const Output& out, const std::string& url, const device::RepairReport
                           rebuilt.commits, rebuilt.runs, from));
   }
   if (rebuilt.past)
-    out.print(fmt::format("not repaired: {}, of which parts of the map are lost: they cannot be read as a whole", text_of(*rebuilt.past)));
+    out.print(fmt::format("not repaired: {}, of which parts of the map are lost: they cannot be read as a whole. s3crate-blk repair {}@POINT --into NEWURL "
+                          "makes a new volume of one of them", text_of(*rebuilt.past), url));
   for (const auto& range : rebuilt.lost)
     out.print(fmt::format("not repaired: {}, of which the commits are lost: they cannot be read, and tags that were given there are gone "
                           "unless a checkpoint holds them", text_of(range)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// repair --into: a fork with the disk of a volume that has lost commits, out of what its segments tell. Nothing is changed at the volume
-// itself.
+// repair --into: a fork with the disk of a volume that has lost commits, out of what its segments tell; or with that of an older generation
+// that has lost its map, out of the commits. Nothing is changed at the volume itself, but that it notes a fork of the latter.
 #include "volume/salvage.h"
 
 #include <nlohmann/json.hpp>
@@ -111,15 +111,42 @@ nlohmann::json json_of(const SalvageReport& report) {
           {"unvouched_bytes", report.unvouched_bytes}};
 }
 
+// Of a point, whose commits are there.
+CommandResult rebuild_past(Context& context, const Url& url, const Url& fork_url) {
+  const Arguments& arguments = context.arguments;
+  if (arguments.has("through-gaps")) return fail(Code::kBadArgument, "{}: --through-gaps is for the newest generation, without a point", url.text());
+  ProgressLine line(context.env.clock, progress_style(arguments.text("progress")));
+  volume::RebuildOptions how;
+  how.progress = [&](const volume::CheckProgress& p) {
+    line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
+  };
+  bool all = true;
+  const auto made = fork_into(context, url, fork_url, [&](volume::Volume& origin, const volume::Commit& point) -> Result<volume::View> {
+    auto rebuilt = TRY(volume::rebuild(origin, point, how));
+    const auto& report = rebuilt.report;
+    if (report.sound)
+      return fail(Code::kExists, "generation {} has a whole map: s3crate-blk fork {}@{} {}", point.header.generation, url.text(), url.point, fork_url.text());
+    for (const auto& damage : report.damages) context.out.print(fmt::format("damaged: {}", damage));
+    context.out.print(fmt::format("generation {} of {} has a map again: {} commits read, {} pieces laid over that of generation {}",
+                                  point.header.generation, url.text(), report.commits, report.runs, report.from.as_of));
+    all = report.unreadable.empty();
+    if (!all) context.out.print("not repaired: these bytes of the disk, as nothing names the objects that hold them (offset and length):");
+    print_ranges(context.out, report.unreadable);
+    return std::move(rebuilt.view);
+  });
+  return made && *made == kDone && !all ? CommandResult(kDamaged) : made;
+}
+
 }  // namespace
 
 CommandResult run_salvage(Context& context) {
   const Arguments& arguments = context.arguments;
-  const Url url = TRY(url_argument(arguments));
+  const Url url = TRY(url_argument(arguments, TakesPoint::yes));
   auto into = parse_url(arguments.text("into"));
   if (!into) return fail(into.error().within("--into"));
   if (!into->point.empty()) return fail(Code::kBadArgument, "--into {}: leave \"@{}\" out", arguments.text("into"), into->point);
   const Url fork_url = TRY(place_of_fork(std::move(*into), url));
+  if (!url.point.empty()) return rebuild_past(context, url, fork_url);
   const auto target = TRY(Stack::make(context.env, fork_url, arguments, Outage::kFail));
   auto stack = TRY(Stack::make(context.env, url, arguments, Outage::kFail));
   const auto volume = TRY(open_volume(context.env, *stack, url, arguments, kPageCache));

@@ -179,10 +179,15 @@ Result<> Forker::put_content(const NewVolume& made, const View& past) {
 
 Result<Forked> fork(Env env, Volume& origin, const Commit& point, store::OriginStores& target, const ForkOptions& options,
                     std::span<const SlotRequest> slots, const PutGuest& put_guest) {
+  return fork(env, origin, point, TRY(origin.load_view(point)), target, options, slots, put_guest);
+}
+
+Result<Forked> fork(Env env, Volume& origin, const Commit& point, const View& state, store::OriginStores& target, const ForkOptions& options,
+                    std::span<const SlotRequest> slots, const PutGuest& put_guest) {
   if (slots.empty()) return fail(Code::kBadArgument, "a volume needs at least one key");
   Forker forker(env, origin, CommitRef{point.header.generation, point.hash}, target, options);
   TRY(forker.refuse());
-  return forker.run(TRY(origin.load_view(point)), slots, put_guest);
+  return forker.run(state, slots, put_guest);
 }
 
 Result<Forked> fork_state(Env env, Volume& origin, const View& state, store::OriginStores& target, const ForkOptions& options,

@@ -39,6 +39,9 @@ using PutGuest = std::function<Result<>(const CommitBody&)>;
 // kCorrupt: damage to the origin. Wants crypto::initialise().
 [[nodiscard]] Result<Forked> fork(Env env, Volume& origin, const Commit& point, store::OriginStores& target,
                                   const ForkOptions& options, std::span<const SlotRequest> slots, const PutGuest& put_guest);
+// The same with a view of that generation that came about in another way than load_view(), as by rebuild().
+[[nodiscard]] Result<Forked> fork(Env env, Volume& origin, const Commit& point, const View& state, store::OriginStores& target,
+                                  const ForkOptions& options, std::span<const SlotRequest> slots, const PutGuest& put_guest);
 
 // The same of a disk that no generation of `origin` is, as salvage() tells it. Of a chain that is lost there is nothing to pin: whatever deletes objects of
 // `origin` must know of the fork by other ways. `options.note` is for nobody.

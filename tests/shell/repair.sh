@@ -30,6 +30,7 @@ expect_message "is mounted on $m: unmount it first"
 umount_volume
 
 say "all objects of the map are lost"
+for generation in 20 30 40; do "$S3CRATE" export "$url@$generation" "$T/at-$generation" "${key[@]}" >>"$T/export"; done
 find "$store" -type f ! -path "$store/map/*" -exec sha256sum {} + >"$T/objects"
 rm -r "$store/map"
 expect_status 4 "$S3CRATE" export "$url" "$T/none" "${key[@]}"
@@ -52,6 +53,18 @@ dd if=/dev/urandom of="$m/disk" bs=64K count=3 seek=20 conv=notrunc,fsync status
 cp "$m/disk" "$T/after"
 umount_volume
 expect_status 0 "$S3CRATE" compare "$T/after" "$url" "${key[@]}"
+
+say "and those of older generations come back as volumes of their own"
+for generation in 20 30 40; do
+  expect_status 4 "$S3CRATE" export "$url@$generation" "$T/none" "${key[@]}"
+  expect_status 0 "$S3CRATE" repair "$url@$generation" --into "file://$T/past-$generation" "${writer[@]}"
+  expect_message "generation $generation of .* has a map again"
+  expect_status 0 "$S3CRATE" compare "$T/at-$generation" "file://$T/past-$generation" "${key[@]}"
+done
+expect_status 1 "$S3CRATE" repair "$url@0s ago" --into "file://$T/none" "${writer[@]}"
+expect_message "has a whole map: s3crate-blk fork $url@0s ago"
+expect_status 2 "$S3CRATE" repair "$url@20" --into "file://$T/none" --through-gaps "${writer[@]}"
+expect_status 0 "$S3CRATE" check "file://$T/past-30" --read-data "${key[@]}"
 
 say "all commits are lost, and then a segment"
 new_volume 64M

@@ -13,9 +13,8 @@ inline std::unique_ptr<volume::Volume> open_volume(store::ObjectStore& store, co
   return std::move(*volume);
 }
 
-// The disk of a generation, whole.
-inline Result<Bytes> read_generation(volume::Volume& volume, Generation generation) {
-  const volume::View view = TRY(volume.load_view(TRY(volume.load_commit(generation))));
+// The disk of a view, whole.
+inline Result<Bytes> read_view(volume::Volume& volume, const volume::View& view) {
   volume::ObjectTable objects(system_env().executor, volume.keys(), volume.pages());
   objects.begin_at(view);
   cache::StoreExtentSource source(volume.store(), objects, DiskWorld::kBlock);
@@ -26,6 +25,9 @@ inline Result<Bytes> read_generation(volume::Volume& volume, Generation generati
   TRY(gather.add_tree(volume.pages(), view.map));
   TRY(gather.finish(cache, source));
   return out;
+}
+inline Result<Bytes> read_generation(volume::Volume& volume, Generation generation) {
+  return read_view(volume, TRY(volume.load_view(TRY(volume.load_commit(generation)))));
 }
 
 }  // namespace s3crate::test
