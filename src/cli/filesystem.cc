@@ -58,7 +58,7 @@ std::string mount_options(Filesystem type, MountFor purpose) {
     case Filesystem::kUnknown: return purpose == MountFor::kWriting ? "" : "ro";
     case Filesystem::kBtrfs: return purpose == MountFor::kWriting ? "discard=async" : as_is ? "ro,rescue=nologreplay" : "ro";
     case Filesystem::kExt4: return purpose == MountFor::kWriting ? "discard" : as_is ? "ro,noload" : "ro";
-    case Filesystem::kXfs: return purpose == MountFor::kWriting ? "discard" : as_is ? "ro,nouuid,norecovery" : "ro,nouuid";
+    case Filesystem::kXfs: return purpose == MountFor::kWriting ? "discard,nouuid" : as_is ? "ro,nouuid,norecovery" : "ro,nouuid";
   }
   return "";
 }
