@@ -37,6 +37,7 @@ Result<> Importer::put_current(Last last) {
     part_.number++;
     if (last == Last::yes) part_.parts = part_.number + (report_.found_bytes + report_.equal_bytes > 0 ? 1 : 0);
     segment::put_part(segment.index, part_);
+    disk_.writer().uploader->tell_in(segment.index);
     if (!fingerprints_.empty()) volume::put_fingerprints(segment.index, std::exchange(fingerprints_, {}), *volume_.keys(), env_.random);
     report_.sent_bytes += segment.extents_end;
     TRY(puts_.add(std::move(segment)));

@@ -198,6 +198,13 @@ void Uploader::tell(volume::CheckpointMark mark) {
   untold_ = std::move(mark);
 }
 
+void Uploader::tell_in(segment::SegmentIndex& index) {
+  MutexLock lock(head_.mutex());
+  if (!untold_) return;
+  put_checkpoint_mark(index, *untold_);
+  untold_.reset();
+}
+
 // Nothing of it has to be put.
 void Uploader::make_inline(Active& active) {
   const PlacedSegment& placed = active.placed.segments[0];

@@ -68,6 +68,8 @@ class Uploader {
   [[nodiscard]] PlaceContext context_of(Seq first) const;
   // The index of a segment that is put from now on tells of it, for a repair without commits.
   void tell(volume::CheckpointMark mark);
+  // Puts it into the index of a segment that others than this put, if it is still untold.
+  void tell_in(segment::SegmentIndex& index);
   // Another task has committed it, while there was nothing to upload.
   void note_placed() { placed_++; }
   [[nodiscard]] const UploaderCounters& counters() const { return counters_; }

@@ -97,7 +97,7 @@ std::string incomplete(const Group& group) {
   }
   if (parts == 0) return "its last segment is missing";
   if (numbers.size() != parts || numbers.size() != group.places.size() || *numbers.rbegin() != parts)
-    return fmt::format("{} of its {} segments are missing", parts - std::min<std::size_t>(parts, numbers.size()), parts);
+    return fmt::format("{} of its {} segments are missing, or were sent by an import before it", parts - std::min<std::size_t>(parts, numbers.size()), parts);
   return {};
 }
 

@@ -203,23 +203,33 @@ TEST(ImportTest, FewSegmentsAreThereThatNoCommitNamesHoweverSmallTheyAre) {
   EXPECT_LE(check(world).orphan_bytes, 10u * (34 << 10));
 }
 
-TEST(ImportTest, SegmentsThatAreThereAreNamedWhileTheLastOneIsStillUnderWay) {
+// All puts end only when the image is read to its end, and one of them not before a commit has named the others.
+TEST(ImportTest, SegmentsThatAreThereAreNamedWhileAnotherOneIsStillUnderWay) {
   DiskWorld world(kMi);
   world.options.segment_bytes = 32 << 10;
-  MemoryImage image(noise(96 << 10, 1));
+  MemoryImage image(noise(192 << 10, 1));
   image.bytes.resize(kMi);
   test::FaultStore slow(world.memory());
   std::atomic<int> segments = 0, commits = 0;
+  std::atomic<bool> read = false;
+  const auto wait_until = [](const std::function<bool()>& so) -> Result<> {
+    const MonotonicTime deadline = system_env().clock.monotonic_now() + std::chrono::minutes(2);
+    while (!so() && system_env().clock.monotonic_now() < deadline) nap(system_env().clock, system_env().executor, std::chrono::milliseconds(5));
+    return so() ? Result<>() : Result<>(fail(Code::kCancelled, "it did not come"));
+  };
   slow.set_hook([&](store::Verb verb, const std::string& name) -> Result<> {
     if (verb != store::Verb::put) return {};
     if (name.starts_with("commits/")) ++commits;
-    if (!name.starts_with("segments/") || ++segments != 2) return {};
+    if (!name.starts_with("segments/")) return {};
+    const bool first = ++segments == 1;
     const int before = commits;
-    const MonotonicTime deadline = system_env().clock.monotonic_now() + std::chrono::minutes(1);
-    while (commits == before && system_env().clock.monotonic_now() < deadline) nap(system_env().clock, system_env().executor, std::chrono::milliseconds(5));
-    return commits > before ? Result<>() : Result<>(fail(Code::kCancelled, "no commit while this put is under way"));
+    return first ? wait_until([&] { return commits > before; }) : wait_until([&] { return read.load(); });
   });
-  ASSERT_OK(import_into(world, image, small_pieces(), &slow));
+  device::ImportOptions one_piece;
+  one_piece.transfer.piece_bytes = kMi;
+  one_piece.transfer.progress = [&](const device::TransferProgress&) { read = true; };
+  ASSERT_OK(import_into(world, image, one_piece, &slow));
+  EXPECT_GE(segments, 3);
   EXPECT_EQ(content(world), image.bytes);
 }
 

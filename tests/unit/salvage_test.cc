@@ -408,6 +408,25 @@ TEST_F(SalvageImportTest, WhatAnImportHasStagedIsNotTheDisk) {
   expect_restored(now);
 }
 
+// A part of it is in segments that tell of no generation, so that nothing can be laid over it; but the checkpoint behind it is told of.
+TEST_F(SalvageImportTest, ImportsAloneTellOfTheCheckpointsThatTheyMake) {
+  std::atomic<bool> stop = false;
+  how.transfer.stop = &stop;
+  how.transfer.progress = [&](const device::TransferProgress& p) { stop = p.done > kBlocks * kBlock / 2; };
+  ASSERT_TRUE(is(import_image(), Code::kCancelled));
+  how.transfer = {};
+  how.transfer.piece_bytes = 64 << 10;
+  const auto resumed = import_image();
+  ASSERT_OK(resumed);
+  ASSERT_GT(resumed->found_bytes, 0u);
+  for (int i = 0; i < 3; ++i) {
+    for (std::uint64_t at = 0; at < 64 << 10; ++at) image.bytes[(64 << 10) * static_cast<std::size_t>(i) + at] = static_cast<std::uint8_t>(random());
+    ASSERT_OK(import_image());
+  }
+  for (const auto& name : names("commits/")) ASSERT_OK(store.remove(name));
+  expect_restored(image.bytes);
+}
+
 TEST_F(SalvageImportTest, AnImportOfAnImageThatChangedIsNotTheDisk) {
   ASSERT_OK(world.open());
   live_on(2);
