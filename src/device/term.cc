@@ -97,7 +97,7 @@ Result<JournalUse> decide_foreign(volume::Volume& volume, const Commit& head, jo
   const auto point = TRY(journal_point(volume, head, journal.superblock()));
   std::uint64_t pending = TRY(journal.pending_bytes(point ? point->body.committed : Seq(0)));
   if (pending == 0) return JournalUse::none;
-  return fail(Code::kBadArgument, "a journal here holds {} that never reached the volume, and another writer has moved the volume "
+  return fail(Code::kFenced, "a journal here holds {} that never reached the volume, and another writer has moved the volume "
               "on since: make a fork of it with `s3crate-blk journal save`, give it up with `s3crate-blk journal discard`, or mount "
               "with another --state-dir", format_bytes(pending));
 }

@@ -34,7 +34,7 @@ cp "$m/disk" "$T/theirs"
 umount_volume
 state=$first
 use_url "$url"
-expect_status 2 "${try_mount[@]}"
+expect_status 3 "${try_mount[@]}"
 expect_message 'journal save'
 
 say "a save that is killed goes on, unless somebody has used what it left"
@@ -65,7 +65,7 @@ assert report["batches"] >= 1 and report["bytes"] == 20 * 65536, report
 END
 expect_status 0 "$S3CRATE" compare "$T/own" "file://$T/saved" "${key[@]}"
 expect_status 0 "$S3CRATE" compare "$T/theirs" "$url" "${key[@]}"
-expect_status 2 "${try_mount[@]}"
+expect_status 3 "${try_mount[@]}"
 expect_status 1 "$S3CRATE" journal save "$url" "file://$T/saved" "${key[@]}" --state-dir "$state"
 expect_message 'there is a volume at'
 

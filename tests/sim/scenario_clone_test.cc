@@ -42,14 +42,14 @@ void start_image_twice(bool closes) {
     ++w.boot;
     {
       Mount a(w, one, options);
-      EXPECT_CODE(closes ? Code::kBadArgument : Code::kFenced, a.open());
+      EXPECT_CODE(Code::kFenced, a.open());
     }
     device::DiskOptions insists = options;
     insists.take_over = true;
     {
       Mount a(w, one, insists);
       const auto opened = a.open();
-      EXPECT_CODE(Code::kBadArgument, opened);
+      EXPECT_CODE(Code::kFenced, opened);
       if (!opened) {
         EXPECT_NE(opened.error().message().find("never reached the volume"), std::string::npos);
       }
@@ -177,7 +177,7 @@ class MachineGoneOnTwice : public testing::Test {
       options.take_over = true;
       Mount mount(w, w.world.disk(), options);
       const auto opened = mount.open();
-      EXPECT_CODE(Code::kBadArgument, opened);
+      EXPECT_CODE(Code::kFenced, opened);
       if (!opened) {
         EXPECT_NE(opened.error().message().find("never reached the volume"), std::string::npos) << opened.error().message();
       }

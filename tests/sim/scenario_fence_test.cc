@@ -81,7 +81,7 @@ TEST(Fencing, TakeOverEndsTheWritesOfTheOldWriterButNotItsReads) {
     }
     // What it flushed and could not send is still in its journal, which no mount drops.
     Mount again(w, w.world.disk(), lazy_options());
-    EXPECT_CODE(Code::kBadArgument, again.open());
+    EXPECT_CODE(Code::kFenced, again.open());
     EXPECT_TRUE(w.was_written_once());
   });
 }
