@@ -27,7 +27,8 @@ _here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 abs_top_srcdir=${abs_top_srcdir:-$(cd "$_here/../.." && pwd)}
 abs_top_builddir=${abs_top_builddir:-$PWD}
 S3CRATE=${S3CRATE:-$abs_top_builddir/s3crate-blk}
-export abs_top_srcdir abs_top_builddir S3CRATE
+PATH=$abs_top_srcdir/tests/support/path:$PATH
+export abs_top_srcdir abs_top_builddir S3CRATE PATH
 
 T=           # the test's own directory, once tmpdir was called
 _pids=()     # processes to end, see track
