@@ -8,7 +8,7 @@
 namespace s3crate::s3 {
 namespace {
 
-constexpr std::string_view kBlank = " \t";
+constexpr std::string_view kBlank = " \t\r";  // lines may end in \r\n
 
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(kBlank);
@@ -54,10 +54,9 @@ class IniFile::Parser {
     if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);
     while (!rest.empty()) {
       const auto end = std::min(rest.find('\n'), rest.size());
-      auto line = rest.substr(0, end);
+      const auto line = rest.substr(0, end);
       rest.remove_prefix(std::min(end + 1, rest.size()));
       ++line_number_;
-      if (line.ends_with('\r')) line.remove_suffix(1);
       TRY(take(line));
     }
     return {};
