@@ -30,7 +30,7 @@ CommandResult fork_into(Context& context, const Url& url, const Url& fork_url, c
   session->cancel_too(*target);
   volume::Volume& origin = session->volume();
   const volume::Commit commit = point ? TRY(volume::resolve(origin, session->head(), *point)) : session->head();
-  auto view = view_of(origin, commit);
+  auto view = view_of(origin, commit, session->stopped());
   if (!view) return fail(session->reason(view.error()));
   target->store().attach_all_of(session->stack().store(), url.text());
 
@@ -62,7 +62,7 @@ CommandResult fork_into(Context& context, const Url& url, const Url& fork_url, c
 CommandResult run_fork(Context& context) {
   const Url url = TRY(url_argument(context.arguments, TakesPoint::yes));
   const Url fork_url = TRY(place_of_fork(TRY(url_argument(context.arguments, TakesPoint::no, 1)), url));
-  return fork_into(context, url, fork_url, [](volume::Volume& origin, const volume::Commit& point) { return origin.load_view(point); });
+  return fork_into(context, url, fork_url, [](volume::Volume& origin, const volume::Commit& point, const auto*) { return origin.load_view(point); });
 }
 
 }  // namespace s3crate::cli

@@ -37,6 +37,7 @@ Result<std::unique_ptr<GuestSession>> GuestSession::open(Context& context, const
   session->signals_ = std::make_unique<SignalWatch>(
       context.env.executor,
       [session = session.get(), &stack](int) {
+        session->stopped_ = true;
         session->guest_->stop();
         stack.cancel();
         if (Stack* other = session->other_) other->cancel();

@@ -27,6 +27,8 @@ class GuestSession {
   [[nodiscard]] Stack& stack() { return *stack_; }
   // A signal ends what waits there as well. It must outlive this.
   void cancel_too(Stack& other) { other_ = &other; }
+  // Whether one came.
+  [[nodiscard]] const std::atomic<bool>* stopped() const { return &stopped_; }
   // Why what was asked of the store failed: that it was given up, if it was.
   [[nodiscard]] Error reason(const Error& error) const { return stack_->given_up().value_or(error); }
 
@@ -36,6 +38,7 @@ class GuestSession {
 
   std::unique_ptr<Stack> stack_;
   std::atomic<Stack*> other_ = nullptr;
+  std::atomic<bool> stopped_ = false;
   std::unique_ptr<volume::Volume> volume_;
   device::DiskOptions options_;
   volume::Commit head_;

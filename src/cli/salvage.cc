@@ -121,9 +121,12 @@ CommandResult rebuild_past(Context& context, const Url& url, const Url& fork_url
     line.show({.phase = p.phase == "map" ? "pages of the map" : std::string(p.phase), .done = p.done, .total = p.total, .bytes = p.bytes, .in_bytes = false});
   };
   bool all = true;
-  const auto made = fork_into(context, url, fork_url, [&](volume::Volume& origin, const volume::Commit& point) -> Result<volume::View> {
-    auto rebuilt = TRY(volume::rebuild(origin, point, how));
-    const auto& report = rebuilt.report;
+  const auto made = fork_into(context, url, fork_url, [&](volume::Volume& origin, const volume::Commit& point, const std::atomic<bool>* stopped) -> Result<volume::View> {
+    how.stop = stopped;
+    auto rebuilt = volume::rebuild(origin, point, how);
+    if (stopped->load() && !rebuilt) return fail(Code::kCancelled, "{}: the repair was stopped: nothing was made", url.text());
+    TRY(rebuilt);
+    const auto& report = rebuilt->report;
     if (report.sound)
       return fail(Code::kExists, "generation {} has a whole map: s3crate-blk fork {}@{} {}", point.header.generation, url.text(), url.point, fork_url.text());
     for (const auto& damage : report.damages) context.out.print(fmt::format("damaged: {}", damage));
@@ -132,7 +135,7 @@ CommandResult rebuild_past(Context& context, const Url& url, const Url& fork_url
     all = report.unreadable.empty();
     if (!all) context.out.print("not repaired: these bytes of the disk, as nothing names the objects that hold them (offset and length):");
     print_ranges(context.out, report.unreadable);
-    return std::move(rebuilt.view);
+    return std::move(rebuilt->view);
   });
   return made && *made == kDone && !all ? CommandResult(kDamaged) : made;
 }
