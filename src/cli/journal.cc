@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// journal list, journal discard: the journals that lie in this machine's state directory. Without keys: what a journal holds is
-// known only by its size.
+// journal list, journal discard: the journals that lie in this machine's state directory. Without keys and without the store: what a journal
+// holds is known only by its size, and what the store has of it by what its writer noted with its last commit.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -22,7 +22,8 @@ struct Found {
   std::string path;
   std::string id;
   enum class State { kIdle, kInUse, kDamaged } state = State::kIdle;
-  std::uint64_t bytes = 0;  // of records; the store may have any of them
+  std::string url;          // where the volume was; empty: not known
+  std::uint64_t bytes = 0;  // of records that are not known to be stored
   std::vector<std::string> stopped_saves;  // their directories
   std::string trouble;
   std::unique_ptr<journal::Journal> journal;  // locked while this is held
@@ -41,7 +42,7 @@ std::optional<Found> look(Env env, io::FileIo& files, const std::string& state_d
     found.state = Found::State::kInUse;
     return found;
   }
-  auto bytes = opened ? (*opened)->pending_bytes(Seq(0)) : Result<std::uint64_t>(fail(opened.error()));
+  auto bytes = opened ? (*opened)->pending_bytes(journal::stored_through((*opened)->superblock())) : Result<std::uint64_t>(fail(opened.error()));
   if (!bytes) {
     found.state = Found::State::kDamaged;
     found.trouble = bytes.error().message();
@@ -51,6 +52,7 @@ std::optional<Found> look(Env env, io::FileIo& files, const std::string& state_d
   found.stopped_saves = save_directories(files, fmt::format("{}/{}", state_dir, vid)).value_or(std::vector<std::string>());
   if (opened) {
     found.id = to_hex((*opened)->superblock().journal);
+    found.url = journal::noted_url((*opened)->superblock());
     found.journal = std::move(*opened);
   }
   return found;
@@ -76,7 +78,8 @@ std::string describe_journal(const Found& found) {
     case Found::State::kDamaged: return "damaged: " + found.trouble;
     case Found::State::kIdle: break;
   }
-  return found.bytes == 0 ? "empty" : fmt::format("{}, of which the store may lack some: mount the volume to send it", format_bytes(found.bytes));
+  return found.bytes == 0 ? "the store has all of it"
+                          : fmt::format("{} that the store may lack: mount the volume to send it", format_bytes(found.bytes));
 }
 
 std::string describe(const Found& found) {
@@ -90,7 +93,7 @@ std::string_view state_name(Found::State state) {
 
 Result<> confirm(const Found& found) {
   const auto what = fmt::format("The journal of volume {} ({}) is about to be deleted.\nWrites in it that the store lacks are lost for good. "
-                                "Type the fingerprint of the volume: ", found.fingerprint(), describe(found));
+                                "Type the fingerprint of the volume: ", found.url.empty() ? found.fingerprint() : found.fingerprint() + ", " + found.url, describe(found));
   const auto first = TRY(ask_line(what));
   if (!first) return fail(Code::kBadArgument, "journal discard has to ask, and there is no terminal");
   if (*first != found.fingerprint()) return fail(Code::kCancelled, "that is not {}: nothing was deleted", found.fingerprint());
@@ -107,9 +110,9 @@ CommandResult run_journal_list(Context& context) {
   if (all.empty()) context.out.print(fmt::format("there are no journals in {}", state_dir));
   auto list = nlohmann::json::array();
   for (const auto& found : all) {
-    context.out.print(fmt::format("{}  {}", found.fingerprint(), describe(found)));
+    context.out.print(fmt::format("{}  {}{}", found.fingerprint(), found.url.empty() ? "" : found.url + "  ", describe(found)));
     list.push_back({{"fingerprint", found.fingerprint()}, {"vid", found.vid}, {"journal", found.id}, {"path", found.path},
-                    {"state", state_name(found.state)}, {"bytes", found.bytes}, {"stopped_saves", found.stopped_saves.size()}});
+                    {"url", found.url}, {"state", state_name(found.state)}, {"bytes", found.bytes}, {"stopped_saves", found.stopped_saves.size()}});
   }
   context.out.print_json({{"journals", list}});
   return kDone;

@@ -121,8 +121,8 @@ void DiskImpl::attach_writer(std::unique_ptr<journal::Journal> journal, std::uni
   w.chain = std::move(chain);
   journal_writes_ = journal_writes;
   if (journal_writes) {
-    w.chain->note_with([journal = w.journal.get()](const volume::CommitRef& stored, const volume::CommitRef& next) {
-      return journal->note_commits({stored.generation, stored.hash, next.generation, next.hash});
+    w.chain->note_with([journal = w.journal.get()](const volume::CommitRef& stored, Seq through, const volume::CommitRef& next) {
+      return journal->note_commits({stored.generation, stored.hash, next.generation, next.hash, through});
     });
   }
   const volume::VolumeObject& object = volume_.object();

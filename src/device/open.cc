@@ -60,9 +60,10 @@ class Opener {
  private:
   Result<std::unique_ptr<Disk>> open_reader(const Commit& head) {
     disk_->attach_cache_file(files_, state_dir_);
-    volume::View view = TRY(volume_.load_view(options_.point ? TRY(volume::resolve(volume_, head, *options_.point)) : head));
-    if (files_.identity(journal_options().path))
-      log(fmt::format("a journal waits in {}: what it holds and the store lacks is not shown by a read-only mount", state_dir_));
+    auto shown = options_.point ? volume::resolve(volume_, head, *options_.point) : head;
+    if (!shown) return fail(shown.error().within(options_.url));
+    volume::View view = TRY(volume_.load_view(*shown));
+    tell_of_journal();
     disk_->attach_reader(std::move(view), Seq(0));
     disk_->attach_history(head);
     disk_->wait_for_cache_file();
@@ -74,6 +75,7 @@ class Opener {
   }
   Result<> make_state_directory();
   Result<> get_ahead(const Commit& head, const std::optional<CommitRef>& seen);
+  void tell_of_journal();
   Result<std::unique_ptr<Journal>> open_journal();
   Result<std::unique_ptr<Journal>> fresh_journal(std::unique_ptr<Journal> old);
   static Result<JournalUse> use_unread(Journal& journal, const Commit& head, const Term& term);
@@ -90,6 +92,7 @@ class Opener {
     out.block_size = volume_.object().block_size();
     out.boot = options_.boot;
     out.home = home_hash(options_.home);
+    out.url = options_.url;
     return out;
   }
   void log(const std::string& line) const {
@@ -128,6 +131,19 @@ Result<> Opener::get_ahead(const Commit& head, const std::optional<CommitRef>& s
   }
   if (!options_.read_only && head.body.term < head.header.generation) also.push_back(head.body.term);
   return volume_.get_ahead_of_view(head, also);
+}
+
+// A read-only disk does without it. What it says of the store is as of its writer's last commit.
+void Opener::tell_of_journal() {
+  const auto journal = Journal::open(env_, files_, journal_options());
+  if (is(journal, Code::kNotFound)) return;
+  if (is(journal, Code::kExists)) {
+    log("the volume is in use by another process on this machine: what that has not sent yet is not shown by a read-only mount");
+    return;
+  }
+  const auto pending = journal ? (*journal)->pending_bytes(journal::stored_through((*journal)->superblock())) : fail(journal.error());
+  if (!pending) log(fmt::format("there is a journal in {}, which cannot be read ({}): what it holds is not shown", state_dir_, pending.error().message()));
+  else if (*pending > 0) log(fmt::format("a journal waits in {}: of {} in it, what the store lacks is not shown by a read-only mount", state_dir_, format_bytes(*pending)));
 }
 
 // A process that was killed a moment ago holds its lock until the kernel has taken it apart.

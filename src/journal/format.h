@@ -7,6 +7,8 @@
 
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -68,10 +70,18 @@ struct NotedCommits {
   Hash stored_hash{};
   Generation sent;    // the one after it; it may be there or not
   Hash sent_hash{};
+  Seq stored_through;  // batches up to this one are in what is stored; in an extension of its own, 0 without it
   friend bool operator==(const NotedCommits&, const NotedCommits&) = default;
 };
 [[nodiscard]] std::optional<NotedCommits> noted_commits(const Superblock& superblock);
 void set_noted_commits(Superblock& superblock, const NotedCommits& noted);
+// Of the noted ones; 0 if there are none.
+[[nodiscard]] Seq stored_through(const Superblock& superblock);
+// Where the volume was when this was last written, for people; empty if that is not known or too long. In an extension. Nothing goes by it: a volume's
+// place is what `home` says.
+inline constexpr std::size_t kNotedUrlMax = 512;
+[[nodiscard]] std::string noted_url(const Superblock& superblock);
+void set_noted_url(Superblock& superblock, std::string_view url);
 [[nodiscard]] Bytes encode_superblock(const Superblock& superblock);  // 4096 bytes, ends in a BLAKE2b-256 of the rest
 [[nodiscard]] Result<Superblock> decode_superblock(ByteView sector);
 

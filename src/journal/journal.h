@@ -39,6 +39,7 @@ struct Options {
   std::uint32_t block_size = 4096;        // of the volume
   Uuid boot{};                            // of this boot of the machine; zeros: unknown
   Hash home{};                            // goes into every superblock written from now on; zeros: what it says stays
+  std::string url;                        // goes with it
 };
 inline constexpr std::uint32_t kSlotBytesMin = 16 << 10;  // a power of two
 inline constexpr std::uint32_t kSlotBytesMax = 64 << 20;

@@ -91,14 +91,19 @@ Result<std::vector<Extension>> get_padded_extensions(ByteReader& reader, std::st
   return segment::get_extensions(list, what);
 }
 
-constexpr std::uint16_t kTriedExtension = 1, kNotedExtension = 2;
+constexpr std::uint16_t kTriedExtension = 1, kNotedExtension = 2, kStoredExtension = 3, kUrlExtension = 4;
+
+const Extension* find_extension(const Superblock& superblock, std::uint16_t type) {
+  const auto found = std::ranges::find(superblock.extensions, type, &Extension::type);
+  return found == superblock.extensions.end() ? nullptr : &*found;
+}
 
 }  // namespace
 
 std::vector<Uuid> tried_instances(const Superblock& superblock) {
   std::vector<Uuid> out;
-  const auto found = std::ranges::find(superblock.extensions, kTriedExtension, &Extension::type);
-  if (found == superblock.extensions.end()) return out;
+  const Extension* found = find_extension(superblock, kTriedExtension);
+  if (found == nullptr) return out;
   ByteReader reader(found->value);
   while (!reader.done() && out.size() < kTriedMax) {
     const Uuid instance = reader.array<sizeof(Uuid)>();
@@ -118,15 +123,26 @@ void set_tried_instances(Superblock& superblock, std::span<const Uuid> tried) {
 }
 
 std::optional<NotedCommits> noted_commits(const Superblock& superblock) {
-  const auto found = std::ranges::find(superblock.extensions, kNotedExtension, &Extension::type);
-  if (found == superblock.extensions.end()) return std::nullopt;
+  const Extension* found = find_extension(superblock, kNotedExtension);
+  if (found == nullptr) return std::nullopt;
   ByteReader reader(found->value);
   NotedCommits out;
   out.stored = Generation(reader.u64());
   out.stored_hash = reader.array<sizeof(Hash)>();
   out.sent = Generation(reader.u64());
   out.sent_hash = reader.array<sizeof(Hash)>();
-  return reader.done() ? std::optional(out) : std::nullopt;
+  if (!reader.done()) return std::nullopt;
+  if (const Extension* stored = find_extension(superblock, kStoredExtension)) {
+    ByteReader seq(stored->value);
+    const std::uint64_t through = seq.u64();
+    if (seq.done()) out.stored_through = Seq(through);
+  }
+  return out;
+}
+
+Seq stored_through(const Superblock& superblock) {
+  const auto noted = noted_commits(superblock);
+  return noted ? noted->stored_through : Seq(0);
 }
 
 void set_noted_commits(Superblock& superblock, const NotedCommits& noted) {
@@ -137,6 +153,21 @@ void set_noted_commits(Superblock& superblock, const NotedCommits& noted) {
   writer.u64(noted.sent.value);
   writer.raw(noted.sent_hash);
   segment::replace_extension(superblock.extensions, std::move(extension));
+  Extension stored{kStoredExtension, false, {}};
+  ByteWriter(stored.value).u64(noted.stored_through.value);
+  segment::replace_extension(superblock.extensions, std::move(stored));
+}
+
+std::string noted_url(const Superblock& superblock) {
+  const Extension* found = find_extension(superblock, kUrlExtension);
+  return found == nullptr || found->value.size() > kNotedUrlMax ? std::string() : std::string(found->value.begin(), found->value.end());
+}
+
+void set_noted_url(Superblock& superblock, std::string_view url) {
+  std::erase_if(superblock.extensions, [](const Extension& e) { return e.type == kUrlExtension; });
+  if (url.empty() || url.size() > kNotedUrlMax) return;
+  const ByteView bytes = as_bytes(url);
+  segment::replace_extension(superblock.extensions, {kUrlExtension, false, Bytes(bytes.begin(), bytes.end())});
 }
 
 Bytes encode_superblock(const Superblock& superblock) {

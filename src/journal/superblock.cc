@@ -107,6 +107,7 @@ Result<std::unique_ptr<Journal>> Journal::create(Env env, io::FileIo& files, con
   superblock.version = 1;
   superblock.vid = vid;
   superblock.home = home;
+  set_noted_url(superblock, options.url);
   superblock.journal = env.random.array<16>();
   superblock.slot_bytes = options.slot_bytes;
   superblock.file_bytes = options.file_bytes;
@@ -167,7 +168,10 @@ Result<> JournalFile::write_superblock(Superblock next) {
     next.device = identity_.device;
     next.inode = identity_.inode;
     next.boot = options_.boot;
-    if (options_.home != Hash{}) next.home = options_.home;
+    if (options_.home != Hash{}) {
+      next.home = options_.home;
+      set_noted_url(next, options_.url);
+    }
     next.file_bytes = options_.file_bytes;
     done = write_next(next);
   }

@@ -178,7 +178,7 @@ Result<Bytes> Chain::seal_noted(const std::function<Commit()>& make, Commit& com
     commit = make();
     put_noted(commit.body);
     Bytes bytes = TRY(seal(commit));
-    auto noted = note_(newest_own_, {commit.header.generation, commit.hash});
+    auto noted = note_(newest_own_, newest_.body.committed, {commit.header.generation, commit.hash});
     if (noted) return bytes;
     trouble_(noted.error());
   }

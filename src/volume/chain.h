@@ -78,9 +78,9 @@ class Chain {
   // A fresh object id of this epoch. kNoSpace after 2^40 of them.
   [[nodiscard]] Result<ObjectId> new_object_id();
 
-  // Called before each commit but `open` is put, with the newest that is no guest and with it: so that a journal knows them. Where it
-  // fails, the commit says that it is not noted, and is put all the same.
-  using Note = std::function<Result<>(const CommitRef& stored, const CommitRef& next)>;
+  // Called before each commit but `open` is put, with the newest that is no guest, the last batch in that, and with it: so that a journal
+  // knows them. Where it fails, the commit says that it is not noted, and is put all the same.
+  using Note = std::function<Result<>(const CommitRef& stored, Seq through, const CommitRef& next)>;
   void note_with(Note note) { note_ = std::move(note); }
 
   void set_away_limit(Duration limit) { put_.set_away_limit(limit); }

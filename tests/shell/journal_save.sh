@@ -89,3 +89,23 @@ expect_status 0 "$abs_top_srcdir/tests/support/at-terminal" "${vid:0:16}" yes --
 mount_volume
 cmp "$T/theirs" "$m/disk" || fail "the volume is another"
 umount_volume
+
+say "what the store has is told from what it lacks"
+list_journal() { # ERE
+  expect_status 0 "$S3CRATE" journal list --state-dir "$state"
+  expect_message "^${vid:0:16}  $1"
+}
+list_journal 'file://.*  the store has all of it$'
+expect_status 0 "$S3CRATE" mount "$url" "$m" --read-only "${key[@]}" --state-dir "$state"
+if grep -q 'a journal waits' "$T/stderr"; then fail "it warns for nothing"; fi
+umount_volume
+mount_volume --upload-delay 1h
+dd if=/dev/urandom of="$m/disk" bs=64K count=3 conv=notrunc,fsync status=none
+list_journal 'in use by a mount$'
+kill -KILL "$daemon"
+wait_until 20 eval "! kill -0 $daemon 2>/dev/null"
+bury_volume
+list_journal 'file://.*  [0-9.]+ KiB that the store may lack'
+expect_status 0 "$S3CRATE" mount "$url" "$m" --read-only "${key[@]}" --state-dir "$state"
+expect_message 'a journal waits'
+umount_volume

@@ -119,6 +119,35 @@ TEST(JournalFormat, SuperblockSurvivesARoundTrip) {
   }
 }
 
+TEST(JournalFormat, SuperblockSaysWhatIsStoredAndWhereTheVolumeIs) {
+  Gen gen(4);
+  Superblock s = random_superblock(gen, kIncarnationsMax);
+  s.extensions.clear();
+  EXPECT_FALSE(noted_commits(s));
+  EXPECT_EQ(stored_through(s), Seq(0));
+  EXPECT_EQ(noted_url(s), "");
+  std::vector<Uuid> tried(kTriedMax + 1);
+  for (Uuid& instance : tried) instance = gen.array<16>();
+  set_tried_instances(s, tried);
+  const NotedCommits noted = {Generation(7), gen.array<32>(), Generation(8), gen.array<32>(), Seq(99)};
+  set_noted_commits(s, noted);
+  const std::string url(kNotedUrlMax, 'u');
+  set_noted_url(s, url);
+  // All of it at once, with as many incarnations as there may be, is within a sector.
+  const auto decoded = decode_superblock(encode_superblock(s));
+  ASSERT_TRUE(decoded) << decoded.error().message();
+  EXPECT_EQ(tried_instances(*decoded), std::vector<Uuid>(tried.begin() + 1, tried.end()));
+  EXPECT_EQ(noted_commits(*decoded), noted);
+  EXPECT_EQ(stored_through(*decoded), Seq(99));
+  EXPECT_EQ(noted_url(*decoded), url);
+  set_noted_url(s, url + "u");
+  EXPECT_EQ(noted_url(s), "");
+  // As older programs write it.
+  std::erase_if(s.extensions, [](const Extension& e) { return e.type == 3; });
+  ASSERT_TRUE(noted_commits(s));
+  EXPECT_EQ(stored_through(s), Seq(0));
+}
+
 TEST(JournalFormat, DamagedSuperblockIsRefused) {
   SEEDED_TEST(seed);
   Gen gen(seed);
