@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/btrfs_id.h"
+#include "cli/control.h"
 #include "cli/loop_device.h"
 #include "cli/mount.h"
 #include "cli/process.h"
@@ -22,6 +23,8 @@
 
 namespace s3crate::cli {
 namespace {
+
+constexpr auto kAnswerTime = std::chrono::seconds(5);
 
 // The last line that a program printed tells most, but for the one in which mount(8) speaks of dmesg.
 std::string last_line(std::string_view output) {
@@ -102,6 +105,20 @@ Result<> give_own_id(Random& random, const OpenLoop& loop, ByteView beginning) {
   return {};
 }
 
+// What reads of the disk have met, from the process behind the mount: the kernel says of all of it that the filesystem is wrong.
+std::optional<std::string> damage_met(const std::string& place) {
+  auto connection = connect_control(control_socket_path(place, ::geteuid()));
+  if (!connection || !connection->send({{"command", "status"}})) return std::nullopt;
+  const auto answer = connection->receive(kAnswerTime);
+  if (!answer || !*answer || !(**answer).contains("damage") || (**answer)["damage"].value("reads", std::uint64_t{0}) == 0) return std::nullopt;
+  return (**answer).value("health_reason", "");
+}
+
+Error with_damage(const Error& error, const std::string& place) {
+  const auto damage = error.code() == Code::kIo ? damage_met(place) : std::nullopt;
+  return damage ? Error(Code::kCorrupt, fmt::format("{}. The volume is damaged: {}", error.message(), *damage)) : error;
+}
+
 Result<> mount_filesystem(Random& random, const AttachRequest& request, const OpenLoop& loop, bool empty, const Interrupts& interrupts,
                           Attached& attached) {
   const auto beginning = TRY(beginning_of(loop));
@@ -119,7 +136,7 @@ Result<> mount_filesystem(Random& random, const AttachRequest& request, const Op
   words.insert(words.end(), {"--", loop.device, request.directory});
   if (auto mounted = run_tool(words, interrupts, "mount"); !mounted) {
     const char* way = type == Filesystem::kUnknown ? " (for what is no filesystem there is --fs none)"
-                      : attached.scratch ? " (its log is played back into memory: --scratch-size says how much of that it may take)" : "";
+                      : attached.scratch && !damage_met(attached.place) ? " (its log is played back into memory: --scratch-size says how much of that it may take)" : "";
     return fail(mounted.error().code(), "{}{}", mounted.error().message(), way);
   }
   const auto found = find_attachment(request.directory);
@@ -196,7 +213,7 @@ CommandResult attach(Context& context, const AttachRequest& request, Attached& a
     const Interrupts interrupts;
     done = go_on(context.env.random, request, *plan, interrupts, attached);
   }
-  if (!done) return fail(undo(context, request.directory, done.error()));
+  if (!done) return fail(undo(context, request.directory, with_damage(done.error(), attached.place)));
   return kDone;
 }
 

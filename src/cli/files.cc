@@ -39,6 +39,17 @@ Result<std::string> read_small_file(const std::string& path, std::size_t max) {
   return read_small_file(fd.get(), path, max);
 }
 
+std::string on_one_line(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') out += "\\n";
+    else if (byte < 0x20 || byte == 0x7f) out += fmt::format("\\x{:02x}", byte);
+    else out += c;
+  }
+  return out;
+}
+
 std::string canonical_path(const std::string& path) {
   std::error_code error;
   auto absolute = std::filesystem::absolute(path, error);

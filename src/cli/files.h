@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -38,6 +39,9 @@ class Fd {
 // kNotFound; kBadArgument if it is longer than `max`. Works on pipes; "-" is nothing special.
 [[nodiscard]] Result<std::string> read_small_file(const std::string& path, std::size_t max);
 [[nodiscard]] Result<std::string> read_small_file(int fd, const std::string& name, std::size_t max);
+
+// A name for a line of text: what would end the line or move the cursor is written as in \n and \x1b.
+[[nodiscard]] std::string on_one_line(std::string_view name);
 
 // Absolute and without symbolic links, as far as the path exists; the rest is appended as it is.
 [[nodiscard]] std::string canonical_path(const std::string& path);

@@ -40,6 +40,7 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"disk", "uptime_seconds", kGauge, "time since the mount", seconds(s.uptime)},
       {"unsent", "bytes", kGauge, "acknowledged, but not yet in the store", s.unsent_bytes},
       {"unsent", "age_seconds", kGauge, "age of the oldest of them", seconds(s.unsent_age)},
+      {"damage", "reads", kCounter, "reads that ended for damage in the store", s.damaged_reads},
       {"overlay", "bytes", kGauge, "written, but not yet in the journal", s.dirty_bytes},
       {"overlay", "capacity_bytes", kGauge, "how much that may be", s.dirty_max},
       {"overlay", "writer_waits", kCounter, "writes that had to wait for room", s.writer_waits},

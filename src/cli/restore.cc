@@ -70,21 +70,30 @@ struct Restored {
   Unread missing;  // from the root of the filesystem
 };
 
-Result<Restored> restore(const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
+// Of cp, whose words name the directory that is copied to as this process does.
+Error in_words(const Error& error, const std::string& staging, const std::string& target) {
+  auto message = error.message();
+  for (std::size_t at = 0; (at = message.find(staging, at)) != std::string::npos; at += target.size()) message.replace(at, staging.size(), target);
+  return {error.code(), message};
+}
+
+Result<Restored> restore(Random& random, const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
                          const Interrupts& interrupts, ProgressLine& progress) {
   const auto wanted = TRY(find_wanted(root, paths));
+  const auto staging = TRY(Staging::make(random, target));
   for (const auto& one : wanted) {
-    const auto to = target + "/" + one.name;
-    if (!overwrite && is_there(to)) return fail(Code::kExists, "{} is there already: choose another directory, or --overwrite", to);
+    if (!overwrite && staging.is_in_target(one.name))
+      return fail(Code::kExists, "{}/{} is there already: choose another directory, or --overwrite", target, one.name);
   }
-  const auto staging = TRY(Staging::make(target));
-  Restored restored{.paths = 0, .missing = TRY(copy_wanted(wanted, staging.path(), interrupts, progress))};
+  auto missing = copy_wanted(wanted, staging.path(), interrupts, progress);
+  if (!missing) return fail(in_words(missing.error(), staging.path(), target));
+  Restored restored{.paths = 0, .missing = std::move(*missing)};
   for (std::string& path : restored.missing.paths) path.erase(0, root.size());
-  for (const auto& one : wanted) restored.paths += is_there(staging.path_of(one.name)) ? 1 : 0;
-  if (restored.paths == 0) return fail(Code::kCorrupt, "nothing was restored: {} cannot be read at that point, for damage", restored.missing.paths.at(0));
+  for (const auto& one : wanted) restored.paths += staging.has(one.name) ? 1 : 0;
+  if (restored.paths == 0) return fail(Code::kCorrupt, "nothing was restored: {} cannot be read at that point, for damage", on_one_line(restored.missing.paths.at(0)));
   std::vector<std::string> names;
   for (const auto& one : wanted) names.push_back(one.name);
-  TRY(put_in_place(names, staging, target, overwrite ? Overwrite::yes : Overwrite::no));
+  TRY(staging.put_in_place(names, overwrite ? Staging::Overwrite::yes : Staging::Overwrite::no));
   return restored;
 }
 
@@ -94,7 +103,7 @@ CommandResult tell(const Output& out, const Restored& restored, const std::strin
   if (missing.count > 0) {
     out.print(fmt::format("damaged: not all of it can be read at that point; {} missing, in whole or in part:", missing.count == 1 ? "this is" : "these are"));
     const std::size_t printed = std::min(missing.paths.size(), kPrintedMax);
-    for (std::size_t i = 0; i < printed; ++i) out.print("  " + missing.paths[i]);
+    for (std::size_t i = 0; i < printed; ++i) out.print("  " + on_one_line(missing.paths[i]));
     if (printed < missing.count) out.print(fmt::format("  and {} more", missing.count - printed));
   }
   if (!missing.attributes.empty()) out.print("damaged: not all attributes can be read at that point: " + missing.attributes);
@@ -161,7 +170,7 @@ CommandResult run_restore(Context& context) {
   }
   const auto restored = [&] {
     ProgressLine progress(context.env.clock, progress_style(context.arguments.text("progress")));
-    return restore(directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), interrupts, progress);
+    return restore(context.env.random, directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), interrupts, progress);
   }();
   take_away(quiet, directory);
   if (!restored) return fail(restored.error());

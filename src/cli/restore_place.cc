@@ -8,92 +8,149 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 namespace s3crate::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
+using Overwrite = Staging::Overwrite;
+
 constexpr std::string_view kPrefix = ".s3crate-restore.";
+constexpr int kNamesTried = 100;
 
-Fd lock_of(const std::string& directory) {
-  Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 ? std::move(fd) : Fd();
+Fd open_directory(int parent, const std::string& name) {
+  return Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-void clear_remains(const std::string& target) {
-  std::error_code error;
-  for (fs::directory_iterator it(target, error), end; !error && it != end; it.increment(error)) {
-    if (!it->path().filename().string().starts_with(kPrefix)) continue;
-    std::error_code ignored;
-    if (const Fd lock = lock_of(it->path())) fs::remove_all(it->path(), ignored);
-  }
-}
+bool lock(const Fd& directory) { return ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0; }
 
-bool is_directory(const std::string& path) {
+std::string path_of(const Fd& fd) { return fmt::format("/proc/{}/fd/{}", ::getpid(), fd.get()); }
+
+// nullopt: it is not there.
+std::optional<struct stat> look(const Fd& directory, const std::string& name) {
   struct stat st = {};
-  return ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  if (::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  return st;
 }
 
-Result<std::vector<std::string>> names_in(const std::string& directory) {
+Result<std::vector<std::string>> names_in(const Fd& directory, const std::string& shown) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename());
-  if (error) return fail(system_error(error.value(), "read", directory));
+  for (fs::directory_iterator it(path_of(directory), error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename());
+  if (error) return fail(system_error(error.value(), "read", shown));
   return names;
 }
 
-Result<> look_in_the_way(const std::string& from, const std::string& to, Overwrite overwrite) {
-  if (!is_there(from) || !is_there(to)) return {};
-  if (overwrite == Overwrite::no) return fail(Code::kExists, "{} has come to be meanwhile, and stays", to);
-  if (is_directory(from) != is_directory(to))
-    return fail(Code::kExists, "{} is {} a directory, and was {} at that point: move it away first", to, is_directory(to) ? "now" : "not", is_directory(from) ? "one" : "none");
-  if (!is_directory(from)) return {};
-  for (const auto& name : TRY(names_in(from))) TRY(look_in_the_way(from + "/" + name, to + "/" + name, overwrite));
+void remove_all_in(const Fd& directory) {
+  std::error_code error, ignored;
+  for (fs::directory_iterator it(path_of(directory), error), end; !error && it != end; it.increment(error)) fs::remove_all(it->path(), ignored);
+}
+
+void clear_remains(const Fd& target) {
+  std::error_code error;
+  for (fs::directory_iterator it(path_of(target), error), end; !error && it != end; it.increment(error)) {
+    const auto name = it->path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    const Fd left = open_directory(target.get(), name);
+    struct stat st = {};
+    if (!left || ::fstat(left.get(), &st) != 0 || st.st_uid != ::geteuid() || !lock(left)) continue;
+    remove_all_in(left);
+    ::unlinkat(target.get(), name.c_str(), AT_REMOVEDIR);
+  }
+}
+
+// One name of two directories, and what is below it.
+struct Pair {
+  const Fd& from;
+  const Fd& to;
+  const std::string& name;
+  std::string shown;  // of `to`
+};
+
+struct Inner {
+  Fd from, to;
+  std::vector<std::string> names;  // in `from`
+};
+
+Result<Inner> enter(const Pair& pair) {
+  Inner inner{open_directory(pair.from.get(), pair.name), open_directory(pair.to.get(), pair.name), {}};
+  if (!inner.from || !inner.to) return fail(system_error(errno, "open", pair.shown));
+  inner.names = TRY(names_in(inner.from, pair.shown));
+  return inner;
+}
+
+Result<> look_in_the_way(const Pair& pair, Overwrite overwrite) {
+  const auto from = look(pair.from, pair.name), to = look(pair.to, pair.name);
+  if (!from || !to) return {};
+  if (overwrite == Overwrite::no) return fail(Code::kExists, "{} has come to be meanwhile, and stays", pair.shown);
+  const bool was = S_ISDIR(from->st_mode), is = S_ISDIR(to->st_mode);
+  if (was != is)
+    return fail(Code::kExists, "{} is {} a directory, and was {} at that point: move it away first", pair.shown, is ? "now" : "not", was ? "one" : "none");
+  if (!was) return {};
+  const auto inner = TRY(enter(pair));
+  for (const auto& name : inner.names) TRY(look_in_the_way({inner.from, inner.to, name, pair.shown + "/" + name}, overwrite));
   return {};
 }
 
-Result<> move_in(const std::string& from, const std::string& to, Overwrite overwrite) {
-  if (!is_directory(from) || !is_directory(to)) {
-    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), overwrite == Overwrite::no ? RENAME_NOREPLACE : 0) == 0) return {};
-    if (errno == EEXIST) return fail(Code::kExists, "{} has come to be meanwhile, and stays", to);
-    return fail(system_error(errno, "put in place", to));
+Result<> move_in(const Pair& pair, Overwrite overwrite) {
+  const auto from = look(pair.from, pair.name), to = look(pair.to, pair.name);
+  if (!from || !to || !S_ISDIR(from->st_mode) || !S_ISDIR(to->st_mode)) {
+    const unsigned flags = overwrite == Overwrite::no ? RENAME_NOREPLACE : 0;
+    if (::renameat2(pair.from.get(), pair.name.c_str(), pair.to.get(), pair.name.c_str(), flags) == 0) return {};
+    if (errno == EEXIST) return fail(Code::kExists, "{} has come to be meanwhile, and stays", pair.shown);
+    return fail(system_error(errno, "put in place", pair.shown));
   }
-  struct stat st = {};
-  if (::lstat(from.c_str(), &st) != 0) return fail(system_error(errno, "look at", from));
-  for (const auto& name : TRY(names_in(from))) TRY(move_in(from + "/" + name, to + "/" + name, overwrite));
-  const timespec times[] = {st.st_atim, st.st_mtim};
-  if (::lchown(to.c_str(), st.st_uid, st.st_gid) != 0 || ::chmod(to.c_str(), st.st_mode & 07777) != 0 ||
-      ::utimensat(AT_FDCWD, to.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-    return fail(system_error(errno, "change the attributes of", to));
+  const auto inner = TRY(enter(pair));
+  for (const auto& name : inner.names) TRY(move_in({inner.from, inner.to, name, pair.shown + "/" + name}, overwrite));
+  const timespec times[] = {from->st_atim, from->st_mtim};
+  const int fd = inner.to.get();
+  if (::fchown(fd, from->st_uid, from->st_gid) != 0 || ::fchmod(fd, from->st_mode & 07777) != 0 || ::futimens(fd, times) != 0)
+    return fail(system_error(errno, "change the attributes of", pair.shown));
   return {};
 }
 
 }  // namespace
 
-Result<Staging> Staging::make(const std::string& target) {
-  clear_remains(target);
-  auto path = fmt::format("{}/{}XXXXXX", target, kPrefix);
-  if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make a directory in", target));
-  return Staging(path, lock_of(path));
+Result<Staging> Staging::make(Random& random, const std::string& target) {
+  Fd directory = open_directory(AT_FDCWD, target);
+  if (!directory) return fail(system_error(errno, "open", target));
+  clear_remains(directory);
+  for (int i = 0; i < kNamesTried; ++i) {
+    auto name = fmt::format("{}{}", kPrefix, to_hex(random.array<8>()));
+    if (::mkdirat(directory.get(), name.c_str(), 0700) != 0) {
+      if (errno == EEXIST) continue;
+      return fail(system_error(errno, "make a directory in", target));
+    }
+    // Somebody may have put another one there by now.
+    Fd made = open_directory(directory.get(), name);
+    struct stat st = {};
+    if (!made || ::fstat(made.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0 || !lock(made))
+      return fail(Code::kIo, "{} is being changed by somebody else: nothing was restored", target);
+    return Staging(std::move(directory), target, std::move(name), std::move(made));
+  }
+  return fail(Code::kExists, "cannot make a directory in {}: all names are taken", target);
 }
 
 Staging::~Staging() {
-  std::error_code error;
-  if (!path_.empty()) fs::remove_all(path_, error);
+  if (!fd_) return;
+  remove_all_in(fd_);
+  ::unlinkat(target_.get(), name_.c_str(), AT_REMOVEDIR);
 }
 
-bool is_there(const std::string& path) {
-  struct stat st = {};
-  return ::lstat(path.c_str(), &st) == 0;
-}
+std::string Staging::path() const { return path_of(fd_); }
 
-Result<> put_in_place(const std::vector<std::string>& names, const Staging& staging, const std::string& target, Overwrite overwrite) {
-  for (const auto& name : names) TRY(look_in_the_way(staging.path_of(name), target + "/" + name, overwrite));
+bool Staging::has(const std::string& name) const { return look(fd_, name).has_value(); }
+
+bool Staging::is_in_target(const std::string& name) const { return look(target_, name).has_value(); }
+
+Result<> Staging::put_in_place(const std::vector<std::string>& names, Overwrite overwrite) const {
+  const auto pair = [&](const std::string& name) { return Pair{fd_, target_, name, target_name_ + "/" + name}; };
+  for (const auto& name : names) TRY(look_in_the_way(pair(name), overwrite));
   for (const auto& name : names)
-    if (is_there(staging.path_of(name))) TRY(move_in(staging.path_of(name), target + "/" + name, overwrite));
+    if (has(name)) TRY(move_in(pair(name), overwrite));
   return {};
 }
 

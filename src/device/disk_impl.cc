@@ -104,7 +104,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
 void DiskImpl::attach_history(const volume::Commit& head) {
   spare_reader_ = volume_.another_reader();
   history_ = std::make_unique<History>(
-      env_, volume_.another_reader(), head, SharedCaches{*cache_, cache_file_.get(), buffers_},
+      env_, volume_.another_reader(), head, SharedParts{*cache_, cache_file_.get(), buffers_, damages_},
       HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
                      [this] { return writer_.chain ? writer_.chain->head() : Generation(0); }, options_.history_open_max,
                      options_.delta_runs_max});
@@ -184,13 +184,8 @@ Result<> DiskImpl::read_blocks(BlockIndex from, BlockIndex to, MutableByteView o
   return done;
 }
 
-Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
-  if (out.empty()) return {};
-  const std::uint64_t end = size();  // once: it may change
-  if (offset > end || out.size() > end - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
-  Timed timed(env_.clock, reads_);
-  reads_.bytes += out.size();
-  std::uint64_t bs = block_size();
+Result<> DiskImpl::read_bytes(std::uint64_t offset, MutableByteView out) {
+  const std::uint64_t bs = block_size();
   BlockIndex from(offset / bs);
   BlockIndex to((offset + out.size() + bs - 1) / bs);
   if (offset % bs == 0 && out.size() % bs == 0) return read_blocks(from, to, out);
@@ -198,6 +193,17 @@ Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
   TRY(read_blocks(from, to, blocks));
   std::memcpy(out.data(), blocks.data() + offset % bs, out.size());
   return {};
+}
+
+Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
+  if (out.empty()) return {};
+  const std::uint64_t end = size();  // once: it may change
+  if (offset > end || out.size() > end - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
+  Timed timed(env_.clock, reads_);
+  reads_.bytes += out.size();
+  auto done = read_bytes(offset, out);
+  if (!done) damages_.note("the disk", offset, out.size(), done.error());
+  return done;
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------------
@@ -416,6 +422,8 @@ Stats DiskImpl::stats() {
     out.extents_left_out = uploaded.left_out;
   }
   auto failure = head_->failure();
+  const Damages::Met damage = damages_.met();
+  out.damaged_reads = damage.reads;
   MutexLock lock(trouble_mu_);
   out.health = "ok";
   if (failure) {
@@ -424,6 +432,9 @@ Stats DiskImpl::stats() {
   } else if (journal_writes_ && writer_.encoder && writer_.encoder->journal_failed()) {
     out.health = "journal failed";
     out.health_reason = "fsync waits for the store";
+  } else if (damage.reads > 0) {
+    out.health = "damaged";
+    out.health_reason = fmt::format("{} (check --read-data {} tells what else is)", damage.first, options_.url);
   } else if (trouble_ && now - trouble_at_ < kTroubleFresh) {
     out.health = "trouble";
     out.health_reason = trouble_->message();

@@ -5,6 +5,7 @@
 #include "base/histogram.h"
 #include "cache/cache_file.h"
 #include "device/checkpointer.h"
+#include "device/damages.h"
 #include "device/disk.h"
 #include "device/read_ahead.h"
 #include "device/seen.h"
@@ -73,6 +74,7 @@ class DiskImpl final : public Disk {
   };
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
+  [[nodiscard]] Result<> read_bytes(std::uint64_t offset, MutableByteView out);
   [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
   [[nodiscard]] Result<> wait_resized(StopFlag stop);
@@ -98,6 +100,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<Head> head_;
   std::unique_ptr<ReadAhead> read_ahead_;  // may be null
   std::unique_ptr<volume::Volume> spare_reader_;
+  Damages damages_;
   std::unique_ptr<History> history_;
   Generation opened_;  // of a reader
   Writer writer_;

@@ -33,7 +33,7 @@ class History::Turn {
   History& history_;
 };
 
-History::History(Env env, std::unique_ptr<volume::Volume> volume, const volume::Commit& head, const SharedCaches& caches,
+History::History(Env env, std::unique_ptr<volume::Volume> volume, const volume::Commit& head, const SharedParts& caches,
                  const HistoryOptions& options)
     : env_(env), caches_(caches), options_(options), free_(env.executor.cond_var()), volume_(std::move(volume)),
       timeline_(*volume_, head, kCommitsAtOnce), looked_(env.clock.monotonic_now()) {}

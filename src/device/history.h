@@ -44,7 +44,7 @@ class History {
   static constexpr std::size_t kListedGenerations = 16, kListedTags = 1000;
 
   // `head` as load_head() answered; `volume`, a reader of its own.
-  History(Env env, std::unique_ptr<volume::Volume> volume, const volume::Commit& head, const SharedCaches& caches, const HistoryOptions& options);
+  History(Env env, std::unique_ptr<volume::Volume> volume, const volume::Commit& head, const SharedParts& caches, const HistoryOptions& options);
   ~History();
 
   // A generation, a tag or a time, as in POINT.
@@ -71,7 +71,7 @@ class History {
   [[nodiscard]] Load load();
 
   Env env_;
-  const SharedCaches caches_;
+  const SharedParts caches_;
   const HistoryOptions options_;
   Mutex mu_;
   const std::unique_ptr<CondVar> free_;

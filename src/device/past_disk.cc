@@ -18,13 +18,15 @@ std::unique_ptr<volume::ObjectTable> objects_of(Env env, const volume::Volume& v
 
 }  // namespace
 
-PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedCaches& caches, volume::View view)
+PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedParts& parts, volume::View view)
     : env_(env),
       pages_(volume.pages()),
-      extents_(caches.extents),
+      extents_(parts.extents),
+      damages_(parts.damages),
+      generation_(view.generation),
       weight_(view.changes.size() + view.new_objects.size()),
       objects_(objects_of(env, volume, view)),
-      source_(volume.store(), *objects_, volume.object().block_size(), caches.file, &caches.buffers),
+      source_(volume.store(), *objects_, volume.object().block_size(), parts.file, &parts.buffers),
       head_(env, volume.object().block_size(), HeadLimits{}, std::move(view), Seq(0)) {}
 
 Result<> PastDisk::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {
@@ -34,9 +36,7 @@ Result<> PastDisk::read_blocks(BlockIndex from, BlockIndex to, MutableByteView o
   return gather.finish(extents_, source_);
 }
 
-Result<> PastDisk::read(std::uint64_t offset, MutableByteView out) {
-  if (out.empty()) return {};
-  if (offset > size() || out.size() > size() - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
+Result<> PastDisk::read_bytes(std::uint64_t offset, MutableByteView out) {
   const std::uint64_t bs = block_size();
   const BlockIndex from(offset / bs), to((offset + out.size() + bs - 1) / bs);
   if (offset % bs == 0 && out.size() % bs == 0) return read_blocks(from, to, out);
@@ -44,6 +44,14 @@ Result<> PastDisk::read(std::uint64_t offset, MutableByteView out) {
   TRY(read_blocks(from, to, blocks));
   std::memcpy(out.data(), blocks.data() + offset % bs, out.size());
   return {};
+}
+
+Result<> PastDisk::read(std::uint64_t offset, MutableByteView out) {
+  if (out.empty()) return {};
+  if (offset > size() || out.size() > size() - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
+  auto done = read_bytes(offset, out);
+  if (!done) damages_.note(fmt::format("generation {}", generation_), offset, out.size(), done.error());
+  return done;
 }
 
 Result<std::uint64_t> PastDisk::seek(std::uint64_t offset, bool hole) { return seek_in(head_, pages_, offset, size(), hole); }

@@ -4,21 +4,23 @@
 #pragma once
 
 #include "cache/cache_file.h"
+#include "device/damages.h"
 #include "device/head.h"
 #include "device/readable.h"
 
 namespace s3crate::device {
 
 // Of the live disk, which outlives all its pasts.
-struct SharedCaches {
+struct SharedParts {
   cache::ExtentCache& extents;
   cache::SealedCache* file;  // may be null
   BufferPool& buffers;
+  Damages& damages;
 };
 
 class PastDisk final : public Readable {
  public:
-  PastDisk(Env env, const volume::Volume& volume, const SharedCaches& caches, volume::View view);
+  PastDisk(Env env, const volume::Volume& volume, const SharedParts& caches, volume::View view);
 
   [[nodiscard]] std::uint64_t size() const override { return head_.disk_bytes(); }
   [[nodiscard]] std::uint32_t block_size() const override { return head_.block_size(); }
@@ -31,10 +33,13 @@ class PastDisk final : public Readable {
 
  private:
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
+  [[nodiscard]] Result<> read_bytes(std::uint64_t offset, MutableByteView out);
 
   Env env_;
   volume::PageLoader& pages_;
   cache::ExtentCache& extents_;
+  Damages& damages_;
+  const Generation generation_;
   const std::uint64_t weight_;
   const std::unique_ptr<volume::ObjectTable> objects_;
   cache::StoreExtentSource source_;

@@ -33,6 +33,7 @@ struct Stats {
   bool durable_locally = false;  // fsync answers from the journal (else from the store)
   Duration uptime{};
   LatencyStats reads, writes, discards, flushes;
+  std::uint64_t damaged_reads = 0;  // that ended for damage, of the disk and of its pasts
   std::uint64_t dirty_bytes = 0, dirty_max = 0;          // overlay
   std::uint64_t unsent_bytes = 0;                        // acknowledged, not in the store
   Duration unsent_age{};                                 // of the oldest of them

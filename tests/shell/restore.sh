@@ -153,6 +153,14 @@ expect_message 'nothing was restored: /lost/sub/b cannot be read'
 rm "$T/to/short"
 nothing_left "damage"
 
+say "a filesystem of which nothing can be read"
+cp -a "$store" "$T/ruin"
+find "$T/ruin/segments" -type f -exec truncate -s 1 {} +
+expect_status 4 "$S3CRATE" restore "file://$T/ruin@$(cat "$T/generation")" "${options[@]}" --state-dir "$T/state-ruin" --to "$T/to" lost
+expect_message 'The volume is damaged: .* of the disk from .* on cannot be read'
+rm -r "$T/ruin"
+nothing_left "a ruin"
+
 say "wrong input, and no room"
 expect_status 1 "${restore[@]}" home nowhere --to "$T/to"
 expect_message 'there is no nowhere'

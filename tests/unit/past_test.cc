@@ -315,6 +315,31 @@ TEST_F(PastTest, ReadsShareTheCacheOfTheLiveDisk) {
   EXPECT_EQ(world_.disk->stats().block_cache_misses, before);
 }
 
+TEST_F(PastTest, DamageThatReadsMeetIsTold) {
+  ASSERT_OK(world_.disk->write(0, Bytes(64 << 10, 5)));
+  const auto generation = world_.disk->sync();
+  ASSERT_OK(generation);
+  ASSERT_OK(world_.close());
+  const auto segments = world_.memory().list(std::string(segment::kSegmentsPrefix), "", 1000);
+  ASSERT_OK(segments);
+  ASSERT_FALSE(segments->objects.empty());
+  for (const auto& object : segments->objects) ASSERT_OK(world_.memory().remove(object.name));
+  ASSERT_OK(world_.open());
+  ASSERT_OK(world_.disk->write(0, Bytes(64 << 10, 6)));
+  ASSERT_OK(world_.disk->sync());
+  EXPECT_EQ(world_.disk->stats().health, "ok");
+  Bytes got(4096);
+  ASSERT_OK(world_.disk->read(8192, got));
+  const auto past = history().open(*generation);
+  ASSERT_OK(past);
+  EXPECT_TRUE((*past)->read(1 << 19, got));
+  EXPECT_EQ(world_.disk->stats().damaged_reads, 0u);
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE((*past)->read(8192, got));
+  EXPECT_EQ(world_.disk->stats().damaged_reads, 2u);
+  EXPECT_EQ(world_.disk->stats().health, "damaged");
+  EXPECT_THAT(world_.disk->stats().health_reason, testing::HasSubstr(fmt::format("4096 bytes of generation {} from 8192 on", *generation)));
+}
+
 // ThreadSanitizer and the annotations look at this.
 TEST_F(PastTest, ManyReadersBesideAWriter) {
   for (int i = 0; i < 8; ++i) ASSERT_NO_FATAL_FAILURE(write_some());
