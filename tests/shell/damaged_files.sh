@@ -40,12 +40,14 @@ for type in btrfs ext4 xfs; do
   truncate -s 1M "$fs/sub/d"
   head -c 8192 /dev/urandom | dd of="$fs/sub/d" bs=4096 seek=100 conv=notrunc status=none
   dd if="$fs/sub/d" of="$T/d" bs=4096 skip=100 count=2 status=none
+  odd=$fs/sub/e$'\n'"f"
+  head -c 8192 /dev/urandom >"$odd"
   # Another filesystem below it is not looked at.
   mkdir "$fs/other dir"
   mount -t tmpfs none "$fs/other dir"
   cp "$fs/a" "$fs/other dir/a"
   sync -f "$fs"
-  a=$(place "$fs/a") b=$(place "$fs/sub/b is 12 (c)") d=$(place "$T/d")
+  e=$(place "$odd") a=$(place "$fs/a") b=$(place "$fs/sub/b is 12 (c)") d=$(place "$T/d")
   end=$((401 * 1024 * 1024 - 65536))
   cat >"$T/check" <<END
 damaged: segments/0000010000000003.00: of 5 extents, 3 cannot be read
@@ -53,11 +55,14 @@ these bytes of the disk cannot be read (offset and length):
   $((a + 65536)) 4096
   $((b - 0)) 16384
   $((d + 4096)) 4096
+  $((e + 4096)) 4096
   $end 8192
 generation 7: 12 commits, 3 segments are sound
 END
   "$script" "$fs" <"$T/check" >"$T/found" || fail "status $?"
   cat >"$T/expected" <<END
+$(printf '%q' "$odd")
+  4096 bytes from 4096 on
 $fs/a
   4096 bytes from 65536 on
 $fs/sub/b is 12 (c)
