@@ -11,6 +11,7 @@
 #include "base/time_text.h"
 #include "cli/mount_table.h"
 #include "cli/process.h"
+#include "fuse/server.h"
 
 namespace s3crate::cli {
 namespace {
@@ -24,7 +25,10 @@ constexpr auto kLoopPause = std::chrono::milliseconds(50);
 
 tl::unexpected<Error> busy(const std::string& mountpoint) {
   std::string who = "programs have files in it open (fuser -vm shows them)";
-  if (const auto loops = loops_in(mountpoint); !loops.empty()) {
+  auto loops = loops_in(mountpoint);
+  const auto past = loops_in(fmt::format("{}/{}", mountpoint, fuse::kHistoryName));
+  loops.insert(loops.end(), past.begin(), past.end());
+  if (!loops.empty()) {
     const auto& device = loops[0].device;
     const auto mounts = kernel_mounts();
     const bool hidden = loops[0].going && std::ranges::none_of(mounts, [&](const KernelMount& mount) { return mount.source == device; });

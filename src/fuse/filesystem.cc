@@ -373,6 +373,13 @@ void Filesystem::statfs(fuse_req_t req) {
 const fuse_lowlevel_ops& Filesystem::operations() {
   static const fuse_lowlevel_ops ops = [] {
     fuse_lowlevel_ops o = {};
+    // No name comes or goes. Without these the kernel would say that it does not know how.
+    o.mknod = [](fuse_req_t r, fuse_ino_t, const char*, mode_t, dev_t) { fuse_reply_err(r, EROFS); };
+    o.mkdir = [](fuse_req_t r, fuse_ino_t, const char*, mode_t) { fuse_reply_err(r, EROFS); };
+    o.unlink = o.rmdir = [](fuse_req_t r, fuse_ino_t, const char*) { fuse_reply_err(r, EROFS); };
+    o.symlink = [](fuse_req_t r, const char*, fuse_ino_t, const char*) { fuse_reply_err(r, EROFS); };
+    o.link = [](fuse_req_t r, fuse_ino_t, fuse_ino_t, const char*) { fuse_reply_err(r, EROFS); };
+    o.rename = [](fuse_req_t r, fuse_ino_t, const char*, fuse_ino_t, const char*, unsigned) { fuse_reply_err(r, EROFS); };
     o.init = [](void* userdata, fuse_conn_info* c) { static_cast<Filesystem*>(userdata)->init(c); };
     o.lookup = [](fuse_req_t r, fuse_ino_t parent, const char* name) { guarded(r, [&] { self(r).lookup(r, parent, name); }); };
     o.getattr = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info*) { guarded(r, [&] { self(r).getattr(r, ino); }); };

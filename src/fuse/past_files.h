@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "device/history.h"
+#include "fuse/server.h"
 
 namespace s3crate::fuse {
 
-inline constexpr const char* kHistoryName = "history";
 inline constexpr fuse_ino_t kHistoryInode = 1024;
 inline constexpr fuse_ino_t kFirstPastInode = fuse_ino_t{1} << 32;
 

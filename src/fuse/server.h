@@ -15,6 +15,9 @@
 
 namespace s3crate::fuse {
 
+// The directory of past generations, if the disk has a history.
+inline constexpr const char* kHistoryName = "history";
+
 // A small file whose content is made when it is opened, and stays as it is for that reader.
 struct TextFile {
   std::string name;

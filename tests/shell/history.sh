@@ -152,7 +152,7 @@ bad() {
   expect_message "$2"
 }
 bad 1 'there is no generation 99999: the newest is [0-9]+' 99999
-bad 1 'there is no tag nosuch' nosuch
+bad 1 "$url: there is no tag nosuch" nosuch
 bad 1 'no generation as old as 1999-01-01T00:00:00Z: the first was made at 20' 1999-01-01
 bad 2 'too large a generation' 99999999999999999999
 bad 2 'needs no --take-over' "$yesterday" --take-over
@@ -160,9 +160,19 @@ reader[2]=$url
 expect_status 2 "${reader[@]}" --follow
 expect_message '--follow is for a read-only mount'
 
-say "history"
+say "nothing in there can be changed, and what holds it is named"
+for change in "rm $m/history/$yesterday" "mkdir $m/history/new" "mv $m/history/$yesterday $m/history/other" "touch $m/new"; do
+  expect_status 1 $change
+  expect_message 'Read-only file system'
+done
 umount "$T/now"
 detach_loop "$dev"
+then_dev=$(attach_loop "$m/history/$yesterday" --read-only)
+expect_status 1 "$S3CRATE" umount "$m"
+expect_message "$then_dev is on its disk: .* losetup -d $then_dev"
+detach_loop "$then_dev"
+
+say "history"
 umount_volume
 history=("$S3CRATE" history --key-file "$T/key")
 expect_status 0 "${history[@]}" "$url@$yesterday" --limit 2 --json
