@@ -233,6 +233,7 @@ void MountSession::on_tick() {
     MutexLock lock(mu_);
     until = drain_until_;
     phase = phase_;
+    if (snapshotting_ != nullptr && snapshotting_->abandoned()) stop_snapshot_ = true;
   }
   if (phase == Phase::kStarting || phase == Phase::kClosed) return;
   reporter_->sample();
@@ -242,6 +243,7 @@ void MountSession::on_tick() {
   // What closing has to ask of the store by itself, `close` above all, gets its time.
   if (phase == Phase::kClosing && stop_waiting_ && now < *until + kLastWordTime) return;
   stop_waiting_ = true;
+  stop_snapshot_ = true;
   hooks_->stop();
   stack_->cancel();
   if (now >= *until + kCancelAfter) disk_->cancel();

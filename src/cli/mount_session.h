@@ -78,6 +78,7 @@ class MountSession {
   std::unique_ptr<fuse::Server> server_;
   std::unique_ptr<ControlServer> control_;
   std::atomic<bool> stop_waiting_ = false;  // for the store: the drain timeout is over
+  std::atomic<bool> stop_snapshot_ = false;  // the same, or the command that asked for it has gone
   std::string health_;                      // as last logged; of the signals' thread
 
   mutable Mutex mu_;
@@ -86,7 +87,7 @@ class MountSession {
   std::string opening_notes_ GUARDED_BY(mu_);  // what the disk said while it was opened, for the terminal
   std::optional<MonotonicTime> drain_until_ GUARDED_BY(mu_);  // set by SIGTERM
   std::unique_ptr<Task> drainer_ GUARDED_BY(mu_);
-  bool snapshotting_ GUARDED_BY(mu_) = false;
+  const ControlConnection* snapshotting_ GUARDED_BY(mu_) = nullptr;  // to the command whose snapshot is being made
   int calls_ GUARDED_BY(mu_) = 0;  // under way in while_serving()
   std::optional<Ending> ending_ GUARDED_BY(mu_);
 };

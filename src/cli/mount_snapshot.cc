@@ -83,7 +83,7 @@ Result<nlohmann::json> MountSession::cut_and_tag(const TagRequest& tag, ControlC
   volume::Volume& reader = *disk_->spare_reader();
   TRY(connection.send({{"ready", true}}));
   TRY(expect(env_, connection, "go", ending));
-  const auto generation = TRY(disk_->snapshot([&] { static_cast<void>(connection.send({{"cut", true}})); }, &stop_waiting_));
+  const auto generation = TRY(disk_->snapshot([&] { static_cast<void>(connection.send({{"cut", true}})); }, &stop_snapshot_));
   TRY(expect(env_, connection, "held", ending));
   volume::Guest tagger(env_, reader, {reader.keys()->home(stack_->home()), host_name()}, [](const Error&) {});
   const auto head = TRY(load_head_at(env_, reader, generation));
@@ -107,15 +107,18 @@ void MountSession::handle_snapshot(const nlohmann::json& request, ControlConnect
   Result<nlohmann::json> done = fail(Code::kCancelled, "{} is being unmounted", plan_.mountpoint);
   {
     MutexLock lock(mu_);
-    if (snapshotting_) done = fail(Code::kExists, "another snapshot of {} is just being made", plan_.mountpoint);
+    if (snapshotting_ != nullptr) done = fail(Code::kExists, "another snapshot of {} is just being made", plan_.mountpoint);
     else if (phase_ == Phase::kServing) done = nlohmann::json();
-    snapshotting_ = snapshotting_ || done;
+    if (done) {
+      snapshotting_ = &connection;
+      stop_snapshot_ = stop_waiting_.load();
+    }
   }
   if (done) {
     done = fail(Code::kCancelled, "{} is being unmounted", plan_.mountpoint);
     while_serving([&] { done = snapshot(request, connection); });
     MutexLock lock(mu_);
-    snapshotting_ = false;
+    snapshotting_ = nullptr;
   }
   const nlohmann::json answer =
       done ? *done : nlohmann::json{{"error", {{"code", code_name(done.error().code())}, {"message", done.error().message()}}}};

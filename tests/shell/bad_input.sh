@@ -238,6 +238,13 @@ grep -Eq '^health +[^o]' "$T/status" || fail "status says all is well: $(cat "$T
 # More than the journal and the memory may hold: it cannot be done, and must not have failed.
 sleep 1
 _alive $writer || fail "the writer did not wait: $(cat "$T/dd.err")"
+# Nor can a snapshot; one that was given up is not in the way of the next.
+if timeout --preserve-status -s INT 2 "$S3CRATE" snapshot "$m" --tag early >"$T/snapshot" 2>&1; then fail "a snapshot that was not stored"; fi
+waits_alone() {
+  timeout --preserve-status -s INT 2 "$S3CRATE" snapshot "$m" --tag early >"$T/snapshot" 2>&1
+  ! grep -q 'another snapshot' "$T/snapshot"
+}
+wait_until 60 waits_alone || fail "$(cat "$T/snapshot")"
 mount -o remount,size=300m "$T/small"
 wait $writer || fail "the writer: $(cat "$T/dd.err")"
 cmp -n 67108864 "$T/random" "$m/disk" || fail "what was written is not there"
