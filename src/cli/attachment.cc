@@ -97,6 +97,13 @@ Result<MountEntry> find_volume(const std::string& directory) {
   return fail(Code::kNotFound, "no volume is mounted on {}, nor attached on it", directory);
 }
 
+std::string attached_on(const std::string& place) {
+  if (!place.starts_with(places() + "/")) return {};
+  for (const auto& mount : kernel_mounts())
+    if (directory_behind(mount.source) == place) return mount.directory;
+  return {};
+}
+
 Result<std::string> place_for(const std::string& directory) {
   std::string name;
   for (const char c : directory.substr(std::min<std::size_t>(1, directory.size()))) {

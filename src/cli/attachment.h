@@ -30,6 +30,9 @@ struct Attachment {
 // The mount of the volume that is shown on the directory, or whose filesystem attach has put there. kNotFound.
 [[nodiscard]] Result<MountEntry> find_volume(const std::string& directory);
 
+// The directory whose filesystem stands on the volume that is mounted in that place; "" if there is none.
+[[nodiscard]] std::string attached_on(const std::string& place);
+
 // Where the volume of a directory is mounted. kBadArgument: the name of the directory is too long.
 [[nodiscard]] Result<std::string> place_for(const std::string& directory);
 [[nodiscard]] Result<> make_place(const std::string& place);

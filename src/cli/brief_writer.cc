@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/attachment.h"
 #include "cli/mount_table.h"
 
 namespace s3crate::cli {
@@ -30,6 +31,8 @@ std::optional<std::string> mounted_at(const Error& error, const std::string& url
 Error unmount_first(const Error& error, const std::string& url) {
   const auto mountpoint = mounted_at(error, url);
   if (!mountpoint) return error;
+  if (const auto directory = attached_on(*mountpoint); !directory.empty())
+    return {Code::kFenced, fmt::format("{} is attached on {}: detach it first (s3crate-blk detach {})", url, directory, directory)};
   return {Code::kFenced, fmt::format("{} is mounted on {}: unmount it first (s3crate-blk umount {})", url, *mountpoint, *mountpoint)};
 }
 

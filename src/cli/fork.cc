@@ -29,7 +29,7 @@ CommandResult fork_into(Context& context, const Url& url, const Url& fork_url, c
   const auto session = TRY(GuestSession::open(context, url, volume::CommitKind::pin));
   session->cancel_too(*target);
   volume::Volume& origin = session->volume();
-  const volume::Commit commit = point ? TRY(volume::resolve(origin, session->head(), *point)) : session->head();
+  const volume::Commit commit = point ? TRY(resolve_point(origin, session->head(), *point, url)) : session->head();
   auto view = view_of(origin, commit, session->stopped());
   if (!view) return fail(session->reason(view.error()));
   target->store().attach_all_of(session->stack().store(), url.text());

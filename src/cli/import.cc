@@ -55,6 +55,7 @@ CommandResult run_import(Context& context) {
   if (!plan.url.point.empty())
     return fail(Code::kBadArgument, "{}@{}: an image becomes the newest generation, so leave the point out", plan.url.text(), plan.url.point);
   const auto image = TRY(ImageFile::open(file));
+  if (image->size() == 0) return fail(Code::kBadArgument, "{} is empty, and would make all of the disk zeros: is it the right file?", file);
   TRY(plan_writer(arguments, plan));
   if (arguments.has("upload-threads")) plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kEnd));

@@ -219,9 +219,9 @@ constexpr std::array kOptions = {
                "How long they are remembered, and a stale answer is asked for again", kReadingFiles, true},
     OptionSpec{"min-write-delay", 0, kTime, "TIME", "0s", "", 0, kDayMs,
                "The least time between two changes to an object of one name", kMounting, true},
-    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second", kMounting | bit(kImport), true},
+    OptionSpec{"max-upload-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi, "Send at most this much in a second; of S3 alone", kMounting | bit(kImport), true},
     OptionSpec{"max-download-rate", 0, kSize, "SIZE", "", "no limit", 16 * kKi, kTi,
-               "Receive at most this much in a second", kReadingFiles | bit(kCheck) | kTransferring | bit(kImport) | bit(kRepair), true},
+               "Receive at most this much in a second; of S3 alone", kReadingFiles | bit(kCheck) | kTransferring | bit(kImport) | bit(kRepair), true},
 
     // umount, sync
     OptionSpec{"no-wait", 0, kFlag, "", "", "", 0, 0, "Return at once, and say how much is still to be sent", kUnmounting, false},

@@ -20,6 +20,7 @@ constexpr std::uint64_t kPageCache = 64 << 20;
 
 Error in_words(const Error& error, const std::string& url) {
   if (mounted_at(error, url)) return unmount_first(error, url);
+  if (error.message().starts_with(url)) return error;  // of what this machine has seen of the volume: it says itself what to do
   if (error.code() != Code::kCorrupt) return error.within(url);
   return Error(error.code(), fmt::format("{}: {}. What its segments tell, `s3crate-blk repair {} --into NEWURL` makes a new volume of; "
                                          "nothing is changed here by that", url, error.message(), url));

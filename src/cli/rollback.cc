@@ -27,7 +27,7 @@ CommandResult run_rollback(Context& context) {
   auto stack = TRY(Stack::make(context.env, plan.url, context.arguments, Outage::kEnd));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, context.arguments, kPageCache));
   const auto head = TRY(volume->load_head());
-  const auto commit = TRY(volume::resolve(*volume, head, *point));
+  const auto commit = TRY(resolve_point(*volume, head, *point, plan.url));
   const auto past = TRY(volume->load_view(commit));
 
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });
@@ -36,13 +36,18 @@ CommandResult run_rollback(Context& context) {
   if (!disk) return fail(stack->given_up().value_or(unmount_first(disk.error(), url)));
   const std::uint64_t bytes_before = (*disk)->size();
   const auto before = (*disk)->sync(stop.flag());
-  auto generation = before ? (*disk)->roll_back(past, stop.flag()) : fail(before.error());
+  // Nothing came after that point but the `open` of this command; nor had a journal anything.
+  const bool same = before && commit.header.generation == head.header.generation && *before == head.header.generation.next();
+  auto generation = !before || same ? before : (*disk)->roll_back(past, stop.flag());
   auto closed = (*disk)->close(stop.came() ? Duration::zero() : Duration(kCloseTime));
   if (auto given_up = stack->given_up()) return fail(std::move(*given_up));
   if (!generation) return fail(generation.error().within(url));
   if (!closed) return fail(closed.error().within(fmt::format("{} is as of generation {} now, but could not be closed", url, past.generation)));
-  context.out.print(fmt::format("{} is as it was in generation {}, and has {} (generation {})\nwhat it was before is generation {}", url,
-                                past.generation, format_bytes(past.disk_bytes), *generation, *before));
+  if (same)
+    context.out.print(fmt::format("{} is as it was in generation {}, which is the newest: nothing was changed", url, past.generation));
+  else
+    context.out.print(fmt::format("{} is as it was in generation {}, and has {} (generation {})\nwhat it was before is generation {}", url,
+                                  past.generation, format_bytes(past.disk_bytes), *generation, *before));
   context.out.print_json({{"generation", generation->value}, {"point", past.generation.value}, {"previous_generation", before->value},
                           {"disk_bytes", past.disk_bytes}, {"disk_bytes_before", bytes_before}});
   return kDone;

@@ -151,6 +151,12 @@ Result<std::optional<volume::Point>> point_of(const Url& url, WallTime now) {
   return TRY(volume::parse_point(url.point, now));
 }
 
+Result<volume::Commit> resolve_point(volume::Volume& volume, const volume::Commit& head, const volume::Point& point, const Url& url) {
+  auto found = volume::resolve(volume, head, point);
+  if (!found) return fail(found.error().within(url.text()));
+  return found;
+}
+
 Result<Url> bucket_argument(const Arguments& arguments) {
   auto url = TRY(url_argument(arguments));
   if (url.kind != Url::Kind::s3) return fail(Code::kBadArgument, "{} is no bucket: write s3://BUCKET/PREFIX", url.text());

@@ -100,6 +100,9 @@ enum class TakesPoint { no, yes };
 // The point that such a URL names, if it names one.
 [[nodiscard]] Result<std::optional<volume::Point>> point_of(const Url& url, WallTime now);
 
+// The generation that a point means; what goes wrong is said of the URL.
+[[nodiscard]] Result<volume::Commit> resolve_point(volume::Volume& volume, const volume::Commit& head, const volume::Point& point, const Url& url);
+
 // The same of a command about buckets.
 [[nodiscard]] Result<Url> bucket_argument(const Arguments& arguments);
 

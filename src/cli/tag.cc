@@ -27,7 +27,7 @@ CommandResult run_tag(Context& context) {
   const auto point = TRY(point_of(url, now));
   const auto session = TRY(GuestSession::open(context, url, volume::CommitKind::tag));
   const volume::Commit& head = session->head();
-  const Generation generation = point ? TRY(volume::resolve(session->volume(), head, *point)).header.generation : head.header.generation;
+  const Generation generation = point ? TRY(resolve_point(session->volume(), head, *point, url)).header.generation : head.header.generation;
   auto done = give_tag(session->guest(), session->volume(), head, generation,
                        {.url = url.text(), .name = name, .force = context.arguments.flag("force")});
   if (!done) return fail(session->reason(done.error()));

@@ -21,7 +21,7 @@ Result<std::unique_ptr<Transfer>> Transfer::open(Context& context, const std::st
 Result<volume::Commit> Transfer::commit_at(const std::string& point) {
   auto head = TRY(volume_->load_head());
   if (point.empty()) return head;
-  return volume::resolve(*volume_, head, TRY(volume::parse_point(point, env_.clock.wall_now())));
+  return resolve_point(*volume_, head, TRY(volume::parse_point(point, env_.clock.wall_now())), url_);
 }
 
 Result<device::ViewReader*> Transfer::reader() {

@@ -69,6 +69,9 @@ for type in ext4 xfs btrfs; do
   sync "$d/two"
   "$S3CRATE" sync "$d" >"$T/generation"
 
+  expect_status 3 "$S3CRATE" rollback "$url@$(cat "$T/generation")" --key-file "$T/key" --state-dir "$state"
+  expect_message "is attached on $d: detach it first"
+
   say "$type: that generation beside it, after it has changed"
   echo changed >"$d/one"
   rm "$d/two"

@@ -179,6 +179,8 @@ for i in 2 1 3; do
   detach_loop "$dev"
   umount_volume
 done
+expect_status 0 "$S3CRATE" rollback "$url@2099-01-01" "${named[@]}"
+expect_message 'which is the newest: nothing was changed'
 check_volume
 "$S3CRATE" history "$url" "${named[@]:0:2}" >"$T/history"
 grep -q 'frozen3' "$T/history" || fail "the history shows no frozen3"

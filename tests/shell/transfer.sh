@@ -120,6 +120,9 @@ import 2 "$T"
 import 1 "$T/nothing"
 [ "$(objects)" = "$before" ] || fail "a refused import left something"
 expect_status 2 "$S3CRATE" import "$T/first" "$url@1" "${key[@]}"
+: >"$T/empty"
+expect_status 2 "$S3CRATE" import "$T/empty" "$url" "${key[@]}" --state-dir "$state"
+expect_message 'is empty, and would make all of the disk zeros'
 import 0 "$T/third" --resize
 expect_message '30.0 MiB now, 24.0 MiB before'
 
