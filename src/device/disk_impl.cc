@@ -97,14 +97,15 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   head_ = std::make_unique<Head>(env_, volume_.object().block_size(), limits, std::move(view), last_seq);
   if (options_.read_ahead_bytes == 0) return;
   read_ahead_ = std::make_unique<ReadAhead>(
-      env_, ReadAhead::Parts{*head_, volume_.pages(), *cache_, *source_},
+      env_, ReadAhead::Parts{volume_.pages(), *cache_, block_size()},
       ReadAheadOptions{options_.read_ahead_bytes, options_.read_ahead_trigger, options_.read_ahead_threads});
+  ahead_target_ = read_ahead_->add(*head_, *source_);
 }
 
 void DiskImpl::attach_history(const volume::Commit& head) {
   spare_reader_ = volume_.another_reader();
   history_ = std::make_unique<History>(
-      env_, volume_.another_reader(), head, SharedParts{*cache_, cache_file_.get(), buffers_, damages_},
+      env_, volume_.another_reader(), head, SharedParts{*cache_, cache_file_.get(), buffers_, damages_, read_ahead_.get()},
       HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
                      [this] { return writer_.chain ? writer_.chain->head() : Generation(0); }, options_.history_open_max,
                      options_.delta_runs_max});
@@ -175,12 +176,12 @@ void DiskImpl::start_encoding() { writer_.encoder->start(); }
 
 Result<> DiskImpl::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {
   Gather gather(from, to, block_size(), out);
-  const ReadAhead::Reader reader = read_ahead_ ? read_ahead_->begins(from, to) : ReadAhead::Reader{};
+  const ReadAhead::Reader reader = read_ahead_ ? read_ahead_->begins(ahead_target_, from, to) : ReadAhead::Reader{};
   FetchCounts met;
   volume::MaybeRoot root = head_->gather(gather);
   TRY(gather.add_tree(volume_.pages(), root));
   auto done = gather.finish(*cache_, *source_, &met);
-  if (read_ahead_) read_ahead_->ended(reader, from, to, met);
+  if (read_ahead_) read_ahead_->ended(ahead_target_, reader, from, to, met);
   return done;
 }
 

@@ -99,6 +99,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<cache::StoreExtentSource> source_;
   std::unique_ptr<Head> head_;
   std::unique_ptr<ReadAhead> read_ahead_;  // may be null
+  ReadAhead::TargetPtr ahead_target_;
   std::unique_ptr<volume::Volume> spare_reader_;
   Damages damages_;
   std::unique_ptr<History> history_;

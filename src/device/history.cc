@@ -115,7 +115,7 @@ Result<std::shared_ptr<PastDisk>> History::open_in_turn(Generation generation) {
   volume::View view = TRY(volume_->load_view(commit));
   const std::uint64_t weight = view.changes.size() + view.new_objects.size();
   if (const Load now = load(); now.count > 0 && now.weight + weight > options_.weight_max) return refuse(now);
-  auto past = std::make_shared<PastDisk>(env_, *volume_, caches_, std::move(view));
+  auto past = PastDisk::make(env_, *volume_, caches_, std::move(view));
   open_.insert_or_assign(generation, past);
   return last_ = past;
 }

@@ -27,13 +27,24 @@ PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedParts& par
       weight_(view.changes.size() + view.new_objects.size()),
       objects_(objects_of(env, volume, view)),
       source_(volume.store(), *objects_, volume.object().block_size(), parts.file, &parts.buffers),
-      head_(env, volume.object().block_size(), HeadLimits{}, std::move(view), Seq(0)) {}
+      head_(env, volume.object().block_size(), HeadLimits{}, std::move(view), Seq(0)),
+      read_ahead_(parts.read_ahead) {}
+
+std::shared_ptr<PastDisk> PastDisk::make(Env env, const volume::Volume& volume, const SharedParts& parts, volume::View view) {
+  std::shared_ptr<PastDisk> past(new PastDisk(env, volume, parts, std::move(view)));
+  if (past->read_ahead_ != nullptr) past->target_ = past->read_ahead_->add(past->head_, past->source_, past);
+  return past;
+}
 
 Result<> PastDisk::read_blocks(BlockIndex from, BlockIndex to, MutableByteView out) {
   Gather gather(from, to, block_size(), out);
+  const ReadAhead::Reader reader = target_ ? read_ahead_->begins(target_, from, to) : ReadAhead::Reader{};
+  FetchCounts met;
   const volume::MaybeRoot root = head_.gather(gather);
   TRY(gather.add_tree(pages_, root));
-  return gather.finish(extents_, source_);
+  auto done = gather.finish(extents_, source_, &met);
+  if (target_) read_ahead_->ended(target_, reader, from, to, met);
+  return done;
 }
 
 Result<> PastDisk::read_bytes(std::uint64_t offset, MutableByteView out) {

@@ -27,14 +27,38 @@ ReadStreamsOptions streams_options(std::uint64_t window_bytes, std::uint64_t tot
 
 }  // namespace
 
+struct ReadAhead::Target {
+  Head& head;
+  cache::ExtentSource& source;
+  const std::weak_ptr<const void> owner;
+  const bool owned;
+  ReadStreams streams;  // guarded by mu_
+
+  [[nodiscard]] BlockIndex end() const { return BlockIndex(head.disk_bytes() / head.block_size()); }
+};
+
+namespace {
+
+// Keeps what a target needs; false: it is gone.
+class Hold {
+ public:
+  Hold(const std::weak_ptr<const void>& owner, bool owned) : owner_(owner.lock()), held_(!owned || owner_) {}
+  explicit operator bool() const { return held_; }
+
+ private:
+  const std::shared_ptr<const void> owner_;
+  const bool held_;
+};
+
+}  // namespace
+
 ReadAhead::ReadAhead(Env env, Parts parts, const ReadAheadOptions& options)
     : env_(env),
       parts_(parts),
-      block_size_(parts.head.block_size()),
+      block_size_(parts.block_size),
       window_max_(std::min(options.window_bytes, parts.cache.ahead_max())),
+      trigger_(options.trigger),
       changed_(env.executor.cond_var()),
-      streams_(streams_options(window_max_, parts.cache.ahead_max(), options.trigger, block_size_,
-                               disk_end())),
       credit_base_(static_cast<std::int64_t>(kCreditMin)) {
   for (std::uint32_t i = 0; i < options.threads; ++i)
     workers_.push_back(env.executor.spawn("read-ahead", [this] { work(); }));
@@ -63,25 +87,48 @@ void ReadAhead::join() { workers_.clear(); }
 ReadAheadStats ReadAhead::stats() const {
   ReadAheadStats stats{parts_.cache.loaded_ahead(), 0};
   MutexLock lock(mu_);
-  stats.streams = streams_.active(env_.clock.monotonic_now());
+  for (const auto& known : targets_)
+    if (const auto target = known.lock()) stats.streams += target->streams.active(env_.clock.monotonic_now());
   return stats;
+}
+
+ReadStreams ReadAhead::streams_of(const Head& head) const {
+  return ReadStreams(streams_options(window_max_, parts_.cache.ahead_max(), trigger_, block_size_,
+                                     BlockIndex(head.disk_bytes() / block_size_)));
+}
+
+ReadAhead::TargetPtr ReadAhead::add(Head& head, cache::ExtentSource& source) {
+  auto target = std::make_shared<Target>(Target{head, source, {}, false, streams_of(head)});
+  MutexLock lock(mu_);
+  targets_.push_back(target);
+  return target;
+}
+
+ReadAhead::TargetPtr ReadAhead::add(Head& head, cache::ExtentSource& source, std::weak_ptr<const void> owner) {
+  auto target = std::make_shared<Target>(Target{head, source, std::move(owner), true, streams_of(head)});
+  MutexLock lock(mu_);
+  std::erase_if(targets_, [](const auto& known) { return known.expired(); });
+  targets_.push_back(target);
+  return target;
 }
 
 // ---- Around reads ------------------------------------------------------------------------------
 
-ReadAhead::Reader ReadAhead::begins(BlockIndex from, BlockIndex to) {
+ReadAhead::Reader ReadAhead::begins(const TargetPtr& target, BlockIndex from, BlockIndex to) {
   const MonotonicTime now = env_.clock.monotonic_now();
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
+  const BlockIndex end = target->end();
   MutexLock lock(mu_);
-  streams_.disk_ends_at(disk_end());
-  Reader reader{streams_.note(from, to, now), false};
+  ReadStreams& streams = target->streams;
+  streams.disk_ends_at(end);
+  Reader reader{streams.note(from, to, now), false};
   if (reader.stream == 0) return reader;
-  reader.was_ahead = streams_.is_ahead(reader.stream, from, to);
-  pump(reader.stream, ahead);
+  reader.was_ahead = streams.is_ahead(reader.stream, from, to);
+  pump(target, reader.stream, ahead);
   return reader;
 }
 
-void ReadAhead::ended(Reader reader, BlockIndex from, BlockIndex to, const FetchCounts& met) {
+void ReadAhead::ended(const TargetPtr& target, Reader reader, BlockIndex from, BlockIndex to, const FetchCounts& met) {
   if (met.missed + met.awaited == 0) return;
   const MonotonicTime now = env_.clock.monotonic_now();
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
@@ -89,20 +136,19 @@ void ReadAhead::ended(Reader reader, BlockIndex from, BlockIndex to, const Fetch
   if (met.missed > 0) missed_bytes_ += (to - from) * block_size_;
   if (reader.stream == 0) return;
   // What should be there and is neither there nor on its way was lost.
-  if (reader.was_ahead && met.missed > 0 && met.awaited == 0 && !is_coming(from, to))
-    streams_.shrink(reader.stream);
+  if (reader.was_ahead && met.missed > 0 && met.awaited == 0 && !is_coming(target, from, to))
+    target->streams.shrink(reader.stream);
   else
-    streams_.grow(reader.stream, now);
-  pump(reader.stream, ahead);
+    target->streams.grow(reader.stream, now);
+  pump(target, reader.stream, ahead);
 }
 
-bool ReadAhead::is_coming(BlockIndex from, BlockIndex to) const {
-  const auto overlaps = [&](const ReadStreams::Piece& piece) {
-    return piece.from < to && from < piece.to;
+bool ReadAhead::is_coming(const TargetPtr& target, BlockIndex from, BlockIndex to) const {
+  const auto overlaps = [&](const Wanted& wanted) {
+    return wanted.target == target && wanted.piece.from < to && from < wanted.piece.to;
   };
-  return std::ranges::any_of(pieces_, overlaps) ||
-         std::ranges::any_of(waiting_, overlaps, &Load::piece) ||
-         std::ranges::any_of(running_, overlaps, &Load::piece);
+  return std::ranges::any_of(pieces_, overlaps) || std::ranges::any_of(waiting_, overlaps, &Load::of) ||
+         std::ranges::any_of(running_, overlaps, &Load::of);
 }
 
 // In bytes.
@@ -116,13 +162,13 @@ std::uint64_t ReadAhead::credit(const LoadedAhead& ahead) {
 }
 
 // The stream's next piece, if it is time for one.
-void ReadAhead::pump(ReadStreams::Id stream, const LoadedAhead& ahead) {
+void ReadAhead::pump(const TargetPtr& target, ReadStreams::Id stream, const LoadedAhead& ahead) {
   if (stopped_) return;
-  const auto piece = streams_.take(stream, std::max<std::uint64_t>(get_bytes_ / block_size_, 1),
-                                   credit(ahead) / block_size_, env_.clock.monotonic_now());
+  const auto piece = target->streams.take(stream, std::max<std::uint64_t>(get_bytes_ / block_size_, 1),
+                                          credit(ahead) / block_size_, env_.clock.monotonic_now());
   if (!piece) return;
   planned_bytes_ += (piece->to - piece->from) * block_size_;
-  pieces_.push_back(*piece);
+  pieces_.push_back({target, *piece});
   changed_->notify_one();
 }
 
@@ -135,14 +181,14 @@ bool ReadAhead::may_load() const {
 
 void ReadAhead::work() {
   for (;;) {
-    std::optional<ReadStreams::Piece> piece;
+    std::optional<Wanted> wanted;
     std::list<Load>::iterator load;
     {
       MutexLock lock(mu_);
       while (!stopped_ && pieces_.empty() && !may_load()) changed_->wait(mu_);
       if (stopped_) return;
       if (!pieces_.empty()) {
-        piece = pieces_.front();
+        wanted = std::move(pieces_.front());
         pieces_.pop_front();
         ++looking_up_;
       } else {
@@ -151,8 +197,8 @@ void ReadAhead::work() {
         running_memory_ += load->memory;
       }
     }
-    if (piece)
-      look_up(*piece);
+    if (wanted)
+      look_up(std::move(*wanted));
     else
       this->load(load);
   }
@@ -160,9 +206,9 @@ void ReadAhead::work() {
 
 // The runs of [from, to) whose extents have to come from the store, in order of their blocks, each
 // extent once.
-std::vector<Run> ReadAhead::absent_runs(BlockIndex from, BlockIndex to) {
+std::vector<Run> ReadAhead::absent_runs(const Target& target, BlockIndex from, BlockIndex to) {
   Gather gather(from, to, static_cast<std::uint32_t>(block_size_));
-  const volume::MaybeRoot root = parts_.head.gather(gather);
+  const volume::MaybeRoot root = target.head.gather(gather);
   if (!gather.add_tree(parts_.pages, root)) return {};  // whoever reads there will hear of it
   std::vector<Run> runs = gather.stored_runs();
   std::set<std::pair<segment::ObjectKey, std::uint32_t>> seen;
@@ -204,15 +250,14 @@ BlockIndex ReadAhead::trim(std::vector<Run>& runs, std::uint64_t bytes_max, Bloc
 }
 
 // One Load for each GET, in the order in which they will be wanted.
-std::list<ReadAhead::Load> ReadAhead::cut(const ReadStreams::Piece& piece,
-                                          std::vector<Run> runs) const {
+std::list<ReadAhead::Load> ReadAhead::cut(const Wanted& wanted, std::vector<Run> runs) const {
   std::ranges::sort(runs, cache::by_place, &Run::extent);
   std::vector<ExtentRef> refs;
   for (const Run& run : runs) refs.push_back(run.extent);
   std::list<Load> loads;
   for (std::size_t done = 0; done < runs.size();) {
     Load load;
-    load.piece = piece;
+    load.of = wanted;
     load.first = runs[done].block;
     const std::uint64_t begin = refs[done].offset;
     std::uint64_t end = begin;
@@ -231,39 +276,48 @@ std::list<ReadAhead::Load> ReadAhead::cut(const ReadStreams::Piece& piece,
 }
 
 // Holes and what is in the cache already are passed over, as far as the largest window goes.
-void ReadAhead::look_up(ReadStreams::Piece piece) {
-  const std::uint64_t bytes_max = (piece.to - piece.from) * block_size_;
-  const BlockIndex last =
-      std::min(disk_end(), std::max(piece.to, piece.from + window_max_ / block_size_));
-  std::vector<Run> runs = absent_runs(piece.from, piece.to);
+std::list<ReadAhead::Load> ReadAhead::find_loads(Wanted& wanted, std::uint64_t bytes_max) {
+  const Target& target = *wanted.target;
+  const Hold hold(target.owner, target.owned);
+  if (!hold) return {};
+  ReadStreams::Piece& piece = wanted.piece;
+  const BlockIndex last = std::min(target.end(), std::max(piece.to, piece.from + window_max_ / block_size_));
+  std::vector<Run> runs = absent_runs(target, piece.from, piece.to);
   while (runs.empty() && piece.to < last) {
     const BlockIndex at = piece.to;
     piece.to = std::min(last, at + (at - piece.from));
-    runs = absent_runs(at, piece.to);
+    runs = absent_runs(target, at, piece.to);
   }
   piece.to = trim(runs, bytes_max, piece.to);
-  std::list<Load> loads = cut(piece, std::move(runs));
+  return cut(wanted, std::move(runs));
+}
+
+void ReadAhead::look_up(Wanted wanted) {
+  const std::uint64_t bytes_max = (wanted.piece.to - wanted.piece.from) * block_size_;
+  std::list<Load> loads = find_loads(wanted, bytes_max);
 
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
   MutexLock lock(mu_);
   --looking_up_;
   planned_bytes_ -= bytes_max;
-  streams_.planned(piece.stream, piece.to);
+  wanted.target->streams.planned(wanted.piece.stream, wanted.piece.to);
   if (stopped_) return;
   for (const Load& load : loads) planned_bytes_ += load.bytes;
   waiting_.splice(waiting_.end(), loads);
   changed_->notify_all();
-  pump(piece.stream, ahead);
+  pump(wanted.target, wanted.piece.stream, ahead);
 }
 
 void ReadAhead::load(std::list<Load>::iterator load) {
+  const TargetPtr target = load->of.target;
   bool any = false;
   MonotonicTime start{};
   try {
+    const Hold hold(target->owner, target->owned);
     // Who joins a load has patience for what it may take, and not for this as well.
-    const bool known = parts_.source.prepare(load->extents[0].ref.object);
+    const bool known = hold && target->source.prepare(load->extents[0].ref.object);
     start = env_.clock.monotonic_now();
-    any = known && parts_.cache.load_ahead(load->extents, parts_.source);
+    any = known && parts_.cache.load_ahead(load->extents, target->source);
   } catch (const std::bad_alloc&) {
     // There is no memory for what nobody asked for.
   }
@@ -274,9 +328,9 @@ void ReadAhead::load(std::list<Load>::iterator load) {
   planned_bytes_ -= load->bytes;
   running_memory_ -= load->memory;
   changed_->notify_one();
-  const ReadStreams::Id stream = load->piece.stream;
+  const ReadStreams::Id stream = load->of.piece.stream;
   running_.erase(load);
-  pump(stream, ahead);
+  pump(target, stream, ahead);
 }
 
 // Adapts the size of GETs to how long they take.

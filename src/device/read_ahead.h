@@ -14,7 +14,10 @@
 //   two back, each byte of reads that had to load by themselves gives a 64th. So what is wasted is
 //   at most what is used, a 64th of what was read otherwise, and what was saved up: kCreditMin in
 //   the beginning, kCreditWindows windows at most.
-// - All that is under way or unused takes at most half of the cache, which the windows share.
+// - All that is under way or unused takes at most half of the cache, which the windows of a disk share.
+//
+// It is done for the live disk and for the pasts that are open, as Targets: each has readers of its own, all share workers, credit and
+// cache. A past may be closed while something is loaded for it: whoever works on it keeps it until then, and nobody waits.
 //
 // Threading: all calls are thread-safe; none blocks on the store, but join() for loads under way.
 #pragma once
@@ -54,23 +57,30 @@ class ReadAhead {
   static constexpr std::size_t kGetsOfPiece = 64;
 
   struct Parts {
-    Head& head;
     volume::PageLoader& pages;
     cache::ExtentCache& cache;
-    cache::ExtentSource& source;
+    std::uint64_t block_size;
   };
   ReadAhead(Env env, Parts parts, const ReadAheadOptions& options);
   ~ReadAhead();
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
+  // What is read ahead of.
+  struct Target;
+  using TargetPtr = std::shared_ptr<Target>;
+  // A disk that outlives this.
+  [[nodiscard]] TargetPtr add(Head& head, cache::ExtentSource& source);
+  // One that `owner` owns, with its source; what is still to be done when it is gone is left out.
+  [[nodiscard]] TargetPtr add(Head& head, cache::ExtentSource& source, std::weak_ptr<const void> owner);
+
   // Around each read of [from, to). ended() gets what begins() answered, and what the read met.
   struct Reader {
     ReadStreams::Id stream = 0;
     bool was_ahead = false;  // what it reads had been read ahead, or was planned, when it began
   };
-  [[nodiscard]] Reader begins(BlockIndex from, BlockIndex to);
-  void ended(Reader reader, BlockIndex from, BlockIndex to, const FetchCounts& met);
+  [[nodiscard]] Reader begins(const TargetPtr& target, BlockIndex from, BlockIndex to);
+  void ended(const TargetPtr& target, Reader reader, BlockIndex from, BlockIndex to, const FetchCounts& met);
 
   // Nothing begins any more.
   void stop();
@@ -81,40 +91,45 @@ class ReadAhead {
   [[nodiscard]] ReadAheadStats stats() const;
 
  private:
+  struct Wanted {
+    TargetPtr target;
+    ReadStreams::Piece piece;
+  };
   // One GET.
   struct Load {
-    ReadStreams::Piece piece;  // of which it is a part
-    BlockIndex first;          // the first of its blocks
+    Wanted of;         // the piece that it is a part of
+    BlockIndex first;  // the first of its blocks
     std::vector<cache::AheadExtent> extents;
     std::uint64_t bytes = 0;   // of its blocks
     std::uint64_t memory = 0;  // the body of the GET, which may have more in it; at least `bytes`
   };
+  [[nodiscard]] ReadStreams streams_of(const Head& head) const;
   void work();
-  void look_up(ReadStreams::Piece piece);
-  [[nodiscard]] std::vector<volume::Run> absent_runs(BlockIndex from, BlockIndex to);
+  void look_up(Wanted wanted);
+  [[nodiscard]] std::list<Load> find_loads(Wanted& wanted, std::uint64_t bytes_max);
+  [[nodiscard]] std::vector<volume::Run> absent_runs(const Target& target, BlockIndex from, BlockIndex to);
   [[nodiscard]] std::uint64_t bytes_of(const volume::Run& run) const;
   [[nodiscard]] BlockIndex trim(std::vector<volume::Run>& runs, std::uint64_t bytes_max,
                                 BlockIndex end) const;
-  [[nodiscard]] std::list<Load> cut(const ReadStreams::Piece& piece,
-                                    std::vector<volume::Run> runs) const;
+  [[nodiscard]] std::list<Load> cut(const Wanted& wanted, std::vector<volume::Run> runs) const;
   void load(std::list<Load>::iterator load);
-  [[nodiscard]] BlockIndex disk_end() const { return BlockIndex(parts_.head.disk_bytes() / block_size_); }
-  void pump(ReadStreams::Id stream, const LoadedAhead& ahead) REQUIRES(mu_);
+  void pump(const TargetPtr& target, ReadStreams::Id stream, const LoadedAhead& ahead) REQUIRES(mu_);
   [[nodiscard]] std::uint64_t credit(const LoadedAhead& ahead) REQUIRES(mu_);
   [[nodiscard]] bool may_load() const REQUIRES(mu_);
-  [[nodiscard]] bool is_coming(BlockIndex from, BlockIndex to) const REQUIRES(mu_);
+  [[nodiscard]] bool is_coming(const TargetPtr& target, BlockIndex from, BlockIndex to) const REQUIRES(mu_);
   void judge(std::uint64_t bytes, Duration took) REQUIRES(mu_);
 
   Env env_;
   const Parts parts_;
   const std::uint64_t block_size_;
   const std::uint64_t window_max_;  // bytes
+  const std::uint64_t trigger_;
   const std::unique_ptr<CondVar> changed_;
 
   mutable Mutex mu_;
   bool stopped_ GUARDED_BY(mu_) = false;
-  ReadStreams streams_ GUARDED_BY(mu_);
-  std::deque<ReadStreams::Piece> pieces_ GUARDED_BY(mu_);  // to be looked up
+  std::vector<std::weak_ptr<Target>> targets_ GUARDED_BY(mu_);
+  std::deque<Wanted> pieces_ GUARDED_BY(mu_);  // to be looked up
   std::size_t looking_up_ GUARDED_BY(mu_) = 0;             // pieces, which takes pages of the map
   std::list<Load> waiting_ GUARDED_BY(mu_);
   std::list<Load> running_ GUARDED_BY(mu_);

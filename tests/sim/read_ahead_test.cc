@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Read-ahead through the whole stack, in virtual time, with requests, bytes and the time that
 // readers take as oracle.
+#include "device/history.h"
 #include "tests/sim/scenario.h"
 
 namespace s3crate::sim {
@@ -396,6 +397,56 @@ TEST_F(ReadAheadTest, WorksForReadersOfAReadOnlyMount) {
     const Cost cost = cold([&](Mount& mount) { read_range(mount, 0, data_.size(), 128 << 10); });
     EXPECT_LE(cost.gets, gets_at_most(24));
     EXPECT_LE(cost.took, 20 * kLatency);
+  });
+}
+
+TEST_F(ReadAheadTest, WorksForReadersOfThePast) {
+  w_.run([&] {
+    fill();
+    Generation past;
+    {
+      Mount mount(w_, w_.world.disk(), options_);
+      ASSERT_OK(mount.open());
+      const auto before = mount.disk().sync();
+      ASSERT_OK(before);
+      past = *before;
+      ASSERT_OK(mount.disk().write(0, Bytes(8 * kMi, 7)));
+      ASSERT_OK(mount.close());
+    }
+    const Cost cost = cold([&](Mount& mount) {
+      const auto disk = mount.disk().history()->open(past);
+      ASSERT_OK(disk);
+      Bytes got(128 << 10);
+      for (std::uint64_t at = 0; at < data_.size() && !HasFatalFailure(); at += got.size()) {
+        ASSERT_OK((*disk)->read(at, got));
+        ASSERT_TRUE(equal(got, part(at, got.size()))) << "at " << at;
+      }
+    });
+    EXPECT_LE(cost.gets, gets_at_most(24));
+    EXPECT_LE(cost.bytes, data_.size() * 101 / 100);
+    EXPECT_EQ(cost.stats.read_ahead_wasted_bytes, 0u);
+    EXPECT_LE(cost.took, 22 * kLatency);
+  });
+}
+
+// Each of them is closed while something is loaded for it; the live disk goes on. The address sanitizer looks at this.
+TEST_F(ReadAheadTest, APastIsClosedInTheMidstOfIt) {
+  w_.run([&] {
+    fill();
+    const Cost cost = cold([&](Mount& mount) {
+      const Generation newest = mount.disk().stats().generation;
+      Bytes got(128 << 10);
+      for (std::uint64_t g = 0; g < 4; ++g) {
+        auto disk = mount.disk().history()->open(Generation(newest.value - g));
+        ASSERT_OK(disk);
+        for (std::uint64_t at = 0; at < 4 * got.size(); at += got.size()) ASSERT_OK((*disk)->read(g * 16 * kMi + at, got));
+        EXPECT_TRUE(equal(got, part(g * 16 * kMi + 3 * got.size(), got.size())));
+        // The next one that is opened takes its place.
+        disk->reset();
+        read(mount, g * kMi, kMi);
+      }
+    });
+    EXPECT_GT(cost.stats.read_ahead_bytes, 0u);
   });
 }
 
