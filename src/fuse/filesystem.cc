@@ -46,7 +46,7 @@ Filesystem::Filesystem(Clock& clock, device::Disk& disk, const ServerOptions& op
       changed_ns_(mounted_.time_since_epoch().count()) {}
 
 void Filesystem::init(fuse_conn_info* connection) {
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ | FUSE_CAP_ATOMIC_O_TRUNC |
                                              FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS);
   const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS;
   connection->want |= wanted & connection->capable;
@@ -129,7 +129,7 @@ void Filesystem::getattr(fuse_req_t req, fuse_ino_t ino) {
   else fuse_reply_err(req, ENOENT);
 }
 
-void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set) {
+void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set, bool of_handle) {
   if (!exists(ino) && !past_.has(ino)) {
     fuse_reply_err(req, ENOENT);
     return;
@@ -138,7 +138,10 @@ void Filesystem::setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int 
     fuse_reply_err(req, EPERM);
     return;
   }
-  if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && (ino != kDiskInode || attr->st_size != static_cast<off_t>(disk_.size()))) {
+  // As on a block device, O_TRUNC means nothing: who copies an image onto the disk opens it so. That the kernel asks for it, and is told
+  // of a size that has not changed, is why it never takes the disk for empty.
+  const bool opens = ino == kDiskInode && attr->st_size == 0 && !of_handle;
+  if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && !opens && (ino != kDiskInode || attr->st_size != static_cast<off_t>(disk_.size()))) {
     fuse_reply_err(req, EPERM);
     return;
   }
@@ -383,8 +386,8 @@ const fuse_lowlevel_ops& Filesystem::operations() {
     o.init = [](void* userdata, fuse_conn_info* c) { static_cast<Filesystem*>(userdata)->init(c); };
     o.lookup = [](fuse_req_t r, fuse_ino_t parent, const char* name) { guarded(r, [&] { self(r).lookup(r, parent, name); }); };
     o.getattr = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info*) { guarded(r, [&] { self(r).getattr(r, ino); }); };
-    o.setattr = [](fuse_req_t r, fuse_ino_t ino, struct stat* st, int set, fuse_file_info*) {
-      guarded(r, [&] { self(r).setattr(r, ino, st, set); });
+    o.setattr = [](fuse_req_t r, fuse_ino_t ino, struct stat* st, int set, fuse_file_info* i) {
+      guarded(r, [&] { self(r).setattr(r, ino, st, set, i != nullptr); });
     };
     o.open = [](fuse_req_t r, fuse_ino_t ino, fuse_file_info* i) { guarded(r, [&] { self(r).open(r, ino, i); }); };
     o.read = [](fuse_req_t r, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* i) {

@@ -43,7 +43,7 @@ class Filesystem {
   void init(fuse_conn_info* connection);
   void lookup(fuse_req_t req, fuse_ino_t parent, const char* name);
   void getattr(fuse_req_t req, fuse_ino_t ino);
-  void setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set);
+  void setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set, bool of_handle);
   void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info);
   void read(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info);
   void write(fuse_req_t req, const char* data, std::size_t size, off_t offset, fuse_file_info* info);

@@ -160,6 +160,28 @@ reader[2]=$url
 expect_status 2 "${reader[@]}" --follow
 expect_message '--follow is for a read-only mount'
 
+say "O_TRUNC means nothing, as on a block device"
+python3 - "$m/disk" <<'END' || fail "the disk was short for a moment"
+import mmap, os, sys, threading
+disk = sys.argv[1]
+size = os.stat(disk).st_size
+fd = os.open(disk, os.O_RDONLY | os.O_DIRECT)
+short = []
+def read():
+    block = mmap.mmap(-1, 4096)
+    while not done.is_set():
+        if os.preadv(fd, [block], size - 4096) != 4096: short.append(1)
+done = threading.Event()
+reader = threading.Thread(target=read)
+reader.start()
+for _ in range(300): os.close(os.open(disk, os.O_WRONLY | os.O_TRUNC))
+done.set()
+reader.join()
+assert os.stat(disk).st_size == size
+assert not short, len(short)
+END
+expect_status 1 truncate -s 0 "$m/disk"
+
 say "nothing in there can be changed, and what holds it is named"
 for change in "rm $m/history/$yesterday" "mkdir $m/history/new" "mv $m/history/$yesterday $m/history/other" "touch $m/new"; do
   expect_status 1 $change
