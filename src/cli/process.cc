@@ -91,6 +91,9 @@ constexpr int kPollMs = 200;
 
 [[noreturn]] void become(std::vector<char*> argv, int output) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const int null = ::open("/dev/null", O_RDONLY);
   ::dup2(null, 0);
   ::dup2(output, 1);
@@ -126,8 +129,9 @@ Result<Ran> run_captured(const std::vector<std::string>& words, const std::funct
   if (child == 0) become(std::move(argv), writing.get());
   writing.reset();
   Ran ran;
-  for (bool told = false;;) {
-    if (!told && !go_on(child)) told = ::kill(child, SIGTERM) == 0;
+  for (;;) {
+    // Again each time: what comes before the child has become the other program is taken by what this one does with signals.
+    if (!go_on(child)) ::kill(child, SIGTERM);
     pollfd wait = {reading.get(), POLLIN, 0};
     if (::poll(&wait, 1, kPollMs) <= 0) continue;
     char piece[4096];

@@ -3,6 +3,7 @@
 #include "cli/filesystem.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <cstring>
 #include <set>
@@ -121,6 +122,22 @@ TEST(RunCaptured, GivesThePathAloneAndTellsHowItEnded) {
   EXPECT_EQ(run_captured({"sh", "-c", "kill -9 $$"}, always)->status, -1);
   EXPECT_LE(run_captured({"sh", "-c", "head -c 100000 /dev/zero"}, always)->output.size(), 16u << 10);
   EXPECT_EQ(run_captured({"sleep", "600"}, [](pid_t) { return false; })->status, -1);
+}
+
+// The child begins with what this process does with signals.
+TEST(RunCaptured, EndsWhateverThisProcessDoesWithSignals) {
+  const auto never = [](pid_t) { return false; };
+  for (const auto handler : {SIG_IGN, +[](int) {}}) {
+    const auto before = ::signal(SIGTERM, handler);
+    EXPECT_EQ(run_captured({"sleep", "600"}, never)->status, -1);
+    ::signal(SIGTERM, before);
+  }
+  sigset_t terminate, before;
+  ::sigemptyset(&terminate);
+  ::sigaddset(&terminate, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &terminate, &before);
+  EXPECT_EQ(run_captured({"sleep", "600"}, never)->status, -1);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace
