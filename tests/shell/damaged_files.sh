@@ -10,7 +10,7 @@ requires_fs ext4
 requires_fs xfs
 tmpdir
 script=$abs_top_srcdir/scripts/damaged-files
-image=$T/image fs=$T/fs
+image=$T/image fs="$T/fs [1]"
 mkdir "$fs"
 loop_slot
 
