@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,6 +21,10 @@ using Overwrite = Staging::Overwrite;
 
 constexpr std::string_view kPrefix = ".s3crate-restore.";
 constexpr int kNamesTried = 100;
+// Says which directory it was made in, so that a copy of one, restored from a filesystem that had it, is none.
+constexpr const char* kMark = ".s3crate-restore";
+constexpr const char* kAcls[] = {"system.posix_acl_access", "system.posix_acl_default"};
+constexpr std::size_t kAclMax = 64 << 10;
 
 Fd open_directory(int parent, const std::string& name) {
   return Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -49,6 +54,20 @@ void remove_all_in(const Fd& directory) {
   for (fs::directory_iterator it(path_of(directory), error), end; !error && it != end; it.increment(error)) fs::remove_all(it->path(), ignored);
 }
 
+std::string mark_of(const struct stat& st) { return fmt::format("{} {}", st.st_dev, st.st_ino); }
+
+bool is_marked(const Fd& directory, const struct stat& st) {
+  const Fd mark(::openat(directory.get(), kMark, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const auto text = mark ? read_small_file(mark.get(), kMark, kNamesTried) : fail(Code::kNotFound, "");
+  return text && *text == mark_of(st);
+}
+
+bool put_mark(const Fd& directory, const struct stat& st) {
+  const Fd mark(::openat(directory.get(), kMark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const auto text = mark_of(st);
+  return mark && ::write(mark.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
 void clear_remains(const Fd& target) {
   std::error_code error;
   for (fs::directory_iterator it(path_of(target), error), end; !error && it != end; it.increment(error)) {
@@ -56,7 +75,7 @@ void clear_remains(const Fd& target) {
     if (!name.starts_with(kPrefix)) continue;
     const Fd left = open_directory(target.get(), name);
     struct stat st = {};
-    if (!left || ::fstat(left.get(), &st) != 0 || st.st_uid != ::geteuid() || !lock(left)) continue;
+    if (!left || ::fstat(left.get(), &st) != 0 || st.st_uid != ::geteuid() || !is_marked(left, st) || !lock(left)) continue;
     remove_all_in(left);
     ::unlinkat(target.get(), name.c_str(), AT_REMOVEDIR);
   }
@@ -82,16 +101,35 @@ Result<Inner> enter(const Pair& pair) {
   return inner;
 }
 
-Result<> look_in_the_way(const Pair& pair, Overwrite overwrite) {
+Result<> look_in_the_way(const Pair& pair, dev_t device, Overwrite overwrite) {
   const auto from = look(pair.from, pair.name), to = look(pair.to, pair.name);
   if (!from || !to) return {};
   if (overwrite == Overwrite::no) return fail(Code::kExists, "{} has come to be meanwhile, and stays", pair.shown);
+  if (to->st_dev != device) return fail(Code::kExists, "another filesystem, or subvolume, stands at {}: restore into that by itself", pair.shown);
   const bool was = S_ISDIR(from->st_mode), is = S_ISDIR(to->st_mode);
   if (was != is)
     return fail(Code::kExists, "{} is {} a directory, and was {} at that point: move it away first", pair.shown, is ? "now" : "not", was ? "one" : "none");
   if (!was) return {};
   const auto inner = TRY(enter(pair));
-  for (const auto& name : inner.names) TRY(look_in_the_way({inner.from, inner.to, name, pair.shown + "/" + name}, overwrite));
+  for (const auto& name : inner.names) TRY(look_in_the_way({inner.from, inner.to, name, pair.shown + "/" + name}, device, overwrite));
+  return {};
+}
+
+// Owner, mode, access lists and times. At no moment may anybody more than before or after.
+Result<> take_attributes(const Fd& from, const struct stat& st, const Fd& to, const std::string& shown) {
+  const auto failed = [&] { return fail(system_error(errno, "change the attributes of", shown)); };
+  const int fd = to.get();
+  if (::fchmod(fd, st.st_mode & 0700) != 0 || ::fchown(fd, st.st_uid, st.st_gid) != 0) return failed();
+  for (const char* name : kAcls) {
+    std::vector<char> list(kAclMax);
+    const auto n = ::fgetxattr(from.get(), name, list.data(), list.size());
+    if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP) return failed();
+    if (n < 0 && ::fremovexattr(fd, name) != 0 && errno != ENODATA && errno != EOPNOTSUPP) return failed();
+    if (n >= 0 && ::fsetxattr(fd, name, list.data(), static_cast<std::size_t>(n), 0) != 0) return failed();
+  }
+  const timespec times[] = {st.st_atim, st.st_mtim};
+  // With a list, the mode of the group is its mask, which came with it.
+  if (::fchmod(fd, st.st_mode & 07777) != 0 || ::futimens(fd, times) != 0) return failed();
   return {};
 }
 
@@ -105,11 +143,7 @@ Result<> move_in(const Pair& pair, Overwrite overwrite) {
   }
   const auto inner = TRY(enter(pair));
   for (const auto& name : inner.names) TRY(move_in({inner.from, inner.to, name, pair.shown + "/" + name}, overwrite));
-  const timespec times[] = {from->st_atim, from->st_mtim};
-  const int fd = inner.to.get();
-  if (::fchown(fd, from->st_uid, from->st_gid) != 0 || ::fchmod(fd, from->st_mode & 07777) != 0 || ::futimens(fd, times) != 0)
-    return fail(system_error(errno, "change the attributes of", pair.shown));
-  return {};
+  return take_attributes(inner.from, *from, inner.to, pair.shown);
 }
 
 }  // namespace
@@ -127,8 +161,11 @@ Result<Staging> Staging::make(Random& random, const std::string& target) {
     // Somebody may have put another one there by now.
     Fd made = open_directory(directory.get(), name);
     struct stat st = {};
-    if (!made || ::fstat(made.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0 || !lock(made))
-      return fail(Code::kIo, "{} is being changed by somebody else: nothing was restored", target);
+    if (!made || ::fstat(made.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0 || !lock(made) || !put_mark(made, st)) {
+      ::unlinkat(directory.get(), name.c_str(), AT_REMOVEDIR);
+      return fail(Code::kIo, "nothing was restored: {} holds no directory that only root enters: it is being changed by somebody, or its filesystem "
+                  "has no owners", target);
+    }
     return Staging(std::move(directory), target, std::move(name), std::move(made));
   }
   return fail(Code::kExists, "cannot make a directory in {}: all names are taken", target);
@@ -148,9 +185,13 @@ bool Staging::is_in_target(const std::string& name) const { return look(target_,
 
 Result<> Staging::put_in_place(const std::vector<std::string>& names, Overwrite overwrite) const {
   const auto pair = [&](const std::string& name) { return Pair{fd_, target_, name, target_name_ + "/" + name}; };
-  for (const auto& name : names) TRY(look_in_the_way(pair(name), overwrite));
-  for (const auto& name : names)
-    if (has(name)) TRY(move_in(pair(name), overwrite));
+  struct stat st = {};
+  if (::fstat(target_.get(), &st) != 0) return fail(system_error(errno, "look at", target_name_));
+  for (const auto& name : names) TRY(look_in_the_way(pair(name), st.st_dev, overwrite));
+  for (const auto& name : names) {
+    auto moved = has(name) ? move_in(pair(name), overwrite) : Result<>();
+    if (!moved) return fail(moved.error().code(), "{}: what could be put in place until then is; the same command with --overwrite does the rest", moved.error().message());
+  }
   return {};
 }
 
