@@ -26,24 +26,28 @@ namespace {
 
 constexpr auto kAnswerTime = std::chrono::seconds(5);
 
-// The last line that a program printed tells most, but for the one in which mount(8) speaks of dmesg.
-std::string last_line(std::string_view output) {
+// The last line that mount(8) printed tells most, but for the one in which it speaks of dmesg; of a mkfs the first, as its usage may follow.
+enum class Telling { kFirst, kLast };
+std::string telling_line(std::string_view output, Telling telling) {
   std::string last = "without a word";
   while (!output.empty()) {
     const auto end = std::min(output.find('\n'), output.size());
     const auto line = output.substr(0, end);
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos && line.find("dmesg(1)") == std::string_view::npos) last = line;
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos && line.find("dmesg(1)") == std::string_view::npos) {
+      last = line;
+      if (telling == Telling::kFirst) break;
+    }
     output.remove_prefix(std::min(end + 1, output.size()));
   }
   return last;
 }
 
-Result<> run_tool(const std::vector<std::string>& words, const Interrupts& interrupts, const std::string& package) {
+Result<> run_tool(const std::vector<std::string>& words, Telling telling, const Interrupts& interrupts, const std::string& package) {
   const auto ran = TRY(run_captured(words, [&](pid_t) { return !interrupts.came(); }));
   if (interrupts.came()) return fail(Code::kCancelled, "interrupted: what was done is undone");
   if (ran.status == 0) return {};
   if (ran.status == 127) return fail(Code::kUnsupported, "there is no {} on this machine: install {}", words[0], package);
-  return fail(Code::kIo, "{} failed: {}", words[0], last_line(ran.output));
+  return fail(Code::kIo, "{} failed: {}", words[0], telling_line(ran.output, telling));
 }
 
 std::string package_of(Filesystem type) {
@@ -72,7 +76,7 @@ Result<bool> is_empty(const std::string& disk) {
 }
 
 Result<> make_filesystem(const OpenLoop& loop, Filesystem type, const Interrupts& interrupts) {
-  auto made = run_tool({fmt::format("mkfs.{}", name_of(type)), "-q", loop.device}, interrupts, package_of(type));
+  auto made = run_tool({fmt::format("mkfs.{}", name_of(type)), "-q", loop.device}, Telling::kFirst, interrupts, package_of(type));
   if (made) return {};
   // It was empty, and nobody but mkfs has had it: so it is empty again, for the next attempt.
   std::uint64_t range[2] = {0, 0};
@@ -105,18 +109,9 @@ Result<> give_own_id(Random& random, const OpenLoop& loop, ByteView beginning) {
   return {};
 }
 
-// What reads of the disk have met, from the process behind the mount: the kernel says of all of it that the filesystem is wrong.
-std::optional<std::string> damage_met(const std::string& place) {
-  auto connection = connect_control(control_socket_path(place, ::geteuid()));
-  if (!connection || !connection->send({{"command", "status"}})) return std::nullopt;
-  const auto answer = connection->receive(kAnswerTime);
-  if (!answer || !*answer || !(**answer).contains("damage") || (**answer)["damage"].value("reads", std::uint64_t{0}) == 0) return std::nullopt;
-  return (**answer).value("health_reason", "");
-}
-
-Error with_damage(const Error& error, const std::string& place) {
-  const auto damage = error.code() == Code::kIo ? damage_met(place) : std::nullopt;
-  return damage ? Error(Code::kCorrupt, fmt::format("{}. The volume is damaged: {}", error.message(), *damage)) : error;
+bool met_damage(const std::string& place) {
+  const auto met = reads_met(place);
+  return met && met->damaged > 0;
 }
 
 Result<> mount_filesystem(Random& random, const AttachRequest& request, const OpenLoop& loop, bool empty, const Interrupts& interrupts,
@@ -127,16 +122,16 @@ Result<> mount_filesystem(Random& random, const AttachRequest& request, const Op
     return fail(Code::kNotFound, "the volume is empty: --mkfs btrfs, ext4 or xfs makes a filesystem on it");
   }
   if (attached.scratch) TRY(give_own_id(random, loop, beginning));
-  const auto purpose = attached.scratch ? MountFor::kReading : attached.read_only ? MountFor::kReadingAsIs : MountFor::kWriting;
+  const auto purpose = attached.scratch && !met_damage(attached.place) ? MountFor::kReading : attached.read_only ? MountFor::kReadingAsIs : MountFor::kWriting;
   auto options = mount_options(type, purpose);
   if (!request.options.empty()) options += (options.empty() ? "" : ",") + request.options;
   std::vector<std::string> words = {"mount"};
   if (type != Filesystem::kUnknown) words.insert(words.end(), {"-t", std::string(name_of(type))});
   if (!options.empty()) words.insert(words.end(), {"-o", options});
   words.insert(words.end(), {"--", loop.device, request.directory});
-  if (auto mounted = run_tool(words, interrupts, "mount"); !mounted) {
+  if (auto mounted = run_tool(words, Telling::kLast, interrupts, "mount"); !mounted) {
     const char* way = type == Filesystem::kUnknown ? " (for what is no filesystem there is --fs none)"
-                      : attached.scratch && !damage_met(attached.place) ? " (its log is played back into memory: --scratch-size says how much of that it may take)" : "";
+                      : attached.scratch && !met_damage(attached.place) ? " (its log is played back into memory: --scratch-size says how much of that it may take)" : "";
     return fail(mounted.error().code(), "{}{}", mounted.error().message(), way);
   }
   const auto found = find_attachment(request.directory);
@@ -151,7 +146,7 @@ Result<> go_on(Random& random, const AttachRequest& request, const MountPlan& pl
   const bool empty = TRY(is_empty(disk));
   const bool make = request.mkfs != Filesystem::kUnknown;
   if (make && !empty) return fail(Code::kExists, "there is data on the disk: --mkfs is for an empty one (without it, what is there is mounted)");
-  const auto access = attached.read_only && !attached.scratch ? LoopAccess::kReadOnly : LoopAccess::kReadWrite;
+  const auto access = attached.read_only && !attached.scratch && !met_damage(attached.place) ? LoopAccess::kReadOnly : LoopAccess::kReadWrite;
   const auto loop = TRY(make_loop(disk, access, request.filesystem ? LoopEnd::kWithLastUser : LoopEnd::kWhenAsked));
   attached.device = loop.device;
   if (make) TRY(make_filesystem(loop, request.mkfs, interrupts));
@@ -186,6 +181,24 @@ Error undo(Context& context, const std::string& directory, const Error& why) {
 
 }  // namespace
 
+std::optional<ReadsMet> reads_met(const std::string& place) {
+  auto connection = connect_control(control_socket_path(place, ::geteuid()));
+  if (!connection || !connection->send({{"command", "status"}})) return std::nullopt;
+  const auto answer = connection->receive(kAnswerTime);
+  if (!answer || !*answer || !(**answer).contains("failed_reads")) return std::nullopt;
+  const auto& said = **answer;
+  return ReadsMet{said["failed_reads"].value("damaged", std::uint64_t{0}), said["failed_reads"].value("others", std::uint64_t{0}),
+                  said.value("damage", ""), said.value("health_reason", "")};
+}
+
+Error explain_reads(const Error& error, const std::string& place) {
+  const auto met = error.code() == Code::kIo ? reads_met(place) : std::nullopt;
+  if (met && met->others > 0) return {Code::kTransient, fmt::format("{}. Reads of the volume failed: {}", error.message(), met->trouble)};
+  if (met && met->damaged > 0)
+    return {Code::kCorrupt, fmt::format("{}. The volume is damaged: {} (s3crate-blk check --read-data tells all of it)", error.message(), met->damage)};
+  return error;
+}
+
 CommandResult attach(Context& context, const AttachRequest& request, Attached& attached) {
   TRY(clear_remains(context, request.directory));
   TRY(check_free_directory(request.directory));
@@ -201,6 +214,7 @@ CommandResult attach(Context& context, const AttachRequest& request, Attached& a
     return fail(Code::kBadArgument, "--mkfs writes, and this is read-only: leave one of them out");
   }
   plan->greets = false;
+  plan->json = context.arguments.flag("json");
   attached.read_only = plan->disk.read_only;
   attached.scratch = plan->scratch_bytes > 0;
   const auto mounted = mount_in_background(context, *plan);
@@ -213,7 +227,7 @@ CommandResult attach(Context& context, const AttachRequest& request, Attached& a
     const Interrupts interrupts;
     done = go_on(context.env.random, request, *plan, interrupts, attached);
   }
-  if (!done) return fail(undo(context, request.directory, with_damage(done.error(), attached.place)));
+  if (!done) return fail(undo(context, request.directory, explain_reads(done.error(), attached.place)));
   return kDone;
 }
 

@@ -44,6 +44,9 @@ struct Context {
   Output out;
 };
 
+// Prints it, on standard error or as JSON, and says which status it has.
+ExitStatus report(const Error& error, bool json);
+
 // An error is printed by main, with the status of its code; any other status was explained by the command itself.
 using CommandResult = Result<ExitStatus>;
 [[nodiscard]] CommandResult run_format(Context& context);

@@ -79,7 +79,7 @@ std::string describe_journal(const Found& found) {
     case Found::State::kIdle: break;
   }
   return found.bytes == 0 ? "the store has all of it"
-                          : fmt::format("{} that the store may lack: mount the volume to send it", format_bytes(found.bytes));
+                          : fmt::format("{} that the store may lack: mount the volume to send it (or, if another machine has gone on since, s3crate-blk journal save)", format_bytes(found.bytes));
 }
 
 std::string describe(const Found& found) {

@@ -13,10 +13,7 @@ namespace {
 
 ExitStatus serve(Context& context, const MountPlan& plan, const Ready& ready) {
   MountSession session(context.env, context.arguments, plan);
-  if (auto started = session.start(); !started) {
-    std::fprintf(stderr, "s3crate-blk: %s\n", started.error().message().c_str());
-    return exit_status(started.error().code());
-  }
+  if (auto started = session.start(); !started) return report(started.error(), plan.json);
   if (plan.greets) context.out.print(session.greeting());
   ready();
   return session.run();

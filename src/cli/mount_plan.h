@@ -16,6 +16,7 @@ struct MountPlan {
   std::string disk_name, stats_name;
   bool allow_other = false;
   std::uint64_t scratch_bytes = 0;  // of a read-only disk that takes writes and forgets them
+  bool json = false;       // errors are told as JSON
   bool greets = true;      // says on standard output what is mounted, and how it is used
   std::string log_to, log_level;
   Duration outage_timeout{}, drain_timeout{};

@@ -328,7 +328,8 @@ void MountSession::handle_wait(ControlConnection& connection) {
   }
   if (!ending) return;
   static_cast<void>(connection.send({{"done", true}, {"status", static_cast<int>(ending->status)}, {"message", ending->message},
-                                     {"generation", ending->generation.value}, {"unsent_bytes", ending->unsent_bytes}}));
+                                     {"generation", ending->generation.value}, {"unsent_bytes", ending->unsent_bytes},
+                                     {"read_only", disk_->read_only()}}));
 }
 
 }  // namespace s3crate::cli

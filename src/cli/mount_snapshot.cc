@@ -107,7 +107,9 @@ void MountSession::handle_snapshot(const nlohmann::json& request, ControlConnect
   Result<nlohmann::json> done = fail(Code::kCancelled, "{} is being unmounted", plan_.mountpoint);
   {
     MutexLock lock(mu_);
-    if (snapshotting_ != nullptr) done = fail(Code::kExists, "another snapshot of {} is just being made", plan_.mountpoint);
+    if (snapshotting_ != nullptr && stop_snapshot_)
+      done = fail(Code::kTransient, "a snapshot of {} that was given up still waits for the store, or for a hook: try again in a moment", plan_.mountpoint);
+    else if (snapshotting_ != nullptr) done = fail(Code::kExists, "another snapshot of {} is just being made", plan_.mountpoint);
     else if (phase_ == Phase::kServing) done = nlohmann::json();
     if (done) {
       snapshotting_ = &connection;

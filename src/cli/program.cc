@@ -49,7 +49,9 @@ CommandResult run(Context& context) {
 
 nlohmann::json json_of(const Error& error) { return {{"code", code_name(error.code())}, {"message", error.message()}}; }
 
-int report(const Error& error, bool json) {
+}  // namespace
+
+ExitStatus report(const Error& error, bool json) {
   if (json) {
     Output(true).print_json({{"error", json_of(error)}});
   } else {
@@ -57,6 +59,8 @@ int report(const Error& error, bool json) {
   }
   return exit_status(error.code());
 }
+
+namespace {
 
 int run_words(const std::vector<std::string>& words) {
   const bool json = wants_json(words);

@@ -82,7 +82,8 @@ std::optional<Status> ask_status(const std::string& socket) {
   auto answer = connection->receive(kInterval);
   if (!answer || !*answer || !(**answer).contains("unsent")) return std::nullopt;
   Status status{.unsent = (**answer)["unsent"].value("bytes", std::uint64_t{0}), .trouble = {}};
-  if ((**answer).value("health", "ok") != "ok") status.trouble = (**answer).value("health_reason", "");
+  // Damage is none that would pass, and nothing waits for it.
+  if (const auto health = (**answer).value("health", "ok"); health != "ok" && health != "damaged") status.trouble = (**answer).value("health_reason", "");
   return status;
 }
 

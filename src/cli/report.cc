@@ -40,7 +40,8 @@ std::vector<Figure> figures(const device::Stats& s, const Stack& stack) {
       {"disk", "uptime_seconds", kGauge, "time since the mount", seconds(s.uptime)},
       {"unsent", "bytes", kGauge, "acknowledged, but not yet in the store", s.unsent_bytes},
       {"unsent", "age_seconds", kGauge, "age of the oldest of them", seconds(s.unsent_age)},
-      {"damage", "reads", kCounter, "reads that ended for damage in the store", s.damaged_reads},
+      {"failed_reads", "damaged", kCounter, "reads that ended for damage in the store", s.damaged_reads},
+      {"failed_reads", "others", kCounter, "reads that failed for anything else", s.other_failed_reads},
       {"overlay", "bytes", kGauge, "written, but not yet in the journal", s.dirty_bytes},
       {"overlay", "capacity_bytes", kGauge, "how much that may be", s.dirty_max},
       {"overlay", "writer_waits", kCounter, "writes that had to wait for room", s.writer_waits},
@@ -127,7 +128,8 @@ struct Health {
 };
 Health health_of(const device::Stats& stats, const Stack& stack) {
   const auto waiting = stack.retry_stats().waiting;
-  if (stats.health == "ok" && waiting > 0) {
+  // What passes is told first.
+  if ((stats.health == "ok" || stats.health == "damaged") && waiting > 0) {
     const auto trouble = stack.trouble();
     const auto why = trouble && !trouble->why.empty() ? ": " + trouble->why : std::string();
     return {"store away", fmt::format("{} for the store{}", waiting == 1 ? "1 call waits" : fmt::format("{} calls wait", waiting), why)};
@@ -212,6 +214,7 @@ nlohmann::json Reporter::json() const {
       {"volume", {{"vid", stats.vid}, {"fingerprint", stats.vid.substr(0, 16)}, {"uuid", stats.uuid}}},
       {"health", health.word},
       {"health_reason", health.reason},
+      {"damage", stats.damage},
       {"guarantee", guarantee(stats, facts_)},
       {"losetup", losetup_line(stats, facts_)},
       {"state_dir", facts_.state_dir},

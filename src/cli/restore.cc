@@ -25,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kWorkPrefix = "restore.";
+constexpr int kWorkTried = 20;
 constexpr std::size_t kPrintedMax = 100;  // of what is missing; with --json more
 
 // As the filesystem itself would find it: a symbolic link on the way leads to what it means in there, and never out of it.
@@ -77,9 +78,20 @@ Error in_words(const Error& error, const std::string& staging, const std::string
   return {error.code(), message};
 }
 
-Result<Restored> restore(Random& random, const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
+// Of what cannot be read, whether it is lost: a store that is away says nothing of that.
+Result<> check_damage(const Unread& missing, const std::string& place) {
+  if (!missing.any()) return {};
+  const auto met = reads_met(place);
+  if (!met) return fail(Code::kIo, "nothing was restored: the process behind the mount of the volume has gone");
+  if (met->others > 0) return fail(Code::kTransient, "nothing was restored: reads of the volume failed, and not for damage: {}", met->trouble);
+  return {};
+}
+
+// `place`: where the volume is mounted.
+Result<Restored> restore(Random& random, const std::string& place, const std::string& root, const std::vector<std::string>& paths, const std::string& target, bool overwrite,
                          const Interrupts& interrupts, ProgressLine& progress) {
   const auto wanted = TRY(find_wanted(root, paths));
+  if (wanted.empty()) return Restored{};
   const auto staging = TRY(Staging::make(random, target));
   for (const auto& one : wanted) {
     if (!overwrite && staging.is_in_target(one.name))
@@ -87,6 +99,7 @@ Result<Restored> restore(Random& random, const std::string& root, const std::vec
   }
   auto missing = copy_wanted(wanted, staging.path(), interrupts, progress);
   if (!missing) return fail(in_words(missing.error(), staging.path(), target));
+  TRY(check_damage(*missing, place));
   Restored restored{.paths = 0, .missing = std::move(*missing)};
   for (std::string& path : restored.missing.paths) path.erase(0, root.size());
   for (const auto& one : wanted) restored.paths += staging.has(one.name) ? 1 : 0;
@@ -129,11 +142,22 @@ void clear_remains(Context& context) {
   }
 }
 
-Result<std::string> make_work_directory() {
+struct Work {
+  std::string directory;
+  AttachLock lock;
+};
+
+Result<Work> make_work_directory() {
   TRY(make_private_directory(runtime_directory(0)));
-  auto path = fmt::format("{}/{}XXXXXX", runtime_directory(0), kWorkPrefix);
-  if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make", path));
-  return path;
+  for (int i = 0; i < kWorkTried; ++i) {
+    auto path = fmt::format("{}/{}XXXXXX", runtime_directory(0), kWorkPrefix);
+    if (::mkdtemp(path.data()) == nullptr) return fail(system_error(errno, "make", path));
+    // Another restore may take it for one that was left, as long as nobody has its lock.
+    auto lock = AttachLock::take(path);
+    std::error_code error;
+    if (lock && fs::is_directory(path, error)) return Work{std::move(path), std::move(*lock)};
+  }
+  return fail(Code::kFenced, "other restores are just beginning: try again");
 }
 
 Result<std::string> target_of(const Arguments& arguments) {
@@ -155,8 +179,8 @@ CommandResult run_restore(Context& context) {
   // From here on there is something to undo.
   const Interrupts interrupts;
   clear_remains(quiet);
-  const auto directory = TRY(make_work_directory());
-  const auto lock = TRY(AttachLock::take(directory));
+  const Work work = TRY(make_work_directory());
+  const std::string& directory = work.directory;
   auto arguments = context.arguments.as(Command::kAttach, {positionals[0], directory});
   TRY(arguments.set(*find_option("read-only"), "yes", Source::kCommandLine, "restore"));
   Context attaching{arguments, context.env, Output(true)};
@@ -170,10 +194,11 @@ CommandResult run_restore(Context& context) {
   }
   const auto restored = [&] {
     ProgressLine progress(context.env.clock, progress_style(context.arguments.text("progress")));
-    return restore(context.env.random, directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), interrupts, progress);
+    return restore(context.env.random, attached.place, directory, {positionals.begin() + 1, positionals.end()}, target, context.arguments.flag("overwrite"), interrupts, progress);
   }();
+  const auto error = restored ? std::nullopt : std::optional(explain_reads(restored.error(), attached.place));
   take_away(quiet, directory);
-  if (!restored) return fail(restored.error());
+  if (error) return fail(*error);
   return tell(context.out, *restored, target);
 }
 

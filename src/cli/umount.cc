@@ -73,7 +73,9 @@ CommandResult bury(Context& context, const UnmountRequest& what) {
 CommandResult conclude(Context& context, const UnmountRequest& what, const nlohmann::json& ending) {
   const int status = ending.value("status", static_cast<int>(kFailed));
   const auto message = ending.value("message", "");
-  if (status == kDone) {
+  if (status == kDone && ending.value("read_only", false)) {
+    context.out.print(fmt::format("{} is {}", what.name, what.done));
+  } else if (status == kDone) {
     context.out.print(fmt::format("{} is {}; the store has everything (generation {})", what.name, what.done, ending.value("generation", std::uint64_t{0})));
   } else {
     std::fprintf(stderr, "s3crate-blk: %s\n", message.c_str());
@@ -131,6 +133,8 @@ CommandResult unmount_volume(Context& context, const std::string& mountpoint, co
   }
   // Before the unmount, so that its end is not missed.
   if (connection) TRY(connection->send({{"command", "wait"}}));
+  // As long as the dead mount is there, no other one can listen.
+  if (is(connection, Code::kNotFound) && !socket.empty()) ::unlink(socket.c_str());
   if (mount) TRY(unmount(context.env, mountpoint));
   if (!connection) return bury(context, what);
   return wait_for_end(context, what, socket, *connection);

@@ -6,7 +6,9 @@
 namespace s3crate::device {
 
 Result<std::uint64_t> DiskImpl::seek(std::uint64_t offset, bool hole) {
-  return seek_in(*head_, volume_.pages(), offset, size(), hole);
+  auto found = seek_in(*head_, volume_.pages(), offset, size(), hole);
+  if (!found) note_failed_read(offset, found.error());
+  return found;
 }
 
 // One at a time counts, when something changed since the last; others get the last one's figure.

@@ -105,7 +105,7 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
 void DiskImpl::attach_history(const volume::Commit& head) {
   spare_reader_ = volume_.another_reader();
   history_ = std::make_unique<History>(
-      env_, volume_.another_reader(), head, SharedParts{*cache_, cache_file_.get(), buffers_, damages_, read_ahead_.get()},
+      env_, volume_.another_reader(), head, SharedParts{*cache_, cache_file_.get(), buffers_, failed_reads_, read_ahead_.get()},
       HistoryOptions{!options_.read_only || options_.follow, options_.history_age_max,
                      [this] { return writer_.chain ? writer_.chain->head() : Generation(0); }, options_.history_open_max,
                      options_.delta_runs_max});
@@ -203,8 +203,15 @@ Result<> DiskImpl::read(std::uint64_t offset, MutableByteView out) {
   Timed timed(env_.clock, reads_);
   reads_.bytes += out.size();
   auto done = read_bytes(offset, out);
-  if (!done) damages_.note("the disk", offset, out.size(), done.error());
+  if (!done) note_failed_read(offset, done.error());
   return done;
+}
+
+void DiskImpl::note_failed_read(std::uint64_t offset, const Error& error) {
+  if (failed_reads_.note("the disk", offset, error) || error.code() == Code::kCancelled) return;
+  MutexLock lock(trouble_mu_);
+  trouble_ = error.within("a read failed");
+  trouble_at_ = env_.clock.monotonic_now();
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------------
@@ -423,8 +430,10 @@ Stats DiskImpl::stats() {
     out.extents_left_out = uploaded.left_out;
   }
   auto failure = head_->failure();
-  const Damages::Met damage = damages_.met();
-  out.damaged_reads = damage.reads;
+  const FailedReads::Met failed_reads = failed_reads_.met();
+  out.damaged_reads = failed_reads.damaged;
+  out.damage = failed_reads.damage;
+  out.other_failed_reads = failed_reads.others;
   MutexLock lock(trouble_mu_);
   out.health = "ok";
   if (failure) {
@@ -433,12 +442,12 @@ Stats DiskImpl::stats() {
   } else if (journal_writes_ && writer_.encoder && writer_.encoder->journal_failed()) {
     out.health = "journal failed";
     out.health_reason = "fsync waits for the store";
-  } else if (damage.reads > 0) {
-    out.health = "damaged";
-    out.health_reason = fmt::format("{} (check --read-data {} tells what else is)", damage.first, options_.url);
   } else if (trouble_ && now - trouble_at_ < kTroubleFresh) {
     out.health = "trouble";
     out.health_reason = trouble_->message();
+  } else if (failed_reads.damaged > 0) {
+    out.health = "damaged";
+    out.health_reason = failed_reads.damage;
   }
   return out;
 }

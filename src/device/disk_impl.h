@@ -5,8 +5,8 @@
 #include "base/histogram.h"
 #include "cache/cache_file.h"
 #include "device/checkpointer.h"
-#include "device/damages.h"
 #include "device/disk.h"
+#include "device/failed_reads.h"
 #include "device/read_ahead.h"
 #include "device/seen.h"
 
@@ -75,6 +75,7 @@ class DiskImpl final : public Disk {
   class Timed;
   [[nodiscard]] Result<> read_blocks(BlockIndex from, BlockIndex to, MutableByteView out);
   [[nodiscard]] Result<> read_bytes(std::uint64_t offset, MutableByteView out);
+  void note_failed_read(std::uint64_t offset, const Error& error);
   [[nodiscard]] Result<> refuse_data(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] Result<> queue_resize(const Head::BegunResize& begun, std::uint64_t bytes, DiscardTail tail, StopFlag stop);
   [[nodiscard]] Result<> wait_resized(StopFlag stop);
@@ -101,7 +102,7 @@ class DiskImpl final : public Disk {
   std::unique_ptr<ReadAhead> read_ahead_;  // may be null
   ReadAhead::TargetPtr ahead_target_;
   std::unique_ptr<volume::Volume> spare_reader_;
-  Damages damages_;
+  FailedReads failed_reads_;
   std::unique_ptr<History> history_;
   Generation opened_;  // of a reader
   Writer writer_;

@@ -22,8 +22,8 @@ PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedParts& par
     : env_(env),
       pages_(volume.pages()),
       extents_(parts.extents),
-      damages_(parts.damages),
-      generation_(view.generation),
+      failed_reads_(parts.failed_reads),
+      name_(fmt::format("generation {}", view.generation)),
       weight_(view.changes.size() + view.new_objects.size()),
       objects_(objects_of(env, volume, view)),
       source_(volume.store(), *objects_, volume.object().block_size(), parts.file, &parts.buffers),
@@ -61,11 +61,15 @@ Result<> PastDisk::read(std::uint64_t offset, MutableByteView out) {
   if (out.empty()) return {};
   if (offset > size() || out.size() > size() - offset) return fail(Code::kBadArgument, "a read beyond the end of the disk");
   auto done = read_bytes(offset, out);
-  if (!done) damages_.note(fmt::format("generation {}", generation_), offset, out.size(), done.error());
+  if (!done) failed_reads_.note(name_, offset, done.error());
   return done;
 }
 
-Result<std::uint64_t> PastDisk::seek(std::uint64_t offset, bool hole) { return seek_in(head_, pages_, offset, size(), hole); }
+Result<std::uint64_t> PastDisk::seek(std::uint64_t offset, bool hole) {
+  auto found = seek_in(head_, pages_, offset, size(), hole);
+  if (!found) failed_reads_.note(name_, offset, found.error());
+  return found;
+}
 
 // Nothing changes, so once is enough.
 Result<std::uint64_t> PastDisk::allocated_bytes() {

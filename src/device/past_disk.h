@@ -4,7 +4,7 @@
 #pragma once
 
 #include "cache/cache_file.h"
-#include "device/damages.h"
+#include "device/failed_reads.h"
 #include "device/head.h"
 #include "device/read_ahead.h"
 #include "device/readable.h"
@@ -16,7 +16,7 @@ struct SharedParts {
   cache::ExtentCache& extents;
   cache::SealedCache* file;  // may be null
   BufferPool& buffers;
-  Damages& damages;
+  FailedReads& failed_reads;
   ReadAhead* read_ahead;  // may be null
 };
 
@@ -41,8 +41,8 @@ class PastDisk final : public Readable {
   Env env_;
   volume::PageLoader& pages_;
   cache::ExtentCache& extents_;
-  Damages& damages_;
-  const Generation generation_;
+  FailedReads& failed_reads_;
+  const std::string name_;  // in messages
   const std::uint64_t weight_;
   const std::unique_ptr<volume::ObjectTable> objects_;
   cache::StoreExtentSource source_;

@@ -33,7 +33,8 @@ struct Stats {
   bool durable_locally = false;  // fsync answers from the journal (else from the store)
   Duration uptime{};
   LatencyStats reads, writes, discards, flushes;
-  std::uint64_t damaged_reads = 0;  // that ended for damage, of the disk and of its pasts
+  std::uint64_t damaged_reads = 0, other_failed_reads = 0;  // of the disk and of its pasts: that ended for damage, or for anything else
+  std::string damage;  // the first damage that one of them met
   std::uint64_t dirty_bytes = 0, dirty_max = 0;          // overlay
   std::uint64_t unsent_bytes = 0;                        // acknowledged, not in the store
   Duration unsent_age{};                                 // of the oldest of them

@@ -192,8 +192,8 @@ new_volume 256M
 fake mkfs.ext4 <<'END'
 for dev; do :; done
 dd if=/dev/urandom of="$dev" bs=64K count=1 oflag=direct 2>/dev/null
-echo first
 echo no luck
+echo usage
 exit 1
 END
 expect_status 1 "${faked[@]}" "${attach[@]}" --mkfs ext4

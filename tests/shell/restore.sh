@@ -153,15 +153,66 @@ expect_message 'nothing was restored: /lost/sub/b cannot be read'
 rm "$T/to/short"
 nothing_left "damage"
 
+say "several at once"
+for round in 1 2 3; do
+  mkdir "$T/several"
+  for i in 1 2 3; do
+    mkdir "$T/several/$i"
+    "${restore[@]}" home --to "$T/several/$i" >"$T/several/$i.out" 2>&1 &
+    track $!
+    pids[i]=$!
+  done
+  for i in 1 2 3; do wait "${pids[i]}" || fail "restore $i: $(cat "$T/several/$i.out")"; done
+  rm -r "$T/several"
+done
+nothing_left "several at once"
+
+say "overwriting never lets in more than was let in before or after, and changes nothing if it cannot be done"
+acl() { # WHAT PATH: "has", or "set" it: rwx for user 1000, nothing for the group
+  python3 - "$1" "$2" <<'END'
+import os, struct, sys
+entries = [(1, 7, -1), (2, 7, 1000), (4, 0, -1), (16, 7, -1), (32, 0, -1)]
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in entries)
+if sys.argv[1] == "set": os.setxattr(sys.argv[2], "system.posix_acl_access", acl)
+else: assert os.getxattr(sys.argv[2], "system.posix_acl_access") == acl
+END
+}
+mkdir -p "$d/with" "$d/without" "$d/other/inner"
+chmod 700 "$d/with"
+acl set "$d/with"
+chmod 770 "$d/without"
+touch "$d/other/inner/x" "$d/other/y"
+sync -f "$d"
+"$S3CRATE" sync "$place" >"$T/generation"
+lists=("$S3CRATE" restore "$url@$(cat "$T/generation")" "${options[@]}" --state-dir "$T/state-old" --to "$T/to" --overwrite)
+mkdir -p "$T/to/with" "$T/to/without" "$T/to/other/inner"
+chmod 700 "$T/to/with" "$T/to/without"
+acl set "$T/to/without"
+chmod 700 "$T/to/without"
+expect_status 0 "${lists[@]}" with without
+acl has "$T/to/with" || fail "the access list was lost"
+if acl has "$T/to/without" 2>/dev/null; then fail "another access list"; fi
+[ "$(stat -c %a "$T/to/without")" = 770 ] || fail "mode $(stat -c %a "$T/to/without")"
+mount -t tmpfs none "$T/to/other/inner"
+expect_status 1 "${lists[@]}" other
+expect_message 'another filesystem, or subvolume, stands at .*/other/inner'
+[ ! -e "$T/to/other/y" ] || fail "half of it was put in place"
+umount "$T/to/other/inner"
+rm -r "$T/to/with" "$T/to/without" "$T/to/other"
+nothing_left "access lists"
+
 say "a filesystem of which nothing can be read"
 cp -a "$store" "$T/ruin"
 find "$T/ruin/segments" -type f -exec truncate -s 1 {} +
 expect_status 4 "$S3CRATE" restore "file://$T/ruin@$(cat "$T/generation")" "${options[@]}" --state-dir "$T/state-ruin" --to "$T/to" lost
-expect_message 'The volume is damaged: .* of the disk from .* on cannot be read'
+expect_message 'The volume is damaged: a read of the disk at [0-9]+ met damage'
 rm -r "$T/ruin"
 nothing_left "a ruin"
 
 say "wrong input, and no room"
+head -c 32 /dev/urandom >"$T/wrong-key"
+expect_status 5 "$S3CRATE" restore "$url" home --key-file "$T/wrong-key" --state-dir "$T/state-old" --to "$T/to" --json
+python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["error"]["code"] == "bad_key"' "$T/stdout" || fail "no JSON"
 expect_status 1 "${restore[@]}" home nowhere --to "$T/to"
 expect_message 'there is no nowhere'
 expect_status 2 "${restore[@]}" home

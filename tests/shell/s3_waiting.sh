@@ -6,7 +6,8 @@
 . "${0%/*}/lib.sh"
 requires_root
 requires_fuse
-requires curl python3 pgrep
+requires_loop
+requires curl python3 pgrep mkfs.ext4
 tmpdir
 . "${0%/*}/strict.sh"
 serve
@@ -109,6 +110,28 @@ track $umount
 wait_until 12 grep -q 'waiting for the store: .*Connection refused' "$T/umount.err" || fail "umount says: $(cat "$T/umount.err")"
 start_serving
 wait $umount || fail "umount: $(cat "$T/umount.err")"
+
+say "a restore from a store that goes away puts nothing in place: that is no damage"
+loop_slot
+mkdir "$T/fs" "$T/to"
+"$S3CRATE" format "$url-fs" --size 128M --key-file "$T/key" >"$T/format.out"
+expect_status 0 "$S3CRATE" attach "$url-fs" "$T/fs" --mkfs ext4 --key-file "$T/key" --state-dir "$state"
+for i in 1 2 3 4 5 6 7 8 9 10; do head -c 4M /dev/urandom >"$T/fs/$i"; done
+expect_status 0 "$S3CRATE" detach "$T/fs"
+"$S3CRATE" restore "$url-fs" / --to "$T/to" --key-file "$T/key" --state-dir "$T/other" --outage-timeout 2s --max-download-rate 8M \
+  --read-ahead 0 --cache-file-size 0 >"$T/restore.out" 2>"$T/restore.err" &
+restore=$!
+track $restore
+copies() { ls "$T"/to/.s3crate-restore.*/[0-9]* >"$T/copies" 2>&1; }
+wait_until 20 copies || fail "nothing is copied: $(cat "$T/restore.err")"
+stop_serving
+got=0
+wait $restore || got=$?
+[ $got = 6 ] || fail "status $got: $(cat "$T/restore.out" "$T/restore.err")"
+grep -q 'nothing was restored: ' "$T/restore.err" || fail "it says: $(cat "$T/restore.err")"
+[ -z "$(ls -A "$T/to")" ] || fail "something is there: $(ls -A "$T/to")"
+start_serving
+wait_until 20 eval '! _refused'
 
 say "a server that says nothing"
 kill -STOP "$STRICT_S3_PID"

@@ -339,7 +339,7 @@ TEST_F(PastTest, DamageThatReadsMeetIsTold) {
   for (int i = 0; i < 2; ++i) EXPECT_FALSE((*past)->read(8192, got));
   EXPECT_EQ(world_.disk->stats().damaged_reads, 2u);
   EXPECT_EQ(world_.disk->stats().health, "damaged");
-  EXPECT_THAT(world_.disk->stats().health_reason, testing::HasSubstr(fmt::format("4096 bytes of generation {} from 8192 on", *generation)));
+  EXPECT_THAT(world_.disk->stats().health_reason, testing::HasSubstr(fmt::format("a read of generation {} at 8192 met damage", *generation)));
 }
 
 // ThreadSanitizer and the annotations look at this.
