@@ -24,7 +24,7 @@ constexpr int kNamesTried = 100;
 // Says which directory it was made in, so that a copy of one, restored from a filesystem that had it, is none.
 constexpr const char* kMark = ".s3crate-restore";
 constexpr const char* kAcls[] = {"system.posix_acl_access", "system.posix_acl_default"};
-constexpr std::size_t kAclMax = 64 << 10;
+constexpr std::size_t kMarkMax = 64, kAclMax = 64 << 10;
 
 Fd open_directory(int parent, const std::string& name) {
   return Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -58,7 +58,7 @@ std::string mark_of(const struct stat& st) { return fmt::format("{} {}", st.st_d
 
 bool is_marked(const Fd& directory, const struct stat& st) {
   const Fd mark(::openat(directory.get(), kMark, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  const auto text = mark ? read_small_file(mark.get(), kMark, kNamesTried) : fail(Code::kNotFound, "");
+  const auto text = mark ? read_small_file(mark.get(), kMark, kMarkMax) : fail(Code::kNotFound, "");
   return text && *text == mark_of(st);
 }
 
@@ -161,12 +161,14 @@ Result<Staging> Staging::make(Random& random, const std::string& target) {
     // Somebody may have put another one there by now.
     Fd made = open_directory(directory.get(), name);
     struct stat st = {};
-    if (!made || ::fstat(made.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0 || !lock(made) || !put_mark(made, st)) {
+    if (!made || ::fstat(made.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0 || !lock(made)) {
       ::unlinkat(directory.get(), name.c_str(), AT_REMOVEDIR);
       return fail(Code::kIo, "nothing was restored: {} holds no directory that only root enters: it is being changed by somebody, or its filesystem "
                   "has no owners", target);
     }
-    return Staging(std::move(directory), target, std::move(name), std::move(made));
+    Staging staging(std::move(directory), target, std::move(name), std::move(made));
+    if (!put_mark(staging.fd_, st)) return fail(system_error(errno, "write to", target));
+    return staging;
   }
   return fail(Code::kExists, "cannot make a directory in {}: all names are taken", target);
 }
