@@ -150,6 +150,8 @@ class S3Lines:
                 try:
                     self.beside(kind(self.options, self.scratch, server), figures)
                 except (SystemExit, TimeoutError) as why:  # theirs, and no reason to lose what was measured
+                    if isinstance(getattr(why, "code", None), int):  # a signal: ours
+                        raise
                     print(f"{kind.name}: {why}", file=sys.stderr)
 
     def beside(self, peer, figures):
