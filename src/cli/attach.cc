@@ -122,7 +122,7 @@ Result<> mount_filesystem(Random& random, const AttachRequest& request, const Op
     return fail(Code::kNotFound, "the volume is empty: --mkfs btrfs, ext4 or xfs makes a filesystem on it");
   }
   if (attached.scratch) TRY(give_own_id(random, loop, beginning));
-  const auto purpose = attached.scratch && !met_damage(attached.place) ? MountFor::kReading : attached.read_only ? MountFor::kReadingAsIs : MountFor::kWriting;
+  const auto purpose = attached.scratch ? MountFor::kReading : attached.read_only ? MountFor::kReadingAsIs : MountFor::kWriting;
   auto options = mount_options(type, purpose);
   if (!request.options.empty()) options += (options.empty() ? "" : ",") + request.options;
   std::vector<std::string> words = {"mount"};
@@ -146,7 +146,7 @@ Result<> go_on(Random& random, const AttachRequest& request, const MountPlan& pl
   const bool empty = TRY(is_empty(disk));
   const bool make = request.mkfs != Filesystem::kUnknown;
   if (make && !empty) return fail(Code::kExists, "there is data on the disk: --mkfs is for an empty one (without it, what is there is mounted)");
-  const auto access = attached.read_only && !attached.scratch && !met_damage(attached.place) ? LoopAccess::kReadOnly : LoopAccess::kReadWrite;
+  const auto access = attached.read_only && !attached.scratch ? LoopAccess::kReadOnly : LoopAccess::kReadWrite;
   const auto loop = TRY(make_loop(disk, access, request.filesystem ? LoopEnd::kWithLastUser : LoopEnd::kWhenAsked));
   attached.device = loop.device;
   if (make) TRY(make_filesystem(loop, request.mkfs, interrupts));
