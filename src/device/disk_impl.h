@@ -117,6 +117,7 @@ class DiskImpl final : public Disk {
   std::optional<std::uint64_t> allocated_ GUARDED_BY(allocated_mu_);
   std::uint64_t allocated_state_ GUARDED_BY(allocated_mu_) = 0;  // what the figure was counted at
 
+  static constexpr Duration kTroubleFresh = std::chrono::seconds(30);
   Mutex trouble_mu_;
   std::optional<Error> trouble_ GUARDED_BY(trouble_mu_);
   MonotonicTime trouble_at_ GUARDED_BY(trouble_mu_){};
