@@ -10,6 +10,7 @@
     cold read 1M, 4K        after a new mount, the store's       raw reads of a file that is not in the
                             files dropped from the page cache    page cache
     discard 16T             blkdiscard of an empty disk of 16 TiB, in seconds, and how many objects that sends
+    mkfs.btrfs 16T          on one, with its discard
 
 "FUSE" is a file in memory behind the same FUSE layer (tests/support/fuse_memory_disk), on a loop device as well.
 """
@@ -154,6 +155,19 @@ class DiskLines:
             self.product.sync(disk)
             self.lines.note(name + ", objects", "", objects() - before, "0")
 
+    def make_filesystem(self):
+        name = "mkfs.btrfs 16T"
+        if not self.lines.wanted(name):
+            return
+
+        def seconds():
+            begin = time.monotonic()
+            run("mkfs.btrfs", "-q", "-f", disk.device)
+            return time.monotonic() - begin
+
+        with self.product.mount(self.store("empty", 16 << 40)) as disk:
+            self.lines.measure(name, "s", disk, seconds, "under 2 s")
+
     def all(self):
         store = self.store("store", self.options.size)
         self.raw_copy()
@@ -165,3 +179,4 @@ class DiskLines:
             self.cached_reads(store)
             self.cold_reads(store)
             self.discard()
+            self.make_filesystem()

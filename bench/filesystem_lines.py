@@ -9,7 +9,7 @@
     cp             SIZE bytes that do not shrink, then sync
     fstrim         of all that, deleted
 
-Stores: a directory beside the local file ("btrfs, directory: ..."), and S3 at 30 ms ("btrfs, S3: ..."). Filesystems: btrfs, ext4.
+Stores: a directory beside the local file ("btrfs, directory: ..."), S3 at 30 ms ("btrfs, S3: ..."), and Ceph if it is installed. Filesystems: btrfs, ext4.
 """
 import contextlib
 import os
@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import LOOP, MIB, StrictS3, fill_random, run
+from harness import LOOP, MIB, Ceph, StrictS3, fill_random, run
 
 MKFS = {"btrfs": ["mkfs.btrfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]}
 DISK = 16 << 30
@@ -171,7 +171,7 @@ class FilesystemLines:
             self.lines.limit(wanted[name], "local loop", value)
 
     def all(self):
-        if not self.lines.wanted(*(f"{kind}, {store}: {name}" for kind in MKFS for store in ("directory", "S3") for name in self.loads())):
+        if not self.lines.wanted(*(f"{kind}, {store}: {name}" for kind in MKFS for store in ("directory", "S3", "Ceph") for name in self.loads())):
             return
         self.prepare()
         for i in range(self.options.n):
@@ -183,3 +183,6 @@ class FilesystemLines:
                 with StrictS3(self.options.build) as server:
                     server.set_latency(LATENCY_MS)
                     self.one("S3", f"s3://{server.bucket}/fs", kind)
+                if Ceph.installed():
+                    with Ceph(self.scratch) as server:
+                        self.one("Ceph", f"s3://{server.bucket}/fs", kind)

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines of a disk whose store is S3: the strict server of the tests, which answers each request some milliseconds later.
 
-With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its name:
+With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its name; and "on Ceph", if that is installed:
 
     write               SIZE in 1 MiB writes, until the store has all of it   bare PUT
-    write 4K            an eighth of SIZE at random, until the store has it;
-                        bytes sent for each that was written
     cold read           1 MiB after the other, of the disk's file             bare GET
     cold read x4        by four readers, of a quarter each                    bare GET
     cold read, buffered through the page cache, as cp reads                   bare GET
@@ -15,6 +13,10 @@ With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its na
     cold 256K x1        the same of 256 KiB: how much is read ahead in vain
     4K store x1, x16    4 KiB written and fsynced to the store (--durability  1 / latency; of x16: 10 of x1
                         store), by so many writers
+    write 4K            an eighth of SIZE at random, until the store has it;
+                        bytes sent for each that was written
+    cold read, pieces   1 MiB after the other of what that has left;
+    cold 256K, pieces   256 KiB at random
     first read          from the start of `mount` until a block of data is    10 round trips
                         there, in round trips
     trim 512M           fstrim of 512 MB of deleted data (ext4): PUTs and DELETEs until the store has it
@@ -30,7 +32,7 @@ import re
 import sys
 import time
 
-from harness import MIB, SEGMENT, StrictS3, copy, cpu_of_ended, cpu_seconds, fio, run
+from harness import MIB, SEGMENT, Ceph, StrictS3, copy, cpu_of_ended, fio, run
 from peers import PEERS
 
 GIB = 1 << 30
@@ -42,19 +44,28 @@ class S3Lines:
         self.bare_program = os.path.join(options.build, "bench/bare_s3")
         self.count = 0
 
+    NAMES = ("write", "cold read", "cold read x4", "cold read, buffered", "cold read, loop x8", "cold 4K x1", "cold 4K x16", "cold 4K x64",
+             "cold 256K x1", "first read", "write 4K", "cold read, pieces", "cold 256K, pieces", "4K store x1", "4K store x16", "trim 512M")
+
     def all(self):
         for ms in self.options.latency:
-            self.names = {name: f"{name} at {ms} ms" for name in (
-                "write", "write 4K", "cold read", "cold read x4", "cold read, buffered", "cold read, loop x8", "cold 4K x1", "cold 4K x16",
-                "cold 4K x64", "cold 256K x1", "4K store x1", "4K store x16", "first read", "trim 512M")}
-            if not self.lines.wanted(*self.names.values()):
-                continue
-            for _ in range(self.options.n):
-                # A server for each run: what it holds is memory.
-                with StrictS3(self.options.build) as self.server:
+            self.runs(ms, f"at {ms} ms", lambda: StrictS3(self.options.build))
+        if Ceph.installed():
+            self.runs(0, "on Ceph", lambda: Ceph(self.scratch), peers=False)
+
+    def runs(self, ms, where, make_server, peers=True):
+        self.names = {name: f"{name} {where}" for name in self.NAMES}
+        if not self.wanted(*self.NAMES):
+            return
+        self.ms = ms
+        for _ in range(self.options.n):
+            # A server for each run: what it holds is memory.
+            with make_server() as self.server:
+                self.count = 0
+                if ms > 0:
                     self.server.set_latency(ms)
-                    self.ms = ms
-                    self.one_run()
+                self.one_run()
+            if peers:
                 self.peers()
 
     def wanted(self, *names):
@@ -64,34 +75,40 @@ class S3Lines:
         self.url = f"s3://{self.server.bucket}/v"
         self.product.format(self.url, self.options.size)
         self.write()
-        self.write_4k()
         self.cold_reads()
         self.cold_random()
         self.first_read()
+        self.write_4k()
+        self.cold_reads_in_pieces()
         self.store_mode()
         self.trim()
 
     def mount(self, *words, on_loop=False):
         return self.product.mount(self.url, "--cache-file-size", "0", *words, on_loop=on_loop)
 
-    def bare(self, what, keys=()):
+    def bare(self, what):
+        """GETs are of what PUTs have put."""
+        if what == "get" and self.count == 0:
+            self.bare("put")
         rates = []
         for connections in (8, 16):
-            self.count += 1
-            prefix = f"bare{self.count}"
-            out = run(self.bare_program, what, str(connections), prefix, str(self.options.size), input="\n".join(keys))
+            if what == "put":
+                self.count += 1
+            keys = [f"bare{self.count}/{i}" for i in range(self.options.size // SEGMENT)] if what == "get" else ()
+            out = run(self.bare_program, what, str(connections), f"bare{self.count}", str(self.options.size), input="\n".join(keys))
             rates.append(self.options.size / float(out) / 1e6)
         return max(rates)
 
     def measure(self, name, unit, disk, size, what, goal=""):
         """With the CPU seconds of all who took part."""
-        server = self.server.process.pid
-        rest, daemon = cpu_seconds(server) + cpu_of_ended(), disk.cpu_seconds()
+        rest, daemon = self.server.cpu_seconds() + cpu_of_ended(), disk.cpu_seconds()
         rate = self.lines.measure(self.names[name], unit, disk, what, goal)
-        rest, daemon = cpu_seconds(server) + cpu_of_ended() - rest, disk.cpu_seconds() - daemon
-        facts = self.lines.lines[self.names[name]]["facts"]
-        facts.setdefault("cpu_s_gib", []).append(daemon / (size / GIB))
-        facts.setdefault("of_CPU", []).append(rate / (os.cpu_count() * size / 1e6 / (rest + daemon)))
+        rest, daemon = self.server.cpu_seconds() + cpu_of_ended() - rest, disk.cpu_seconds() - daemon
+        self.fact(name, "cpu_s_gib", daemon / (size / GIB))
+        self.fact(name, "of_CPU", rate / (os.cpu_count() * size / 1e6 / (rest + daemon)))
+
+    def fact(self, name, fact, value):
+        self.lines.lines[self.names[name]]["facts"].setdefault(fact, []).append(value)
 
     def limit(self, name, limit, value):
         self.lines.limit(self.names[name], limit, value)
@@ -112,12 +129,12 @@ class S3Lines:
             before = self.server.counters()
             self.measure("write", "MB/s", disk, size, until_stored, "0.85 of bare PUT or of CPU")
             after = self.server.counters()
-            puts = after.get("PutObject", 0) - before.get("PutObject", 0)
-            self.lines.lines[self.names["write"]]["facts"].setdefault("PUTs_a_GiB", []).append(puts / (size / GIB))
+            if after:
+                self.fact("write", "PUTs_a_GiB", (after["PutObject"] - before.get("PutObject", 0)) / (size / GIB))
         self.limit("write", "bare PUT", self.bare("put"))
 
     def write_4k(self):
-        if not self.wanted("write 4K"):
+        if not self.wanted("write 4K", "cold read, pieces", "cold 256K, pieces"):
             return
         size = self.options.size // 8
         with self.mount(on_loop=True) as disk:
@@ -129,12 +146,15 @@ class S3Lines:
                 self.product.sync(disk)
                 return size / 1e6 / (time.monotonic() - begin)
 
+            if not self.wanted("write 4K"):
+                until_stored()  # read next
+                return
             before = self.server.counters()
             self.measure("write 4K", "MB/s", disk, size, until_stored)
             after = self.server.counters()
-        facts = self.lines.lines[self.names["write 4K"]]["facts"]
-        facts.setdefault("bytes_sent_a_byte", []).append((after["bytes.in"] - before["bytes.in"]) / size)
-        facts.setdefault("PUTs_a_GiB", []).append((after["PutObject"] - before["PutObject"]) / (size / GIB))
+        if after:
+            self.fact("write 4K", "bytes_sent_a_byte", (after["bytes.in"] - before["bytes.in"]) / size)
+            self.fact("write 4K", "PUTs_a_GiB", (after["PutObject"] - before["PutObject"]) / (size / GIB))
 
     def peers(self):
         """Each on a server of its own, which takes unsigned payloads."""
@@ -160,37 +180,51 @@ class S3Lines:
             if self.wanted(name):
                 self.limit(name, peer.name, written if figure is None else figure(peer))
 
+    DIRECT = ("--rw=read", "--bs=1M", "--direct=1")
+
     def cold_reads(self):
         size = self.options.size
-        direct = ["--rw=read", "--bs=1M", "--direct=1"]
         cases = {
-            "cold read": (False, "0.80 of bare GET", [*direct, f"--size={size}"]),
-            "cold read x4": (False, "0.80 of bare GET", [*direct, "--numjobs=4", f"--size={size // 4}", f"--offset_increment={size // 4}"]),
+            "cold read": (False, "0.80 of bare GET", [*self.DIRECT, f"--size={size}"]),
+            "cold read x4": (False, "0.80 of bare GET", [*self.DIRECT, "--numjobs=4", f"--size={size // 4}", f"--offset_increment={size // 4}"]),
             "cold read, buffered": (False, "", ["--rw=read", "--bs=128K", f"--size={size}", "--invalidate=0"]),
-            "cold read, loop x8": (True, "", [*direct, f"--size={size}", "--ioengine=libaio", "--iodepth=8"]),
+            "cold read, loop x8": (True, "", [*self.DIRECT, f"--size={size}", "--ioengine=libaio", "--iodepth=8"]),
         }
         if not self.wanted(*cases):
             return
-        bare = self.bare("get", self.server.keys("v/segments/"))
+        bare = self.bare("get")
         for name, (on_loop, goal, words) in cases.items():
-            if not self.wanted(name):
-                continue
-            with self.mount("--read-only", on_loop=on_loop) as disk:
-                target = disk.device or disk.file
-                self.measure(name, "MB/s", disk, size, lambda: fio(target, *words)["read"]["bw_bytes"] / 1e6, goal)
-                self.note_waste(name, disk, size)
+            self.cold_read(name, on_loop, goal, words, bare)
+
+    def cold_reads_in_pieces(self):
+        if self.wanted("cold read, pieces"):
+            self.cold_read("cold read, pieces", False, "", [*self.DIRECT, f"--size={self.options.size}"])
+        self.cold_random([("cold 256K, pieces", 1, "256k")])
+
+    def cold_read(self, name, on_loop, goal, words, bare=None):
+        if not self.wanted(name):
+            return
+        size = self.options.size
+        with self.mount("--read-only", on_loop=on_loop) as disk:
+            target, before = disk.device or disk.file, self.gets(disk)
+            self.measure(name, "MB/s", disk, size, lambda: fio(target, *words)["read"]["bw_bytes"] / 1e6, goal)
+            self.note_waste(name, disk, size)
+            self.fact(name, "GETs_a_MiB", (self.gets(disk) - before) / (size / MIB))
+        if bare:
             self.limit(name, "bare GET", bare)
 
     def note_waste(self, name, disk, read):
         ahead = disk.stats()["read_ahead"]
         waste = 100 * (ahead["wasted_bytes"] + ahead["unused_bytes"]) / max(1, read)
-        self.lines.lines[self.names[name]]["facts"].setdefault("percent_read_in_vain", []).append(waste)
+        self.fact(name, "percent_read_in_vain", waste)
 
     def gets(self, disk):
         return disk.stats()["store"]["requests"]["get_range"]["count"]
 
-    def cold_random(self):
-        for name, depth, block in (("cold 4K x1", 1, "4k"), ("cold 4K x16", 16, "4k"), ("cold 4K x64", 64, "4k"), ("cold 256K x1", 1, "256k")):
+    RANDOM = (("cold 4K x1", 1, "4k"), ("cold 4K x16", 16, "4k"), ("cold 4K x64", 64, "4k"), ("cold 256K x1", 1, "256k"))
+
+    def cold_random(self, cases=RANDOM):
+        for name, depth, block in cases:
             if not self.wanted(name):
                 continue
             with self.mount("--read-only", "--block-cache-size", "1M", on_loop=True) as disk:
@@ -205,8 +239,7 @@ class S3Lines:
                     return job["iops"]
 
                 self.lines.measure(self.names[name], "/s", disk, reads, "0.90 of limit" if block == "4k" else "")
-                facts = self.lines.lines[self.names[name]]["facts"]
-                facts.setdefault("GETs_a_read", []).append((self.gets(disk) - before) / max(1, job["total_ios"]))
+                self.fact(name, "GETs_a_read", (self.gets(disk) - before) / max(1, job["total_ios"]))
                 self.note_waste(name, disk, job["io_bytes"])
             if self.ms > 0 and block == "4k":
                 self.limit(name, "depth/(RTT+1)", depth / ((self.ms + 1) / 1000))
@@ -228,8 +261,8 @@ class S3Lines:
                 rates[writers] = self.lines.measure(self.names[name], "/s", disk, writes,
                                                     "1 / 1.15 RTT" if writers == 1 else "10 times x1")
                 puts = self.server.counters().get("PutObject", 0) - before
-                facts = self.lines.lines[self.names[name]]["facts"]
-                facts.setdefault("PUTs_a_write", []).append(puts / max(1, rates[writers] * self.options.seconds))
+                if puts:
+                    self.fact(name, "PUTs_a_write", puts / max(1, rates[writers] * self.options.seconds))
             if writers == 1 and self.ms > 0:
                 self.limit(name, "1/RTT", 1000 / self.ms)
             if writers == 16 and 1 in rates:
@@ -265,6 +298,5 @@ class S3Lines:
             seconds = time.monotonic() - begin
             self.product.sync(disk)
             after = self.server.counters()
-        self.lines.note(self.names["trim 512M"], "s", seconds, "2 PUTs, no DELETE",
-                        PUTs=after.get("PutObject", 0) - before.get("PutObject", 0),
-                        DELETEs=after.get("DeleteObject", 0) - before.get("DeleteObject", 0))
+        counted = {kind + "s": after.get(f"{kind.title()}Object", 0) - before.get(f"{kind.title()}Object", 0) for kind in ("PUT", "DELETE")}
+        self.lines.note(self.names["trim 512M"], "s", seconds, "2 PUTs, no DELETE", **(counted if after else {}))
