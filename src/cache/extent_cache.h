@@ -95,14 +95,15 @@ class ObjectResolver {
 inline constexpr std::size_t kBuffersKept = 32 << 20;
 
 // Extents from the store, or from a cache of what it holds. Neighbours in one object (gaps up to kGapMax) come with one ranged
-// GET of at most kGetMax; if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
+// GET of at most kGetMax, and up to kGetsTogether such GETs are under way for one load(); if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
 class StoreExtentSource final : public ExtentSource {
  public:
   static constexpr std::uint64_t kGapMax = 16 << 10;
   static constexpr std::uint64_t kGetMax = 8 << 20;
+  static constexpr std::size_t kGetsTogether = 16;
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
-                    SealedCache* cache = nullptr, BufferPool* buffers = nullptr)
-      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers) {}
+                    SealedCache* cache = nullptr, BufferPool* buffers = nullptr, Executor* executor = nullptr)
+      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {}
   // How many of `refs` (sorted by place, one at least), from the first on, come with one GET.
   [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
@@ -117,12 +118,14 @@ class StoreExtentSource final : public ExtentSource {
   [[nodiscard]] std::vector<std::size_t> load_cached(std::span<const ExtentRef> refs,
                                                      std::vector<Result<PlainExtent>>& answers);
   [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs, Purpose purpose);
+  void load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Purpose purpose);
 
   store::ObjectStore& store_;
   ObjectResolver& resolver_;
   const std::uint32_t block_size_;
   SealedCache* const cache_;   // may be null
   BufferPool* const buffers_;  // may be null: fresh memory for each GET
+  Executor* const executor_;   // may be null: one GET after the other
 };
 
 }  // namespace s3crate::cache

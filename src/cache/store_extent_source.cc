@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "cache/extent_cache.h"
 #include "store/reread.h"
 
@@ -138,50 +139,46 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
   return missing;
 }
 
-std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs,
-                                                                Purpose purpose) {
-  const bool ahead = purpose == Purpose::ahead;
+// What one GET brings.
+void StoreExtentSource::load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Purpose purpose) {
+  const auto object = resolver_.resolve(refs[0].object);
+  if (!object) {
+    std::ranges::fill(answers, Result<PlainExtent>(fail(object.error())));
+    return;
+  }
+  ObjectReader reader(store_, **object, block_size_, cache_, buffers_, purpose == Purpose::ahead);
+  const Result<> got = reader.get(refs, answers);
+  if (purpose == Purpose::ahead) return;
+  if (refs.size() > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
+    for (std::size_t i = 0; i < refs.size(); ++i) (void)reader.get(refs.subspan(i, 1), answers.subspan(i, 1));
+  }
+  for (std::size_t i = 0; got && i < refs.size(); ++i)
+    answers[i] = store::reread(store_, std::move(answers[i]), [&] { return reader.get_one(refs[i]); });
+}
+
+std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs, Purpose purpose) {
+  const auto is_sane = [](const ExtentRef& ref) { return ref.length > 0 && ref.length <= segment::kSealedExtentMax; };
+  struct Range {
+    std::size_t begin, count;
+  };
+  std::vector<Range> ranges;
   std::vector<Result<PlainExtent>> answers(refs.size());
-  std::size_t done = 0;
-  while (done < refs.size()) {
-    const ExtentRef& first = refs[done];
-    if (first.length == 0 || first.length > segment::kSealedExtentMax) {
-      answers[done] =
-          fail(Code::kCorrupt, "extent {}: a length of {} bytes", first.number, first.length);
+  for (std::size_t done = 0; done < refs.size();) {
+    if (!is_sane(refs[done])) {
+      answers[done] = fail(Code::kCorrupt, "extent {}: a length of {} bytes", refs[done].number, refs[done].length);
       ++done;
       continue;
     }
-    // As far as the object and sane lengths go.
-    std::size_t end = done + 1;
-    while (end < refs.size() && refs[end].object == first.object && refs[end].length > 0 &&
-           refs[end].length <= segment::kSealedExtentMax) {
-      ++end;
-    }
-    Result<std::shared_ptr<const OpenedObject>> object = resolver_.resolve(first.object);
-    if (!object) {
-      for (; done < end; ++done) answers[done] = fail(object.error());
-      continue;
-    }
-    ObjectReader reader(store_, **object, block_size_, cache_, buffers_, ahead);
-    while (done < end) {
-      const std::size_t n = in_one_get(refs.subspan(done, end - done));
-      const auto answers_of = std::span(answers).subspan(done, n);
-      Result<> got = reader.get(refs.subspan(done, n), answers_of);
-      if (ahead) {
-        done += n;
-        continue;
-      }
-      if (n > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
-        for (std::size_t i = 0; i < n; ++i)
-          (void)reader.get(refs.subspan(done + i, 1), answers_of.subspan(i, 1));
-      }
-      for (std::size_t i = 0; got && i < n; ++i) {
-        answers_of[i] = store::reread(store_, std::move(answers_of[i]),
-                                      [&] { return reader.get_one(refs[done + i]); });
-      }
-      done += n;
-    }
+    const auto near = refs.subspan(done, in_one_get(refs.subspan(done)));
+    ranges.push_back({done, static_cast<std::size_t>(std::ranges::find_if_not(near, is_sane) - near.begin())});
+    done += ranges.back().count;
   }
+  const auto load = [&](std::size_t i) {
+    const auto [begin, count] = ranges[i];
+    load_range(refs.subspan(begin, count), std::span(answers).subspan(begin, count), purpose);
+  };
+  if (executor_ != nullptr) parallel(*executor_, ranges.size(), kGetsTogether, load);
+  else for (std::size_t i = 0; i < ranges.size(); ++i) load(i);
   return answers;
 }
 

@@ -89,7 +89,8 @@ void DiskImpl::attach_reader(volume::View view, Seq last_seq) {
   at_checkpoint_ = {std::move(view.companions), view.checkpoint, std::move(view.mark)};
   const std::uint64_t index = cache_file_ ? cache_file_->index_bytes() : 0;
   cache_ = std::make_unique<cache::ExtentCache>(env_.executor, options_.block_cache_bytes - std::min(options_.block_cache_bytes, index), &env_.clock);
-  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get(), &buffers_);
+  source_ = std::make_unique<cache::StoreExtentSource>(volume_.store(), *objects_, volume_.object().block_size(), cache_file_.get(), &buffers_,
+                                                        &env_.executor);
   HeadLimits limits{options_.dirty_max, options_.batch_bytes, options_.delta_runs_max,
                     std::min<std::uint64_t>(kGenerationRunsMax, options_.delta_runs_max / 4),
                     kGenerationSegments * segment_bytes()};

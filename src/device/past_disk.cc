@@ -26,7 +26,7 @@ PastDisk::PastDisk(Env env, const volume::Volume& volume, const SharedParts& par
       name_(fmt::format("generation {}", view.generation)),
       weight_(view.changes.size() + view.new_objects.size()),
       objects_(objects_of(env, volume, view)),
-      source_(volume.store(), *objects_, volume.object().block_size(), parts.file, &parts.buffers),
+      source_(volume.store(), *objects_, volume.object().block_size(), parts.file, &parts.buffers, &env.executor),
       head_(env, volume.object().block_size(), HeadLimits{}, std::move(view), Seq(0)),
       read_ahead_(parts.read_ahead) {}
 

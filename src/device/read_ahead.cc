@@ -2,6 +2,7 @@
 #include "device/read_ahead.h"
 
 #include <algorithm>
+#include <map>
 #include <new>
 #include <set>
 
@@ -164,7 +165,7 @@ std::uint64_t ReadAhead::credit(const LoadedAhead& ahead) {
 // The stream's next piece, if it is time for one.
 void ReadAhead::pump(const TargetPtr& target, ReadStreams::Id stream, const LoadedAhead& ahead) {
   if (stopped_) return;
-  const auto piece = target->streams.take(stream, std::max<std::uint64_t>(get_bytes_ / block_size_, 1),
+  const auto piece = target->streams.take(stream, std::max<std::uint64_t>(kPieceGets * get_bytes_ / block_size_, 1),
                                           credit(ahead) / block_size_, env_.clock.monotonic_now());
   if (!piece) return;
   planned_bytes_ += (piece->to - piece->from) * block_size_;
@@ -182,6 +183,7 @@ bool ReadAhead::may_load() const {
 void ReadAhead::work() {
   for (;;) {
     std::optional<Wanted> wanted;
+    std::uint64_t get_bytes = 0;
     std::list<Load>::iterator load;
     {
       MutexLock lock(mu_);
@@ -190,6 +192,7 @@ void ReadAhead::work() {
       if (!pieces_.empty()) {
         wanted = std::move(pieces_.front());
         pieces_.pop_front();
+        get_bytes = get_bytes_;
         ++looking_up_;
       } else {
         load = waiting_.begin();
@@ -198,7 +201,7 @@ void ReadAhead::work() {
       }
     }
     if (wanted)
-      look_up(std::move(*wanted));
+      look_up(std::move(*wanted), get_bytes);
     else
       this->load(load);
   }
@@ -230,27 +233,40 @@ std::uint64_t ReadAhead::bytes_of(const Run& run) const {
   return (run.first + run.count) * block_size_;
 }
 
-// Drops what is too much for one piece, or would be better off in the next. Where the piece ends
-// then.
+std::size_t ReadAhead::gets_of(std::vector<Run> runs) {
+  std::ranges::sort(runs, cache::by_place, &Run::extent);
+  std::vector<ExtentRef> refs;
+  refs.reserve(runs.size());
+  for (const Run& run : runs) refs.push_back(run.extent);
+  std::size_t gets = 0;
+  for (std::size_t done = 0; done < refs.size(); ++gets) done += cache::StoreExtentSource::in_one_get(std::span(refs).subspan(done));
+  return gets;
+}
+
+// Drops what is too much for one piece, or would be better off in the next: past its half a piece ends where all that it has is of
+// segments that end there. Where the piece ends then.
 BlockIndex ReadAhead::trim(std::vector<Run>& runs, std::uint64_t bytes_max, BlockIndex end) const {
+  std::map<segment::ObjectKey, std::size_t> last;
+  for (std::size_t i = 0; i < runs.size(); ++i) last[runs[i].extent.object] = i;
+  const auto keep = [&](std::size_t n) {
+    end = runs[n].block;
+    runs.resize(n);
+  };
   std::uint64_t bytes = 0;
-  std::size_t gets = 1;
+  std::size_t open_until = 0;  // the last of those segments that have been met
   for (std::size_t i = 0; i < runs.size(); bytes += bytes_of(runs[i++])) {
-    if (i == 0) continue;
-    const ExtentRef &last = runs[i - 1].extent, &next = runs[i].extent;
-    const bool other = next.object != last.object;
-    gets += other || next.offset != last.offset + last.length;
-    if (bytes + bytes_of(runs[i]) <= bytes_max && gets <= kGetsOfPiece &&
-        !(other && bytes >= bytes_max / 2))
-      continue;
-    end = runs[i].block;
-    runs.resize(i);
+    if (i > 0 && (bytes + bytes_of(runs[i]) > bytes_max || (bytes >= bytes_max / 2 && open_until < i))) {
+      keep(i);
+      break;
+    }
+    open_until = std::max(open_until, last[runs[i].extent.object]);
   }
+  for (std::size_t gets; (gets = gets_of(runs)) > kGetsOfPiece;) keep(std::max<std::size_t>(runs.size() * kGetsOfPiece / gets, 1));
   return end;
 }
 
 // One Load for each GET, in the order in which they will be wanted.
-std::list<ReadAhead::Load> ReadAhead::cut(const Wanted& wanted, std::vector<Run> runs) const {
+std::list<ReadAhead::Load> ReadAhead::cut(const Wanted& wanted, std::vector<Run> runs, std::uint64_t get_bytes) const {
   std::ranges::sort(runs, cache::by_place, &Run::extent);
   std::vector<ExtentRef> refs;
   for (const Run& run : runs) refs.push_back(run.extent);
@@ -261,8 +277,8 @@ std::list<ReadAhead::Load> ReadAhead::cut(const Wanted& wanted, std::vector<Run>
     load.first = runs[done].block;
     const std::uint64_t begin = refs[done].offset;
     std::uint64_t end = begin;
-    for (std::size_t n = cache::StoreExtentSource::in_one_get(std::span(refs).subspan(done)); n > 0;
-         --n, ++done) {
+    for (std::size_t n = cache::StoreExtentSource::in_one_get(std::span(refs).subspan(done));
+         n > 0 && (load.extents.empty() || load.bytes + bytes_of(runs[done]) <= get_bytes); --n, ++done) {
       load.first = std::min(load.first, runs[done].block);
       load.bytes += bytes_of(runs[done]);
       load.extents.push_back({refs[done], bytes_of(runs[done])});
@@ -276,7 +292,7 @@ std::list<ReadAhead::Load> ReadAhead::cut(const Wanted& wanted, std::vector<Run>
 }
 
 // Holes and what is in the cache already are passed over, as far as the largest window goes.
-std::list<ReadAhead::Load> ReadAhead::find_loads(Wanted& wanted, std::uint64_t bytes_max) {
+std::list<ReadAhead::Load> ReadAhead::find_loads(Wanted& wanted, std::uint64_t bytes_max, std::uint64_t get_bytes) {
   const Target& target = *wanted.target;
   const Hold hold(target.owner, target.owned);
   if (!hold) return {};
@@ -289,12 +305,12 @@ std::list<ReadAhead::Load> ReadAhead::find_loads(Wanted& wanted, std::uint64_t b
     runs = absent_runs(target, at, piece.to);
   }
   piece.to = trim(runs, bytes_max, piece.to);
-  return cut(wanted, std::move(runs));
+  return cut(wanted, std::move(runs), get_bytes);
 }
 
-void ReadAhead::look_up(Wanted wanted) {
+void ReadAhead::look_up(Wanted wanted, std::uint64_t get_bytes) {
   const std::uint64_t bytes_max = (wanted.piece.to - wanted.piece.from) * block_size_;
-  std::list<Load> loads = find_loads(wanted, bytes_max);
+  std::list<Load> loads = find_loads(wanted, bytes_max, get_bytes);
 
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
   MutexLock lock(mu_);

@@ -5,7 +5,8 @@
 // A read that is about to begin may give a stream its next piece. A worker looks up which extents
 // of the store hold the piece and the cache lacks, cuts them into GETs (at most kGetMax long; a
 // piece ends at the end of a segment where that is near), and workers load those, one each at a
-// time, as calls that give way to what somebody waits for. A reader who needs an extent that is on
+// time, as calls that give way to what somebody waits for. Where a disk was written to at random, what
+// one batch of writes left in a piece lies together in its segment: so the larger the piece, the fewer GETs a byte costs. A reader who needs an extent that is on
 // its way joins that load; if it fails, he loads himself, and nobody hears of the failure.
 //
 // - GETs are made smaller when they take longer than kGetTime on top of the latency, so that on a
@@ -53,8 +54,9 @@ class ReadAhead {
   static constexpr std::uint64_t kCreditWindows = 2;
   // Bytes of loads that run at a time: their bodies are in memory beside the cache.
   static constexpr std::uint64_t kRunningMax = 64 << 20;
-  // Extents that do not lie one behind the other need a GET each: a piece has at most so many.
-  static constexpr std::size_t kGetsOfPiece = 64;
+  // A piece: the largest GETs that it may be, and of how many it may have to be made.
+  static constexpr std::uint64_t kPieceGets = 4;
+  static constexpr std::size_t kGetsOfPiece = 256;
 
   struct Parts {
     volume::PageLoader& pages;
@@ -105,13 +107,14 @@ class ReadAhead {
   };
   [[nodiscard]] ReadStreams streams_of(const Head& head) const;
   void work();
-  void look_up(Wanted wanted);
-  [[nodiscard]] std::list<Load> find_loads(Wanted& wanted, std::uint64_t bytes_max);
+  void look_up(Wanted wanted, std::uint64_t get_bytes);
+  [[nodiscard]] std::list<Load> find_loads(Wanted& wanted, std::uint64_t bytes_max, std::uint64_t get_bytes);
   [[nodiscard]] std::vector<volume::Run> absent_runs(const Target& target, BlockIndex from, BlockIndex to);
   [[nodiscard]] std::uint64_t bytes_of(const volume::Run& run) const;
+  [[nodiscard]] static std::size_t gets_of(std::vector<volume::Run> runs);
   [[nodiscard]] BlockIndex trim(std::vector<volume::Run>& runs, std::uint64_t bytes_max,
                                 BlockIndex end) const;
-  [[nodiscard]] std::list<Load> cut(const Wanted& wanted, std::vector<volume::Run> runs) const;
+  [[nodiscard]] std::list<Load> cut(const Wanted& wanted, std::vector<volume::Run> runs, std::uint64_t get_bytes) const;
   void load(std::list<Load>::iterator load);
   void pump(const TargetPtr& target, ReadStreams::Id stream, const LoadedAhead& ahead) REQUIRES(mu_);
   [[nodiscard]] std::uint64_t credit(const LoadedAhead& ahead) REQUIRES(mu_);

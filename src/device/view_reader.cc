@@ -26,7 +26,7 @@ ViewReader::ViewReader(Env env, volume::Volume& volume, volume::View view, std::
       block_size_(volume.object().block_size()),
       objects_(env.executor, volume.keys(), volume.pages()),
       cache_(env.executor, cache_bytes),
-      source_(volume.store(), objects_, block_size_, nullptr, &buffers_) {
+      source_(volume.store(), objects_, block_size_, nullptr, &buffers_, &env.executor) {
   objects_.begin_at(view_);
 }
 

@@ -465,6 +465,46 @@ TEST_F(ReadAheadTest, ASmallCacheBoundsIt) {
 }
 
 // A reader that ends leaves what was read ahead for it; others are not to starve for that.
+// An eighth of the disk is written to, a block at a time, all over it.
+class ReadAheadInPieces : public ReadAheadTest {
+ protected:
+  void cut_up() {
+    fill();
+    Mount mount(w_, w_.world.disk(), options_);
+    ASSERT_OK(mount.open());
+    for (std::uint64_t i = 0; i < data_.size() / kBlock / 8; ++i) {
+      const std::uint64_t at = w_.dice().below(data_.size() / kBlock) * kBlock;
+      ASSERT_OK(mount.disk().write(at, part(at, kBlock)));
+    }
+    ASSERT_OK(mount.close());
+  }
+  static constexpr std::uint64_t kBlock = kStackBlock;
+};
+
+TEST_F(ReadAheadInPieces, OnesThatLieTogetherComeTogether) {
+  w_.run([&] {
+    cut_up();
+    const Cost cost = cold([&](Mount& mount) { read_range(mount, 0, data_.size(), 128 << 10); });
+    // Of each batch of writes one in each piece; and some more while the windows grow.
+    EXPECT_LE(cost.gets, 120u) << "each of the 2,048 blocks could cost one";
+    EXPECT_LE(cost.bytes, data_.size() * 115 / 100);
+    EXPECT_EQ(cost.stats.read_ahead_wasted_bytes, 0u);
+    EXPECT_LE(cost.took, 30 * kLatency);
+  });
+}
+
+TEST_F(ReadAheadInPieces, OneReadWaitsForAllOfItsPartsAtOnce) {
+  w_.run([&] {
+    cut_up();
+    options_.read_ahead_bytes = 0;
+    const Cost cost = cold([&](Mount& mount) {
+      for (std::uint64_t at = 0; at < data_.size() && !HasFatalFailure(); at += 8 * kMi) read(mount, at, 256 << 10);
+    });
+    EXPECT_GE(cost.gets, 8 * 2u);
+    EXPECT_LE(cost.took, 8 * kLatency * 11 / 10);
+  });
+}
+
 TEST_F(ReadAheadTest, ReadersThatEndedDoNotHoldTheRoom) {
   w_.run([&] {
     fill();
