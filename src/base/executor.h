@@ -37,6 +37,8 @@ class Executor {
   // `name` is for debuggers: at most 15 characters.
   [[nodiscard]] virtual std::unique_ptr<Task> spawn(std::string name, std::function<void()> body) = 0;
   [[nodiscard]] virtual std::unique_ptr<CondVar> cond_var() = 0;
+  // How many tasks can run at a time; at least 1.
+  [[nodiscard]] virtual std::size_t processors() const = 0;
 };
 
 // Threads. `clock` must be the one that deadlines come from (system_clock()).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <pthread.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <thread>
 
@@ -45,6 +46,7 @@ class ThreadExecutor final : public Executor {
     return std::make_unique<ThreadTask>(std::move(name), std::move(body));
   }
   std::unique_ptr<CondVar> cond_var() override { return std::make_unique<ThreadCondVar>(); }
+  std::size_t processors() const override { return std::max(std::thread::hardware_concurrency(), 1u); }
 };
 
 }  // namespace

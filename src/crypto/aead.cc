@@ -57,7 +57,10 @@ void SealingKey::seal(Random& random, std::span<const ByteView> plaintext, ByteV
   for (ByteView part : plaintext) size += part.size();
   const std::size_t start = out.size();
   out.resize(start + size);
-  const MutableByteView sealed = MutableByteView(out).subspan(start);
+  seal(random, plaintext, additional, MutableByteView(out).subspan(start));
+}
+
+void SealingKey::seal(Random& random, std::span<const ByteView> plaintext, ByteView additional, MutableByteView sealed) const {
   make_nonce(key_.key_, random, plaintext, additional, sealed.first(kNonceSize));
   const Subkey subkey(key_.key_, sealed.first(kNonceSize));
   internal::chacha20_poly1305_seal(subkey.key(), subkey.nonce(), plaintext, additional,

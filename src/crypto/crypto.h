@@ -73,6 +73,8 @@ class SealingKey {
   explicit SealingKey(Secret key) : key_(std::move(key)) {}
   // Appends plaintext.size() + kSealOverhead bytes to `out`. The plaintext is that of all parts, one behind the other.
   void seal(Random& random, std::span<const ByteView> plaintext, ByteView additional, Bytes& out) const;
+  // The same into `out`, which is exactly that long.
+  void seal(Random& random, std::span<const ByteView> plaintext, ByteView additional, MutableByteView out) const;
   void seal(Random& random, ByteView plaintext, ByteView additional, Bytes& out) const {
     seal(random, std::span<const ByteView>{&plaintext, 1}, additional, out);
   }

@@ -49,7 +49,8 @@ Result<EncodedBatch> Uploader::whole_blocks(BlockIndex from, const BufferPtr& bu
   auto zeros = [&](BlockIndex block, std::uint64_t n) {
     out.holes.push_back({.block = block, .count = n, .hole = true, .first = 0, .extent = {}});
   };
-  for_each_extent(whole, block_size, parts_.volume.object().extent_bytes, data, zeros);
+  std::deque<Bytes> joined;
+  for_each_extent(whole, block_size, parts_.volume.object().extent_bytes, joined, data, zeros);
   TRY(failed);
   return out;
 }

@@ -6,11 +6,12 @@
 namespace s3crate::device {
 
 namespace {
-// Encoded bytes stay in memory, and their places in the journal taken, until they are durable: past this, or an eighth of the
-// journal, the encoder syncs it unasked.
+// Encoded bytes stay in memory until they are durable: so much of them, or an eighth of the journal.
 constexpr std::uint64_t kUnsyncedMax = 16 << 20;
 constexpr Duration kRoomPause = std::chrono::seconds(1);
 constexpr int kEmptyTries = 3;
+// Who seal a batch together: what a processor seals and hashes is some 600 MB/s.
+constexpr std::size_t kCrewMax = 4;
 }  // namespace
 
 // What becomes of one batch.
@@ -31,30 +32,33 @@ Encoder::Encoder(Env env, Head& head, volume::PageLoader& pages, const volume::K
       trouble_(std::move(trouble)),
       ask_for_room_(std::move(ask_for_room)),
       unsynced_max_(journal != nullptr ? std::min(kUnsyncedMax, journal->stats().capacity_bytes / 8) : 0),
-      sealer_(env, keys, chain, options_, counters_) {}
+      crew_(env.executor, "encoder-crew", std::min(env.executor.processors(), kCrewMax) - 1),
+      sealer_(env, keys, chain, options_, counters_, &crew_) {}
 
 Encoder::~Encoder() = default;
 
 void Encoder::start() {
+  if (journal_ != nullptr) syncer_ = std::make_unique<JournalSyncer>(env_.executor, *journal_, unsynced_max_, trouble_);
   task_ = env_.executor.spawn("encoder", [this] { run(); });
 }
 
-void Encoder::join() { task_.reset(); }
+void Encoder::join() {
+  task_.reset();
+  syncer_.reset();
+}
 
 void Encoder::run() {
-  while (head_.wait_for_batch(options_.batch_delay)) {
-    auto encoded = encode_through(head_.freeze(), nullptr);
+  while (const auto frozen = head_.wait_for_batch(options_.batch_delay)) {
+    auto encoded = encode_through(*frozen, nullptr);
     if (!encoded && encoded.error().code() == Code::kCancelled) return;
     if (!encoded) {
       head_.fail_writes(encoded.error());
       return;
     }
-    if (journal_ != nullptr && !journal_failed_ && journal_->unsynced_bytes() > unsynced_max_)
-      if (auto synced = journal_->sync(); !synced) {
-        trouble_(synced.error());
-        // What is not durable stays in memory: there must be an end to it.
-        if (journal_->unsynced_bytes() > 4 * unsynced_max_) journal_failed_ = true;
-      }
+    if (journal_ == nullptr || journal_failed_) continue;
+    syncer_->appended();
+    // What is not durable stays in memory: there must be an end to it.
+    if (journal_->unsynced_bytes() > 4 * unsynced_max_) journal_failed_ = true;
   }
 }
 
@@ -90,34 +94,39 @@ void Encoder::add_hole(BlockIndex from, BlockIndex to, Draft& draft) {
   draft.body.holes.push_back({from, to - from});
 }
 
-Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
-  Result<> failed;
-  auto data = [&](BlockIndex block, ByteView raw) {
-    if (!failed) return;
-    auto sealed = sealer_.seal(raw, draft.stored);
-    if (!sealed) {
-      failed = fail(sealed.error());
-      return;
-    }
+Result<> Encoder::encode_data(Seq seq, std::span<const BlockIndex> blocks, std::span<const ByteView> raws, Draft& draft) {
+  auto sealed = TRY(sealer_.seal(raws, draft.stored));
+  for (std::size_t i = 0; i < sealed.size(); ++i) {
+    auto& [segment, extent, ordinal] = sealed[i];
     // Every record names the segments it uses: one that a failed append left on the disk may be all that replay finds of its batch,
     // after the batch that began the segment was stored and its record is gone.
-    if (const auto& open = sealer_.open(); draft.body.segments.empty() || draft.body.segments.back().ordinal != open->ordinal) {
-      draft.body.segments.push_back({open->ordinal, open->segment->ring, open->segment->sealed_secret});
-    }
-    std::uint64_t blocks = raw.size() / options_.block_size;
-    auto index = static_cast<std::uint32_t>(draft.body.extents.size());
-    draft.body.extents.push_back({sealer_.open()->ordinal, sealed->extent.number, sealed->extent.offset, sealed->extent.length,
-                                  sealed->extent.digest});
-    draft.body.runs.push_back({block, static_cast<std::uint32_t>(blocks), index, 0});
-    draft.batch.runs.push_back(run_of(block, blocks, *sealed));
-    sealed->extent.seq = batch.seq;
-    draft.batch.extents.emplace_back(sealed->segment, std::move(sealed->extent));
-  };
+    if (draft.body.segments.empty() || draft.body.segments.back().ordinal != ordinal)
+      draft.body.segments.push_back({ordinal, segment->ring, segment->sealed_secret});
+    const std::uint64_t count = raws[i].size() / options_.block_size;
+    const auto index = static_cast<std::uint32_t>(draft.body.extents.size());
+    draft.body.extents.push_back({ordinal, extent.number, extent.offset, extent.length, extent.digest});
+    draft.body.runs.push_back({blocks[i], static_cast<std::uint32_t>(count), index, 0});
+    draft.batch.runs.push_back(run_of(blocks[i], count, sealed[i]));
+    extent.seq = seq;
+    draft.batch.extents.emplace_back(segment, std::move(extent));
+  }
+  return {};
+}
+
+Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
   volume::RunMap zeros;
-  for_each_extent(batch.blocks(), options_.block_size, options_.extent_bytes, data, [&](BlockIndex block, std::uint64_t count) {
+  std::vector<BlockIndex> blocks;
+  std::vector<ByteView> raws;
+  std::deque<Bytes> joined;
+  const auto data = [&](BlockIndex block, ByteView raw) {
+    blocks.push_back(block);
+    raws.push_back(raw);
+  };
+  for_each_extent(batch.blocks(), options_.block_size, options_.extent_bytes, joined, data, [&](BlockIndex block, std::uint64_t count) {
     counters_.zero_blocks += count;
     zeros.put({.block = block, .count = count, .hole = true, .first = 0, .extent = {}});
   });
+  TRY(encode_data(batch.seq, blocks, raws, draft));
   for (const volume::Run& run : zeros.runs()) add_hole(run.block, run.end(), draft);
   for (const auto& [block, content] : batch.blocks()) {
     if (content.full) continue;
@@ -131,7 +140,7 @@ Result<> Encoder::encode_blocks(const Batch& batch, Draft& draft) {
     }
     draft.batch.patches.emplace_back(block, std::move(patch));
   }
-  return failed;
+  return {};
 }
 
 Result<> Encoder::append(const Batch& batch, Draft& draft) {

@@ -7,8 +7,12 @@
 // segment, because a cut may have closed the old one meanwhile.
 #pragma once
 
+#include <deque>
+
+#include "base/crew.h"
 #include "compress/compress.h"
 #include "device/head.h"
+#include "device/journal_syncer.h"
 
 namespace s3crate::device {
 
@@ -24,12 +28,12 @@ struct EncoderCounters {
   std::atomic<std::uint64_t> extents{0}, patches{0}, zero_blocks{0}, bytes_before{0}, bytes_after{0};
 };
 
-// Seals extents into segments, one after the other. One caller at a time.
+// Seals extents into segments, with the help of a crew (may be null). One caller at a time.
 class SegmentSealer {
  public:
   SegmentSealer(Env env, const volume::KeyRing& keys, volume::Chain& chain, const EncoderOptions& options,
-                EncoderCounters& counters)
-      : env_(env), keys_(keys), chain_(chain), options_(options), counters_(counters) {}
+                EncoderCounters& counters, Crew* crew = nullptr)
+      : env_(env), keys_(keys), chain_(chain), options_(options), counters_(counters), crew_(crew) {}
 
   // Forgets the open segment: the next extent begins a new one.
   void close_segment() { open_.reset(); }
@@ -40,26 +44,33 @@ class SegmentSealer {
     std::uint32_t next_number = 0;
     std::uint64_t bytes = 0;
   };
-  // Appends the stored form of neighbouring blocks to `out` and describes it; opens a segment if need be.
+  // Appends the stored forms of stretches of neighbouring blocks to `out`, one behind the other, and describes them; opens segments
+  // as need be.
   struct Sealed {
     PendingSegmentPtr segment;
-    PendingExtent extent;  // without its record
+    PendingExtent extent;       // without its record
+    std::uint32_t ordinal = 0;  // of the segment
   };
+  [[nodiscard]] Result<std::vector<Sealed>> seal(std::span<const ByteView> raws, Bytes& out);
   [[nodiscard]] Result<Sealed> seal(ByteView raw, Bytes& out);
   // The same of one block that is lost.
   [[nodiscard]] Result<Sealed> seal_lost(Bytes& out);
-  [[nodiscard]] const std::shared_ptr<Open>& open() const { return open_; }
   // A segment of its own, to hold nothing but an index.
   [[nodiscard]] Result<PendingSegmentPtr> empty_segment();
 
  private:
   [[nodiscard]] Result<> open_segment();
-  [[nodiscard]] Result<Sealed> seal_with(std::uint64_t blocks, Bytes& out, const std::function<void(std::uint32_t)>& seal_as);
+  [[nodiscard]] Result<> see_to_segment();
+  [[nodiscard]] std::uint64_t room() const;
+  [[nodiscard]] Sealed describe(ByteView stored, std::size_t offset, std::uint64_t blocks) const;
+  void seal_some(std::span<const ByteView> raws, std::size_t bytes_max, Bytes& out, std::vector<Sealed>& sealed);
+  void take(Sealed& sealed);
   Env env_;
   const volume::KeyRing& keys_;
   volume::Chain& chain_;
   const EncoderOptions& options_;
   EncoderCounters& counters_;
+  Crew* const crew_;
   std::shared_ptr<Open> open_;
   std::uint32_t next_ordinal_ = 1;
 };
@@ -68,9 +79,10 @@ class SegmentSealer {
 [[nodiscard]] volume::Run run_of(BlockIndex block, std::uint64_t blocks, const SegmentSealer::Sealed& sealed);
 
 // Calls `data` with stretches of neighbouring full blocks that are not all zeros, each within one aligned extent's worth, and
-// `zeros` with those that are.
+// `zeros` with those that are. Stretches whose blocks do not lie behind each other in memory are copied to `joined`, the others
+// stay where they are.
 void for_each_extent(const std::map<BlockIndex, BlockData>& blocks, std::uint32_t block_size, std::uint32_t extent_bytes,
-                     const std::function<void(BlockIndex, ByteView)>& data,
+                     std::deque<Bytes>& joined, const std::function<void(BlockIndex, ByteView)>& data,
                      const std::function<void(BlockIndex, std::uint64_t)>& zeros);
 
 class Encoder {
@@ -95,6 +107,7 @@ class Encoder {
   void run();
   [[nodiscard]] Result<> encode_one(const Head::Encoding& encoding, EncodedBatch& out);
   [[nodiscard]] Result<> encode_blocks(const Batch& batch, Draft& draft);
+  [[nodiscard]] Result<> encode_data(Seq seq, std::span<const BlockIndex> blocks, std::span<const ByteView> raws, Draft& draft);
   [[nodiscard]] Result<> append(const Batch& batch, Draft& draft);
   void add_hole(BlockIndex from, BlockIndex to, Draft& draft);
   [[nodiscard]] Result<> wait_for_room(const Error& why, std::uint64_t used, StopFlag stop, MonotonicTime deadline);
@@ -110,8 +123,10 @@ class Encoder {
   EncoderCounters counters_;
   std::atomic<bool> journal_failed_{false};
   const std::uint64_t unsynced_max_;
+  Crew crew_;
   SegmentSealer sealer_;               // of whoever encodes
   std::uint64_t sealer_generation_ = 0;  // likewise
+  std::unique_ptr<JournalSyncer> syncer_;
   std::unique_ptr<Task> task_;
 };
 

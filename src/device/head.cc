@@ -251,10 +251,10 @@ void Head::publish(PendingGeneration& into, EncodedBatch& encoded) {
   }
 }
 
-bool Head::wait_for_batch(Duration delay) {
+std::optional<Seq> Head::wait_for_batch(Duration delay) {
   MutexLock lock(mu_);
   while (!stopped_) {
-    if (!frozen_.empty() && !encoding_) return true;
+    if (!frozen_.empty() && !encoding_) return frozen_.front()->seq;
     if (current_ && !current_->empty()) {
       MonotonicTime due = current_->first_change + delay;
       if (env_.clock.monotonic_now() >= due) freeze_locked();
@@ -265,7 +265,7 @@ bool Head::wait_for_batch(Duration delay) {
       encoder_without_alarm_ = false;
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 bool Head::restore(Seq seq, EncodedBatch& encoded, MonotonicTime when) {

@@ -93,8 +93,8 @@ class Head {
   // Whether [from, to) is hole already, as far as memory knows. Only while encoding.
   [[nodiscard]] bool surely_hole(BlockIndex from, BlockIndex to, volume::PageLoader& pages);
   // For the background encoder: waits until there is a frozen batch; freezes the current one when it is older than `delay`.
-  // False when stopped.
-  [[nodiscard]] bool wait_for_batch(Duration delay);
+  // The first one that is frozen; nullopt when stopped.
+  [[nodiscard]] std::optional<Seq> wait_for_batch(Duration delay);
   // Puts what a journal held back into the open generation. Whether that ended it.
   [[nodiscard]] bool restore(Seq seq, EncodedBatch& encoded, MonotonicTime when);
 

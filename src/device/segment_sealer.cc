@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "device/encoder.h"
 
 namespace s3crate::device {
+
+namespace {
+// To wake the others for less costs more than they save.
+constexpr std::size_t kSharedMin = 128 << 10;
+}  // namespace
 
 Result<> SegmentSealer::open_segment() {
   auto segment = std::make_shared<PendingSegment>();
@@ -20,39 +26,87 @@ Result<> SegmentSealer::open_segment() {
   return {};
 }
 
-// `seal_as` appends the stored form of the extent of that number.
-Result<SegmentSealer::Sealed> SegmentSealer::seal_with(std::uint64_t blocks, Bytes& out,
-                                                       const std::function<void(std::uint32_t)>& seal_as) {
-  // With a little more than it should have, so that batches that are just too big for it do not each leave a tiny one.
-  if (!open_ || open_->bytes >= options_.segment_bytes + options_.segment_bytes / 16) TRY(open_segment());
-  std::size_t start = out.size();
-  std::uint32_t number = open_->next_number++;
-  seal_as(number);
-  PendingExtent extent;
-  extent.offset = static_cast<std::uint32_t>(start);
-  extent.length = static_cast<std::uint32_t>(out.size() - start);
-  extent.number = number;
-  extent.blocks = static_cast<std::uint16_t>(blocks);
-  const ByteView sealed = ByteView(out).subspan(start);
-  extent.digest = crypto::digest(sealed);
-  extent.crc = crc32c(sealed);
-  open_->bytes += extent.length;
+// With a little more than it should have, so that batches that are just too big for it do not each leave a tiny one.
+std::uint64_t SegmentSealer::room() const {
+  const std::uint64_t full = options_.segment_bytes + options_.segment_bytes / 16;
+  return open_ && open_->bytes < full ? full - open_->bytes : 0;
+}
+
+Result<> SegmentSealer::see_to_segment() {
+  if (room() == 0) TRY(open_segment());
+  return {};
+}
+
+// But for its number.
+SegmentSealer::Sealed SegmentSealer::describe(ByteView stored, std::size_t offset, std::uint64_t blocks) const {
+  Sealed sealed{open_->segment, {}, open_->ordinal};
+  sealed.extent.offset = static_cast<std::uint32_t>(offset);
+  sealed.extent.length = static_cast<std::uint32_t>(stored.size());
+  sealed.extent.blocks = static_cast<std::uint16_t>(blocks);
+  sealed.extent.digest = crypto::digest(stored);
+  sealed.extent.crc = crc32c(stored);
+  return sealed;
+}
+
+void SegmentSealer::take(Sealed& sealed) {
+  sealed.extent.number = open_->next_number++;
+  open_->bytes += sealed.extent.length;
   counters_.extents++;
-  counters_.bytes_before += blocks * options_.block_size;
-  counters_.bytes_after += extent.length;
-  return Sealed{open_->segment, std::move(extent)};
+  counters_.bytes_before += std::uint64_t{sealed.extent.blocks} * options_.block_size;
+  counters_.bytes_after += sealed.extent.length;
+}
+
+// All into the open segment. Each is sealed where it will be if none of them shrinks.
+void SegmentSealer::seal_some(std::span<const ByteView> raws, std::size_t bytes_max, Bytes& out, std::vector<Sealed>& sealed) {
+  const std::size_t start = out.size(), first = sealed.size();
+  out.resize(start + bytes_max);
+  sealed.resize(first + raws.size());
+  std::vector<std::size_t> places(raws.size());
+  for (std::size_t i = 0, at = start; i < raws.size(); at += segment::sealed_extent_max(raws[i++].size())) places[i] = at;
+  const auto seal_one = [&](std::size_t i) {
+    const MutableByteView to = MutableByteView(out).subspan(places[i], segment::sealed_extent_max(raws[i].size()));
+    const std::size_t size = segment::seal_extent(open_->key, env_.random, open_->next_number + static_cast<std::uint32_t>(i), raws[i],
+                                                  options_.block_size, options_.compression_level, to);
+    sealed[first + i] = describe(to.first(size), places[i], raws[i].size() / options_.block_size);
+  };
+  if (crew_ != nullptr && bytes_max >= kSharedMin) crew_->run(raws.size(), seal_one);
+  else for (std::size_t i = 0; i < raws.size(); ++i) seal_one(i);
+  std::size_t end = start;
+  for (std::size_t i = 0; i < raws.size(); ++i) {
+    PendingExtent& extent = sealed[first + i].extent;
+    if (places[i] != end) std::memmove(out.data() + end, out.data() + places[i], extent.length);
+    extent.offset = static_cast<std::uint32_t>(end);
+    end += extent.length;
+    take(sealed[first + i]);
+  }
+  out.resize(end);
+}
+
+// Together as many as are sure to be begun while there is room.
+Result<std::vector<SegmentSealer::Sealed>> SegmentSealer::seal(std::span<const ByteView> raws, Bytes& out) {
+  std::vector<Sealed> sealed;
+  while (!raws.empty()) {
+    TRY(see_to_segment());
+    std::size_t n = 0, bytes = 0;
+    for (; n < raws.size() && bytes < room(); ++n) bytes += segment::sealed_extent_max(raws[n].size());
+    seal_some(raws.first(n), bytes, out, sealed);
+    raws = raws.subspan(n);
+  }
+  return sealed;
 }
 
 Result<SegmentSealer::Sealed> SegmentSealer::seal(ByteView raw, Bytes& out) {
-  return seal_with(raw.size() / options_.block_size, out, [&](std::uint32_t number) {
-    segment::seal_extent(open_->key, env_.random, number, raw, options_.block_size, options_.compression_level, out);
-  });
+  auto sealed = TRY(seal({&raw, 1}, out));
+  return std::move(sealed[0]);
 }
 
 Result<SegmentSealer::Sealed> SegmentSealer::seal_lost(Bytes& out) {
-  return seal_with(1, out, [&](std::uint32_t number) {
-    segment::seal_lost_extent(open_->key, env_.random, number, 1, options_.block_size, out);
-  });
+  TRY(see_to_segment());
+  const std::size_t start = out.size();
+  segment::seal_lost_extent(open_->key, env_.random, open_->next_number, 1, options_.block_size, out);
+  Sealed sealed = describe(ByteView(out).subspan(start), start, 1);
+  take(sealed);
+  return sealed;
 }
 
 Result<PendingSegmentPtr> SegmentSealer::empty_segment() {
@@ -73,15 +127,16 @@ volume::Run run_of(BlockIndex block, std::uint64_t blocks, const SegmentSealer::
 }
 
 void for_each_extent(const std::map<BlockIndex, BlockData>& blocks, std::uint32_t block_size, std::uint32_t extent_bytes,
-                     const std::function<void(BlockIndex, ByteView)>& data,
+                     std::deque<Bytes>& joined, const std::function<void(BlockIndex, ByteView)>& data,
                      const std::function<void(BlockIndex, std::uint64_t)>& zeros) {
   const std::uint64_t extent_blocks = extent_bytes / block_size;
-  Bytes copy;               // of a stretch whose blocks do not lie behind each other in memory
   ByteView stretch;
+  bool is_joined = false;
   BlockIndex first;
   auto flush = [&] {
     if (!stretch.empty()) data(first, stretch);
     stretch = {};
+    is_joined = false;
   };
   for (const auto& [block, content] : blocks) {
     if (!content.full) {
@@ -103,9 +158,12 @@ void for_each_extent(const std::map<BlockIndex, BlockData>& blocks, std::uint32_
     } else if (stretch.data() + stretch.size() == bytes.data()) {
       stretch = {stretch.data(), stretch.size() + block_size};
     } else {
-      if (stretch.data() != copy.data()) copy.assign(stretch.begin(), stretch.end());
-      append(copy, bytes);
-      stretch = copy;
+      if (!std::exchange(is_joined, true)) {
+        joined.emplace_back().reserve(extent_bytes);
+        append(joined.back(), stretch);
+      }
+      append(joined.back(), bytes);
+      stretch = joined.back();
     }
   }
   flush();

@@ -16,13 +16,14 @@ bool is_raw_length(std::size_t length, std::uint32_t block_size) {
   return length != 0 && length <= kExtentBytesMax && length % block_size == 0;
 }
 
-void seal_parts(const crypto::SealingKey& key, Random& random, std::uint32_t number, const wire::ExtentHead& head,
-                ByteView data, Bytes& out) {
+std::size_t seal_parts(const crypto::SealingKey& key, Random& random, std::uint32_t number, const wire::ExtentHead& head,
+                       ByteView data, MutableByteView out) {
   const ByteView parts[] = {wire_bytes(head), data};
   const Le32 additional(number);
-  const std::size_t start = out.size();
-  key.seal(random, parts, wire_bytes(additional), out);
-  CHECK(out.size() - start <= kSealedExtentMax);
+  const std::size_t size = sizeof head + data.size() + crypto::kSealOverhead;
+  CHECK(size <= out.size() && size <= kSealedExtentMax);
+  key.seal(random, parts, wire_bytes(additional), out.first(size));
+  return size;
 }
 
 }  // namespace
@@ -35,8 +36,8 @@ crypto::OpeningKey extent_opening_key(const crypto::Secret& secret, const Vid& v
   return crypto::OpeningKey(extent_key(secret, vid));
 }
 
-void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
-                 std::uint32_t block_size, int compression_level, Bytes& out) {
+std::size_t seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
+                        std::uint32_t block_size, int compression_level, MutableByteView out) {
   CHECK(is_raw_length(raw.size(), block_size));
   Bytes packed;
   const compress::Codec codec = compress::compress(raw, compression_level, packed);
@@ -44,14 +45,14 @@ void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t nu
   head.codec = static_cast<std::uint8_t>(codec);
   head.blocks = static_cast<std::uint16_t>(raw.size() / block_size);
   head.raw_length = static_cast<std::uint32_t>(raw.size());
-  [[maybe_unused]] const std::size_t start = out.size();
-  seal_parts(key, random, number, head, codec == compress::Codec::none ? raw : ByteView(packed), out);
+  const std::size_t size = seal_parts(key, random, number, head, codec == compress::Codec::none ? raw : ByteView(packed), out);
 #ifndef NDEBUG
-  const ByteView stored = ByteView(out).subspan(start);
+  const ByteView stored = out.first(size);
   const auto opened =
       open_extent(key.opening_key(), number, crypto::digest(stored), stored, block_size);
   CHECK(opened && equal(*opened, raw));
 #endif
+  return size;
 }
 
 void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, std::uint16_t blocks,
@@ -62,7 +63,9 @@ void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32
   head.blocks = blocks;
   head.raw_length = blocks * block_size;
   static constexpr std::uint8_t kNothing[1] = {};  // as no extent is shorter
-  seal_parts(key, random, number, head, kNothing, out);
+  const std::size_t start = out.size();
+  out.resize(start + sealed_extent_max(sizeof kNothing));
+  CHECK(start + seal_parts(key, random, number, head, kNothing, MutableByteView(out).subspan(start)) == out.size());
 }
 
 Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,

@@ -14,9 +14,11 @@ namespace s3crate::segment {
 [[nodiscard]] crypto::SealingKey extent_sealing_key(const crypto::Secret& fresh_secret, const Vid& vid);
 [[nodiscard]] crypto::OpeningKey extent_opening_key(const crypto::Secret& secret, const Vid& vid);
 
-// Appends the stored form of `raw` (a positive multiple of block_size, at most kExtentBytesMax) to `out`.
-void seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
-                 std::uint32_t block_size, int compression_level, Bytes& out);
+// Writes the stored form of `raw` (a positive multiple of block_size, at most kExtentBytesMax) to the beginning of `out`, which has
+// sealed_extent_max(raw.size()) bytes, and answers its length. Thread-safe.
+[[nodiscard]] std::size_t seal_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, ByteView raw,
+                                      std::uint32_t block_size, int compression_level, MutableByteView out);
+[[nodiscard]] constexpr std::size_t sealed_extent_max(std::size_t raw_size) { return kSealedExtentMax - kExtentBytesMax + raw_size; }
 
 // The same of blocks that are lost: a part of them was written, and the rest could not be read. Opening it is kLost.
 void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32_t number, std::uint16_t blocks,

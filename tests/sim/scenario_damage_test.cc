@@ -42,7 +42,7 @@ TEST(Scenario, DamageOnTheWayDropsNoPartialWrite) {
   w.run([&] {
     Bytes model = pattern(4096, 1);
     device::DiskOptions options = lazy_options();
-    options.block_cache_bytes = 0;
+    options.block_cache_bytes = options.cache_file_bytes = 0;
     Mount mount(w, w.world.disk(), options);
     ASSERT_OK(mount.open());
     ASSERT_OK(mount.disk().write(0, model));
@@ -190,6 +190,7 @@ TEST(Scenario, WhatReplayDidNotReachIsNotPlayedBackAfterAMountInStoreMode) {
   w.run([&] {
     device::DiskOptions options = lazy_options();
     options.batch_delay = 1ms;
+    options.journal_bytes *= 4;  // so that nothing is synced unasked
     const std::string path = fmt::format("{}/{}/journal", options.state_dir, to_hex(w.vid));
     {
       Mount mount(w, w.world.disk(), options);

@@ -275,5 +275,31 @@ TEST(CheckpointCost, ClosingWaitsForNoWalk) {
   });
 }
 
+// What nobody flushes is made durable in the background; encoding goes on meanwhile, up to a bound.
+TEST(WriteCost, WritersDoNotWaitForTheDiskUnderTheJournal) {
+  StackWorld w(7, {.disk_bytes = kDisk});
+  w.run([&] {
+    device::DiskOptions options = scaled_options();
+    options.dirty_max = 2 << 20;
+    options.batch_bytes = 256 << 10;
+    options.journal_bytes = (1 << 20) + (256ull << 20);
+    options.upload_delay = 1000h;
+    options.segment_bytes = 64 << 20;
+    Mount mount(w, w.world.disk(), options);
+    ASSERT_OK(mount.open());
+    w.world.disk().faults.sync_latency_max = 200ms;
+    const Bytes data = pattern(256 << 10, 1);
+    // 25 MiB/s: a sync takes as long as up to 5 MiB take, and 2 MiB may wait to be encoded.
+    for (std::uint64_t i = 0; i < 400; ++i) {
+      ASSERT_OK(mount.disk().write(i * data.size(), data));
+      w.sleep(10ms);
+    }
+    const device::Stats stats = mount.disk().stats();
+    EXPECT_EQ(stats.writer_waits, 0u);
+    EXPECT_GE(stats.journal_syncs, 5u) << "what is in memory only must not grow";
+    mount.kill();
+  });
+}
+
 }  // namespace
 }  // namespace s3crate::sim

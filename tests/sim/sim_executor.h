@@ -55,6 +55,7 @@ class SimExecutor final : public Executor, public Clock {
 
   [[nodiscard]] std::unique_ptr<Task> spawn(std::string name, std::function<void()> body) override;
   [[nodiscard]] std::unique_ptr<CondVar> cond_var() override;
+  [[nodiscard]] std::size_t processors() const override { return 2; }
 
   MonotonicTime monotonic_now() override { return unwatched(now_); }
   BootTime boottime_now() override { return BootTime(unwatched(now_).time_since_epoch() + unwatched(suspended_)); }

@@ -101,6 +101,7 @@ class FakeExecutor final : public Executor {
     return thread_executor().spawn(std::move(name), std::move(body));
   }
   std::unique_ptr<CondVar> cond_var() override { return std::make_unique<FakeCondVar>(clock_); }
+  std::size_t processors() const override { return 2; }
 
  private:
   FakeClock& clock_;

@@ -28,6 +28,7 @@ class InlineExecutor final : public Executor {
     return std::make_unique<Task>();
   }
   std::unique_ptr<CondVar> cond_var() override { return std::make_unique<FakeCondVar>(clock_); }
+  std::size_t processors() const override { return 1; }
 
  private:
   FakeClock& clock_;

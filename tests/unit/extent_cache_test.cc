@@ -16,6 +16,7 @@
 #include "store/metered_store.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fault_store.h"
+#include "tests/support/sealed_extent.h"
 #include "tests/support/seed.h"
 #include "tests/support/seeded_random.h"
 
@@ -265,9 +266,7 @@ class StoreSourceTest : public testing::Test, public cache::ObjectResolver {
       const auto number = static_cast<std::uint32_t>(refs.size());
       Bytes plain(blocks * kBlock);
       random_.fill(plain);  // so that it does not shrink
-      Bytes stored;
-      segment::seal_extent(segment::extent_sealing_key(secret_, vid_), random_, number, plain,
-                           kBlock, 1, stored);
+      const Bytes stored = test::sealed_extent(segment::extent_sealing_key(secret_, vid_), random_, number, plain, kBlock);
       refs.push_back({.object = {.origin = 0, .id = {id}},
                       .number = number,
                       .offset = static_cast<std::uint32_t>(object.size() - kBase),

@@ -5,6 +5,7 @@
 #include "segment/segment.h"
 #include "segment/wire_format.h"
 #include "tests/support/format_gen.h"
+#include "tests/support/sealed_extent.h"
 
 namespace s3crate::segment {
 namespace {
@@ -287,9 +288,7 @@ TEST(ExtentFormat, SealedExtentOpensToItsBlocks) {
       Bytes raw = gen.bytes(std::size_t{blocks} * block);
       if (gen.coin()) std::fill(raw.begin() + 100, raw.end(), std::uint8_t{7});
       const std::uint32_t number = gen.u32();
-      Bytes out = {1, 2, 3};
-      seal_extent(key, gen.random, number, raw, block, 1, out);
-      const ByteView stored = ByteView(out).subspan(3);
+      const Bytes stored = test::sealed_extent(key, gen.random, number, raw, block);
       EXPECT_LE(stored.size(), kSealedExtentMax);
       const auto opened = open_extent(opening, number, crypto::digest(stored), stored, block);
       ASSERT_TRUE(opened) << opened.error().message();
@@ -319,8 +318,7 @@ TEST(ExtentFormat, DamageAndWrongNumbersAreRefused) {
   Gen gen(seed);
   const crypto::Secret secret(gen.random);
   const Vid vid = gen.array<32>();
-  Bytes stored;
-  seal_extent(extent_sealing_key(secret, vid), gen.random, 5, Bytes(4096, 9), kBlock, 1, stored);
+  const Bytes stored = test::sealed_extent(extent_sealing_key(secret, vid), gen.random, 5, Bytes(4096, 9), kBlock);
   const crypto::OpeningKey key = extent_opening_key(secret, vid);
   const Digest good = crypto::digest(stored);
   check_refused(gen, stored, [&](ByteView b) { return open_extent(key, 5, good, b, kBlock); });

@@ -2,6 +2,7 @@
 // Forgeries made with a reader's keys, by somebody who may write to the store: whatever can be
 // opened can be sealed, so seals say nothing against a reader. Digests and hashes that signed
 // commits name do, and signatures, which a reader has no key for.
+#include "tests/support/sealed_extent.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/tamper_trial.h"
 #include "volume/origins.h"
@@ -60,10 +61,10 @@ class TamperForgeryTest : public TamperTrial {
       return out;
     }
     for (std::uint8_t mask = 1; mask != 0; ++mask) {
-      Bytes other = raw.value(), out;
+      Bytes other = raw.value();
       for (std::uint8_t& byte : other) byte ^= mask;
-      segment::seal_extent(sealing, random_, ref.number, other, TamperWorld::kBlock,
-                           world_.disk_world().options.compression_level, out);
+      Bytes out = test::sealed_extent(sealing, random_, ref.number, other, TamperWorld::kBlock,
+                                      world_.disk_world().options.compression_level);
       if (out.size() == ref.length) return out;
     }
     ADD_FAILURE() << "nothing else is as long";

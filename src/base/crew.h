@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Crew: tasks that stay, and share with their caller work that keeps processors busy. (parallel() makes its tasks anew each time, for
+// what mostly waits.)
+//
+// Threading: run() by one task at a time.
+#pragma once
+
+#include <vector>
+
+#include "base/executor.h"
+
+namespace s3crate {
+
+class Crew {
+ public:
+  // That many beside the caller.
+  Crew(Executor& executor, const std::string& name, std::size_t helpers);
+  ~Crew();
+  Crew(const Crew&) = delete;
+  Crew& operator=(const Crew&) = delete;
+
+  // Calls each(0) ... each(count - 1), in any order, and returns when all are done.
+  void run(std::size_t count, const std::function<void(std::size_t)>& each);
+
+ private:
+  void help();
+  void work() REQUIRES(mu_);
+
+  const std::unique_ptr<CondVar> changed_;
+  Mutex mu_;
+  const std::function<void(std::size_t)>* each_ GUARDED_BY(mu_) = nullptr;
+  std::size_t next_ GUARDED_BY(mu_) = 0, count_ GUARDED_BY(mu_) = 0, done_ GUARDED_BY(mu_) = 0;
+  bool ending_ GUARDED_BY(mu_) = false;
+  std::vector<std::unique_ptr<Task>> helpers_;
+};
+
+}  // namespace s3crate
