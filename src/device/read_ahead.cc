@@ -33,7 +33,8 @@ struct ReadAhead::Target {
   cache::ExtentSource& source;
   const std::weak_ptr<const void> owner;
   const bool owned;
-  ReadStreams streams;  // guarded by mu_
+  ReadStreams streams;     // guarded by mu_
+  bool scattered = false;  // as the last piece was; guarded by mu_
 
   [[nodiscard]] BlockIndex end() const { return BlockIndex(head.disk_bytes() / head.block_size()); }
 };
@@ -165,7 +166,8 @@ std::uint64_t ReadAhead::credit(const LoadedAhead& ahead) {
 // The stream's next piece, if it is time for one.
 void ReadAhead::pump(const TargetPtr& target, ReadStreams::Id stream, const LoadedAhead& ahead) {
   if (stopped_) return;
-  const auto piece = target->streams.take(stream, std::max<std::uint64_t>(kPieceGets * get_bytes_ / block_size_, 1),
+  const std::uint64_t length = get_bytes_ * (target->scattered ? kScatteredLength : 1);
+  const auto piece = target->streams.take(stream, std::max<std::uint64_t>(length / block_size_, 1),
                                           credit(ahead) / block_size_, env_.clock.monotonic_now());
   if (!piece) return;
   planned_bytes_ += (piece->to - piece->from) * block_size_;
@@ -318,6 +320,7 @@ void ReadAhead::look_up(Wanted wanted, std::uint64_t get_bytes) {
   planned_bytes_ -= bytes_max;
   wanted.target->streams.planned(wanted.piece.stream, wanted.piece.to);
   if (stopped_) return;
+  wanted.target->scattered = loads.size() >= kGetsScattered;
   for (const Load& load : loads) planned_bytes_ += load.bytes;
   waiting_.splice(waiting_.end(), loads);
   changed_->notify_all();

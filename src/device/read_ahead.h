@@ -5,9 +5,11 @@
 // A read that is about to begin may give a stream its next piece. A worker looks up which extents
 // of the store hold the piece and the cache lacks, cuts them into GETs (at most kGetMax long; a
 // piece ends at the end of a segment where that is near), and workers load those, one each at a
-// time, as calls that give way to what somebody waits for. Where a disk was written to at random, what
-// one batch of writes left in a piece lies together in its segment: so the larger the piece, the fewer GETs a byte costs. A reader who needs an extent that is on
+// time, as calls that give way to what somebody waits for. A reader who needs an extent that is on
 // its way joins that load; if it fails, he loads himself, and nobody hears of the failure.
+//
+// A piece is as long as one GET, so that the line never waits for the next one. But where a disk was written to at random, what one
+// batch of writes left in a piece lies together in its segment: the longer the piece, the fewer GETs a byte costs.
 //
 // - GETs are made smaller when they take longer than kGetTime on top of the latency, so that on a
 //   slow line nobody waits long for an extent because it came with others.
@@ -54,9 +56,11 @@ class ReadAhead {
   static constexpr std::uint64_t kCreditWindows = 2;
   // Bytes of loads that run at a time: their bodies are in memory beside the cache.
   static constexpr std::uint64_t kRunningMax = 64 << 20;
-  // A piece: the largest GETs that it may be, and of how many it may have to be made.
-  static constexpr std::uint64_t kPieceGets = 4;
+  // How many GETs a piece may take, from how many on its part of the disk counts as scattered, and as many GETs of the largest
+  // size it may be as long then.
   static constexpr std::size_t kGetsOfPiece = 256;
+  static constexpr std::size_t kGetsScattered = 9;
+  static constexpr std::uint64_t kScatteredLength = 4;
 
   struct Parts {
     volume::PageLoader& pages;
