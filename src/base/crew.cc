@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "base/crew.h"
 
+#include <system_error>
+#include <utility>
+
 namespace s3crate {
 
 Crew::Crew(Executor& executor, const std::string& name, std::size_t helpers) : changed_(executor.cond_var()) {
-  for (std::size_t i = 0; i < helpers; ++i) helpers_.push_back(executor.spawn(name, [this] { help(); }));
+  helpers_.reserve(helpers);
+  try {
+    for (std::size_t i = 0; i < helpers; ++i) helpers_.push_back(executor.spawn(name, [this] { help(); }));
+  } catch (const std::system_error&) {
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 Crew::~Crew() {
@@ -27,6 +35,7 @@ void Crew::run(std::size_t count, const std::function<void(std::size_t)>& each) 
   while (done_ < count_) changed_->wait(mu_);
   each_ = nullptr;
   next_ = count_ = 0;
+  if (const auto thrown = std::exchange(thrown_, nullptr)) std::rethrow_exception(thrown);
 }
 
 void Crew::help() {
@@ -42,8 +51,14 @@ void Crew::work() {
     const std::size_t i = next_++;
     const auto& each = *each_;
     mu_.unlock();
-    each(i);
+    std::exception_ptr thrown;
+    try {
+      each(i);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     mu_.lock();
+    if (thrown) thrown_ = thrown;
     if (++done_ == count_) changed_->notify_all();
   }
 }

@@ -5,6 +5,7 @@
 // Threading: run() by one task at a time.
 #pragma once
 
+#include <exception>
 #include <vector>
 
 #include "base/executor.h"
@@ -13,13 +14,13 @@ namespace s3crate {
 
 class Crew {
  public:
-  // That many beside the caller.
+  // That many beside the caller, or fewer where no more tasks can be made.
   Crew(Executor& executor, const std::string& name, std::size_t helpers);
   ~Crew();
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
-  // Calls each(0) ... each(count - 1), in any order, and returns when all are done.
+  // Calls each(0) ... each(count - 1), in any order, and returns when all are done. An exception of one comes to the caller then.
   void run(std::size_t count, const std::function<void(std::size_t)>& each);
 
  private:
@@ -30,6 +31,7 @@ class Crew {
   Mutex mu_;
   const std::function<void(std::size_t)>* each_ GUARDED_BY(mu_) = nullptr;
   std::size_t next_ GUARDED_BY(mu_) = 0, count_ GUARDED_BY(mu_) = 0, done_ GUARDED_BY(mu_) = 0;
+  std::exception_ptr thrown_ GUARDED_BY(mu_);
   bool ending_ GUARDED_BY(mu_) = false;
   std::vector<std::unique_ptr<Task>> helpers_;
 };

@@ -5,6 +5,7 @@
 // Threading: fetch() is thread-safe and may block on the store; no lock is held meanwhile.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -95,12 +96,14 @@ class ObjectResolver {
 inline constexpr std::size_t kBuffersKept = 32 << 20;
 
 // Extents from the store, or from a cache of what it holds. Neighbours in one object (gaps up to kGapMax) come with one ranged
-// GET of at most kGetMax, and up to kGetsTogether such GETs are under way for one load(); if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
+// GET of at most kGetMax. The GETs of one load() are under way together, up to kGetsTogether of them and to kGetMax bytes, as far as
+// kTasksMax for all of the source goes; if a range fails the extents in it are tried one by one only when the failure was kCorrupt or kNotFound.
 class StoreExtentSource final : public ExtentSource {
  public:
   static constexpr std::uint64_t kGapMax = 16 << 10;
   static constexpr std::uint64_t kGetMax = 8 << 20;
   static constexpr std::size_t kGetsTogether = 16;
+  static constexpr std::size_t kTasksMax = 128;
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
                     SealedCache* cache = nullptr, BufferPool* buffers = nullptr, Executor* executor = nullptr)
       : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {}
@@ -126,6 +129,7 @@ class StoreExtentSource final : public ExtentSource {
   SealedCache* const cache_;   // may be null
   BufferPool* const buffers_;  // may be null: fresh memory for each GET
   Executor* const executor_;   // may be null: one GET after the other
+  std::atomic<std::size_t> tasks_{0};  // beside those that called
 };
 
 }  // namespace s3crate::cache

@@ -67,6 +67,25 @@ class ObjectReader {
   const bool ahead_;
 };
 
+// A share of what there may be.
+class TasksOf {
+ public:
+  TasksOf(std::atomic<std::size_t>& all, std::size_t wanted) : all_(all) {
+    const std::size_t before = all_.fetch_add(wanted);
+    const std::size_t left = StoreExtentSource::kTasksMax - std::min(before, StoreExtentSource::kTasksMax);
+    count_ = std::min(wanted, left);
+    all_ -= wanted - count_;
+  }
+  ~TasksOf() { all_ -= count_; }
+  TasksOf(const TasksOf&) = delete;
+  TasksOf& operator=(const TasksOf&) = delete;
+  [[nodiscard]] std::size_t count() const { return count_; }
+
+ private:
+  std::atomic<std::size_t>& all_;
+  std::size_t count_;
+};
+
 }  // namespace
 
 std::size_t StoreExtentSource::in_one_get(std::span<const ExtentRef> refs) {
@@ -162,6 +181,7 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const 
     std::size_t begin, count;
   };
   std::vector<Range> ranges;
+  std::uint64_t largest = 1;
   std::vector<Result<PlainExtent>> answers(refs.size());
   for (std::size_t done = 0; done < refs.size();) {
     if (!is_sane(refs[done])) {
@@ -172,13 +192,18 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const 
     const auto near = refs.subspan(done, in_one_get(refs.subspan(done)));
     ranges.push_back({done, static_cast<std::size_t>(std::ranges::find_if_not(near, is_sane) - near.begin())});
     done += ranges.back().count;
+    largest = std::max(largest, end_of(refs[done - 1]) - refs[ranges.back().begin].offset);
   }
   const auto load = [&](std::size_t i) {
     const auto [begin, count] = ranges[i];
     load_range(refs.subspan(begin, count), std::span(answers).subspan(begin, count), purpose);
   };
-  if (executor_ != nullptr) parallel(*executor_, ranges.size(), kGetsTogether, load);
-  else for (std::size_t i = 0; i < ranges.size(); ++i) load(i);
+  if (executor_ == nullptr || ranges.size() < 2) {
+    for (std::size_t i = 0; i < ranges.size(); ++i) load(i);
+    return answers;
+  }
+  const TasksOf tasks(tasks_, std::min<std::size_t>({ranges.size(), kGetsTogether, std::max<std::uint64_t>(kGetMax / largest, 1)}) - 1);
+  parallel(*executor_, ranges.size(), 1 + tasks.count(), load);
   return answers;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "base/check.h"
 #include "compress/probe.h"
@@ -23,7 +24,7 @@ constexpr std::size_t kGrowthMax = 32 * 1024;
 
 Result<> unpack(ByteView packed, MutableByteView raw) {
   thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  CHECK(context != nullptr);
+  if (context == nullptr) throw std::bad_alloc();
   const std::size_t size =
       ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), packed.data(), packed.size());
   if (ZSTD_isError(size)) {
@@ -51,7 +52,7 @@ Codec compress(ByteView raw, int level, Bytes& out) {
   CHECK(level >= 1 && level <= 19);
   if (raw.empty() || looks_random(raw)) return Codec::none;
   thread_local std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
-  CHECK(context != nullptr);
+  if (context == nullptr) throw std::bad_alloc();
   CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level)));
   const std::size_t start = out.size();
   // zstd gives up as soon as the result would not fit into what is worth having.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <new>
 
 #include "base/check.h"
 #include "crypto/crypto.h"
@@ -21,7 +22,7 @@ enum class Direction { open = 0, seal = 1 };
 class Context {
  public:
   explicit Context(Direction direction) : context_(EVP_CIPHER_CTX_new()) {
-    CHECK(context_ != nullptr);
+    if (context_ == nullptr) throw std::bad_alloc();
     CHECK(EVP_CipherInit_ex(get(), EVP_chacha20_poly1305(), nullptr, nullptr, nullptr,
                             static_cast<int>(direction)) == 1);
   }
@@ -79,7 +80,7 @@ class Context {
 class MacContext {
  public:
   MacContext() : mac_(EVP_MAC_fetch(nullptr, "POLY1305", nullptr)), context_(EVP_MAC_CTX_new(mac_.get())) {
-    CHECK(context_ != nullptr);
+    if (context_ == nullptr) throw std::bad_alloc();
   }
   void start(ByteView key) { CHECK(EVP_MAC_init(context_.get(), key.data(), key.size(), nullptr) == 1); }
   void update(ByteView data) { CHECK(EVP_MAC_update(context_.get(), data.data(), data.size()) == 1); }

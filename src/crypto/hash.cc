@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "base/check.h"
 #include "base/wire.h"
@@ -47,7 +48,8 @@ using Context = std::unique_ptr<EVP_MD_CTX, FreeContext>;
 // To be kept for the thread, because looking an algorithm up costs OpenSSL more than hashing a block.
 Context context_of(const EVP_MD* algorithm) {
   Context c(EVP_MD_CTX_new());
-  CHECK(c != nullptr && EVP_DigestInit_ex(c.get(), algorithm, nullptr) == 1);
+  if (c == nullptr) throw std::bad_alloc();
+  CHECK(EVP_DigestInit_ex(c.get(), algorithm, nullptr) == 1);
   return c;
 }
 

@@ -56,9 +56,8 @@ void Encoder::run() {
       return;
     }
     if (journal_ == nullptr || journal_failed_) continue;
-    syncer_->appended();
-    // What is not durable stays in memory: there must be an end to it.
-    if (journal_->unsynced_bytes() > 4 * unsynced_max_) journal_failed_ = true;
+    // What cannot be made durable stays in memory: there must be an end to it.
+    if (const auto synced = syncer_->appended(); !synced && journal_->unsynced_bytes() > 4 * unsynced_max_) give_journal_up(synced.error());
   }
 }
 
@@ -81,7 +80,7 @@ Result<> Encoder::encode_through(Seq through, StopFlag stop, MonotonicTime deadl
   }
 }
 
-// A batch that is missing in the journal ends what it can replay: from now on only the store makes anything durable.
+// What is missing in the journal, or not durable there, ends what it can replay: from now on only the store makes anything durable.
 void Encoder::give_journal_up(const Error& why) {
   trouble_(why.within("the journal failed; fsync waits for the store from now on"));
   journal_failed_ = true;

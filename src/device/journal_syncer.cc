@@ -18,22 +18,24 @@ JournalSyncer::~JournalSyncer() {
   task_.reset();
 }
 
-void JournalSyncer::appended() {
-  if (journal_.unsynced_bytes() <= unsynced_max_ / 2) return;
+Result<> JournalSyncer::appended() {
+  if (journal_.unsynced_bytes() <= unsynced_max_ / 2) return {};
   {
     MutexLock lock(mu_);
     wanted_ = true;
     changed_->notify_all();
   }
   // The one that is under way may not cover what was appended last.
-  for (int round = 0; round < 2 && journal_.unsynced_bytes() > unsynced_max_; ++round) wait_for_round();
+  for (int round = 0; round < 2 && journal_.unsynced_bytes() > unsynced_max_; ++round) TRY(wait_for_round());
+  return {};
 }
 
-void JournalSyncer::wait_for_round() {
+Result<> JournalSyncer::wait_for_round() {
   MutexLock lock(mu_);
   wanted_ = true;
   changed_->notify_all();
   for (const std::uint64_t before = rounds_; rounds_ == before;) changed_->wait(mu_);
+  return last_;
 }
 
 void JournalSyncer::run() {
@@ -44,10 +46,11 @@ void JournalSyncer::run() {
       if (ending_) return;
       wanted_ = false;
     }
-    if (journal_.unsynced_bytes() > unsynced_max_ / 2)
-      if (auto synced = journal_.sync(); !synced) trouble_(synced.error());
+    const Result<> synced = journal_.unsynced_bytes() > unsynced_max_ / 2 ? journal_.sync() : Result<>();
+    if (!synced) trouble_(synced.error());
     MutexLock lock(mu_);
     ++rounds_;
+    last_ = synced;
     changed_->notify_all();
   }
 }

@@ -17,12 +17,13 @@ class JournalSyncer {
   // Waits for the sync that is under way.
   ~JournalSyncer();
 
-  // While more than the bound is not durable this waits, but for two syncs at most: they may fail.
-  void appended();
+  // While more than the bound is not durable this waits, for two syncs at most, as whoever flushes appends meanwhile. The error of
+  // the one that it waited for.
+  [[nodiscard]] Result<> appended();
 
  private:
   void run();
-  void wait_for_round();
+  [[nodiscard]] Result<> wait_for_round();
 
   journal::Journal& journal_;
   const std::uint64_t unsynced_max_;
@@ -33,6 +34,7 @@ class JournalSyncer {
   bool wanted_ GUARDED_BY(mu_) = false;
   bool ending_ GUARDED_BY(mu_) = false;
   std::uint64_t rounds_ GUARDED_BY(mu_) = 0;
+  Result<> last_ GUARDED_BY(mu_);
   std::unique_ptr<Task> task_;
 };
 

@@ -263,7 +263,7 @@ BlockIndex ReadAhead::trim(std::vector<Run>& runs, std::uint64_t bytes_max, Bloc
     }
     open_until = std::max(open_until, last[runs[i].extent.object]);
   }
-  for (std::size_t gets; (gets = gets_of(runs)) > kGetsOfPiece;) keep(std::max<std::size_t>(runs.size() * kGetsOfPiece / gets, 1));
+  while (gets_of(runs) > kGetsOfPiece) keep(runs.size() / 2);
   return end;
 }
 

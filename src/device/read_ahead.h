@@ -58,7 +58,7 @@ class ReadAhead {
   static constexpr std::uint64_t kRunningMax = 64 << 20;
   // How many GETs a piece may take, from how many on its part of the disk counts as scattered, and as many GETs of the largest
   // size it may be as long then.
-  static constexpr std::size_t kGetsOfPiece = 256;
+  static constexpr std::size_t kGetsOfPiece = 1024;
   static constexpr std::size_t kGetsScattered = 9;
   static constexpr std::uint64_t kScatteredLength = 4;
 

@@ -97,6 +97,8 @@ Result<std::vector<SegmentSealer::Sealed>> SegmentSealer::seal(std::span<const B
 
 Result<SegmentSealer::Sealed> SegmentSealer::seal(ByteView raw, Bytes& out) {
   auto sealed = TRY(seal({&raw, 1}, out));
+  // It is kept, and counted by what is in it.
+  if (out.capacity() - out.size() > out.size() / 8) out.shrink_to_fit();
   return std::move(sealed[0]);
 }
 
@@ -159,8 +161,7 @@ void for_each_extent(const std::map<BlockIndex, BlockData>& blocks, std::uint32_
       stretch = {stretch.data(), stretch.size() + block_size};
     } else {
       if (!std::exchange(is_joined, true)) {
-        joined.emplace_back().reserve(extent_bytes);
-        append(joined.back(), stretch);
+        joined.emplace_back(stretch.begin(), stretch.end());
       }
       append(joined.back(), bytes);
       stretch = joined.back();

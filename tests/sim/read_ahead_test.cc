@@ -464,7 +464,6 @@ TEST_F(ReadAheadTest, ASmallCacheBoundsIt) {
   });
 }
 
-// A reader that ends leaves what was read ahead for it; others are not to starve for that.
 // An eighth of the disk is written to, a block at a time, all over it.
 class ReadAheadInPieces : public ReadAheadTest {
  protected:
@@ -505,6 +504,7 @@ TEST_F(ReadAheadInPieces, OneReadWaitsForAllOfItsPartsAtOnce) {
   });
 }
 
+// A reader that ends leaves what was read ahead for it; others are not to starve for that.
 TEST_F(ReadAheadTest, ReadersThatEndedDoNotHoldTheRoom) {
   w_.run([&] {
     fill();

@@ -276,27 +276,52 @@ TEST(CheckpointCost, ClosingWaitsForNoWalk) {
 }
 
 // What nobody flushes is made durable in the background; encoding goes on meanwhile, up to a bound.
-TEST(WriteCost, WritersDoNotWaitForTheDiskUnderTheJournal) {
-  StackWorld w(7, {.disk_bytes = kDisk});
-  w.run([&] {
-    device::DiskOptions options = scaled_options();
-    options.dirty_max = 2 << 20;
-    options.batch_bytes = 256 << 10;
-    options.journal_bytes = (1 << 20) + (256ull << 20);
-    options.upload_delay = 1000h;
-    options.segment_bytes = 64 << 20;
-    Mount mount(w, w.world.disk(), options);
-    ASSERT_OK(mount.open());
-    w.world.disk().faults.sync_latency_max = 200ms;
-    const Bytes data = pattern(256 << 10, 1);
-    // 25 MiB/s: a sync takes as long as up to 5 MiB take, and 2 MiB may wait to be encoded.
-    for (std::uint64_t i = 0; i < 400; ++i) {
-      ASSERT_OK(mount.disk().write(i * data.size(), data));
-      w.sleep(10ms);
+class BackgroundSync : public testing::Test {
+ protected:
+  BackgroundSync() {
+    options_.dirty_max = 2 << 20;
+    options_.batch_bytes = 256 << 10;
+    options_.journal_bytes = (1 << 20) + (256ull << 20);
+    options_.upload_delay = 1000h;
+    options_.segment_bytes = 64 << 20;
+  }
+  // 256 KiB each, so long one after the other.
+  void write(Mount& mount, std::uint64_t count, Duration pause) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+      ASSERT_OK(mount.disk().write(i * data_.size(), data_));
+      if (pause > Duration{}) w_.sleep(pause);
     }
+  }
+
+  StackWorld w_{7, {.disk_bytes = kDisk}};
+  device::DiskOptions options_ = scaled_options();
+  const Bytes data_ = pattern(256 << 10, 1);
+};
+
+TEST_F(BackgroundSync, WritersDoNotWaitForTheDiskUnderTheJournal) {
+  w_.run([&] {
+    Mount mount(w_, w_.world.disk(), options_);
+    ASSERT_OK(mount.open());
+    w_.world.disk().faults.sync_latency_max = 200ms;
+    // 25 MiB/s: a sync takes as long as up to 5 MiB take, and 2 MiB may wait to be encoded.
+    write(mount, 400, 10ms);
     const device::Stats stats = mount.disk().stats();
     EXPECT_EQ(stats.writer_waits, 0u);
     EXPECT_GE(stats.journal_syncs, 5u) << "what is in memory only must not grow";
+    mount.kill();
+  });
+}
+
+TEST_F(BackgroundSync, ThatIsTooSlowHoldsWritersBack) {
+  w_.run([&] {
+    Mount mount(w_, w_.world.disk(), options_);
+    ASSERT_OK(mount.open());
+    w_.world.disk().faults.sync_latency_max = 2s;
+    const MonotonicTime start = w_.world.executor().monotonic_now();
+    write(mount, 800, {});
+    // At most 16 MiB and what was appended during a sync are made durable by it: seven of them, a second each.
+    EXPECT_GE(w_.world.executor().monotonic_now() - start, 3s);
+    EXPECT_TRUE(mount.disk().stats().durable_locally);
     mount.kill();
   });
 }

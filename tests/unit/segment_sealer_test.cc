@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <system_error>
 #include <thread>
 
 #include "base/crc32c.h"
+#include "base/parallel.h"
 #include "device/encoder.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
@@ -99,13 +101,65 @@ TEST(Crew, DoesEachOnceHoweverManyHelp) {
 
 TEST(Crew, HelpersTakeTheirShare) {
   Crew crew(thread_executor(), "crew", 1);
-  std::atomic<int> begun{0};
+  std::atomic<int> begun{0}, met{0};
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   // Neither ends before the other has begun.
   crew.run(2, [&](std::size_t) {
     ++begun;
-    while (begun < 2) std::this_thread::yield();
+    while (begun < 2 && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    met += begun == 2;
   });
-  EXPECT_EQ(begun, 2);
+  EXPECT_EQ(met, 2);
+}
+
+// As on a machine that has no room for more of them.
+class FewTasks final : public Executor {
+ public:
+  explicit FewTasks(int left) : left_(left) {}
+  std::unique_ptr<Task> spawn(std::string name, std::function<void()> body) override {
+    if (left_-- <= 0) throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    return thread_executor().spawn(std::move(name), std::move(body));
+  }
+  std::unique_ptr<CondVar> cond_var() override { return thread_executor().cond_var(); }
+  std::size_t processors() const override { return 4; }
+
+ private:
+  int left_;
+};
+
+TEST(Crew, DoesWithFewerWhereNoTasksCanBeMade) {
+  for (int left : {0, 1, 2}) {
+    FewTasks executor(left);
+    Crew crew(executor, "crew", 3);
+    std::vector<int> done(50);
+    crew.run(done.size(), [&](std::size_t i) { ++done[i]; });
+    EXPECT_EQ(done, std::vector<int>(50, 1));
+    FewTasks again(left);
+    parallel(again, done.size(), 16, [&](std::size_t i) { ++done[i]; });
+    EXPECT_EQ(done, std::vector<int>(50, 2));
+  }
+}
+
+TEST(Crew, ExceptionsComeToTheCaller) {
+  const auto throws = [](std::size_t i) {
+    if (i == 7) throw std::bad_alloc();
+  };
+  Crew crew(thread_executor(), "crew", 2);
+  for (int round = 0; round < 100; ++round) {
+    EXPECT_THROW(crew.run(20, throws), std::bad_alloc);
+    EXPECT_THROW(parallel(thread_executor(), 20, 3, throws), std::bad_alloc);
+    std::atomic<int> done{0};
+    crew.run(20, [&](std::size_t) { ++done; });
+    EXPECT_EQ(done, 20);
+  }
+}
+
+// What is kept must not hold the room that it could have needed.
+TEST_F(SegmentSealerTest, OneThatShrinksTakesNoMoreRoomThanItNeeds) {
+  SegmentSealer sealer(system_env(), *volume_->keys(), *chain_, options_, counters_);
+  Bytes out;
+  ASSERT_OK(sealer.seal(Bytes(64 << 10, 'x'), out));
+  EXPECT_LE(out.capacity(), 1024u);
 }
 
 }  // namespace
