@@ -2,6 +2,7 @@
 #include "device/encoder.h"
 
 #include <algorithm>
+#include <new>
 
 namespace s3crate::device {
 
@@ -49,7 +50,14 @@ void Encoder::join() {
 
 void Encoder::run() {
   while (const auto frozen = head_.wait_for_batch(options_.batch_delay)) {
-    auto encoded = encode_through(*frozen, nullptr);
+    Result<> encoded;
+    try {
+      encoded = encode_through(*frozen, nullptr);
+    } catch (const std::bad_alloc&) {
+      trouble_({Code::kTransient, "no memory to encode what was written; tried again"});
+      nap(env_.clock, env_.executor, kRoomPause);
+      continue;
+    }
     if (!encoded && encoded.error().code() == Code::kCancelled) return;
     if (!encoded) {
       head_.fail_writes(encoded.error());
@@ -68,7 +76,14 @@ Result<> Encoder::encode_through(Seq through, StopFlag stop, MonotonicTime deadl
     EncodedBatch encoded;
     // What is released from here on is room that a failed try has not seen.
     const std::uint64_t used = journal_ != nullptr ? journal_->stats().used_bytes : 0;
-    auto done = encode_one(*encoding, encoded);
+    Result<> done;
+    try {
+      done = encode_one(*encoding, encoded);
+    } catch (const std::bad_alloc&) {
+      sealer_.close_segment();
+      head_.end_encoding(*encoding, nullptr);
+      throw;
+    }
     // Its numbers are used up, and it pins the records of a generation that may be stored meanwhile.
     if (!done) sealer_.close_segment();
     head_.end_encoding(*encoding, done ? &encoded : nullptr);
