@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import LOOP, MIB, Ceph, StrictS3, fill_random, run
+from harness import LOOP, MIB, Ceph, StrictS3, run
 
 MKFS = {"btrfs": ["mkfs.btrfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]}
 DISK = 16 << 30

@@ -28,7 +28,6 @@ be busy with the CPU seconds that daemon, server and load took.
 """
 import contextlib
 import os
-import re
 import sys
 import time
 
