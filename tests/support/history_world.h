@@ -12,7 +12,7 @@
 #include "store/memory_store.h"
 #include "store/metered_store.h"
 #include "tests/support/fault_store.h"
-#include "volume/chain.h"
+#include "tests/support/open_chain.h"
 #include "volume/create.h"
 
 namespace s3crate::test {
@@ -143,12 +143,7 @@ class HistoryWorld {
 
  private:
   void start(const volume::Commit& head) {
-    volume::DeltaLevels levels;
-    CHECK(volume_->load_view(head, &levels));
-    chain_ = std::make_unique<volume::Chain>(env(), *volume_, head, [](const Error&) {});
-    CHECK(chain_->open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}},
-                            [](const volume::Commit&) -> Result<> { return {}; }));
-    chain_->continue_from(std::move(levels));
+    chain_ = std::move(*open_chain(env(), *volume_, head));
     note_made(volume::CommitKind::open);
   }
   [[nodiscard]] volume::CommitBody body_of(volume::CommitKind kind) const {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "segment/object_names.h"
-#include "volume/chain.h"
+#include "tests/support/open_chain.h"
 
 namespace s3crate::test {
 
@@ -26,12 +26,7 @@ class LongHistory {
   Result<> open() {
     volume::Commit head = TRY(volume_.load_head());
     disk_bytes_ = head.body.disk_bytes;
-    volume::DeltaLevels levels;
-    volume::View view = TRY(volume_.load_view(head, &levels));
-    chain_ = std::make_unique<volume::Chain>(env_, volume_, head, [](const Error&) {});
-    TRY(chain_->open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}},
-                          [](const volume::Commit&) -> Result<> { return {}; }));
-    chain_->continue_from(std::move(levels));
+    chain_ = TRY(open_chain(env_, volume_, head));
     return {};
   }
   // Until that generation is the newest one.

@@ -5,8 +5,8 @@
 
 #include "device/encoder.h"
 #include "segment/object_names.h"
+#include "tests/support/open_chain.h"
 #include "tests/support/seed.h"
-#include "volume/chain.h"
 
 namespace s3crate::test {
 namespace {
@@ -192,11 +192,8 @@ void TamperWorld::let_readers_in() {
 void TamperWorld::lose_block() {
   const auto volume = must(Volume::open(system_env(), memory_, world_.keys(), {}));
   const Commit head = must(volume->load_head());
-  volume::DeltaLevels levels;
-  must(volume->load_view(head, &levels));
-  volume::Chain chain(system_env(), *volume, head, [](const Error&) {});
-  must(chain.open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}}, [](const Commit&) -> Result<> { return {}; }));
-  chain.continue_from(std::move(levels));
+  const auto opened = must(open_chain(system_env(), *volume, head));
+  volume::Chain& chain = *opened;
   const device::EncoderOptions options{kBlock, volume->object().extent_bytes, volume->object().segment_bytes, 1, std::chrono::seconds(1)};
   device::EncoderCounters counters;
   device::SegmentSealer sealer(system_env(), *volume->keys(), chain, options, counters);

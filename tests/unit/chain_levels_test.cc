@@ -9,7 +9,7 @@
 #include "store/metered_store.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/commit_gen.h"
-#include "volume/chain.h"
+#include "tests/support/open_chain.h"
 #include "volume/create.h"
 
 namespace s3crate::volume {
@@ -43,13 +43,9 @@ class ChainLevelsTest : public testing::Test {
     volume_ = open_volume();
     auto head = volume_->load_head();
     ASSERT_OK(head);
-    DeltaLevels levels;
-    ASSERT_OK(volume_->load_view(*head, &levels));
-    chain_ = std::make_unique<Chain>(env_, *volume_, *head, [](const Error&) {});
-    ASSERT_OK(
-        chain_->open_term({.epoch = 0, .instance = {}, .home = {}, .host = "h", .journal = {}},
-                          [](const Commit&) -> Result<> { return {}; }));
-    chain_->continue_from(std::move(levels));
+    auto chain = test::open_chain(env_, *volume_, *head);
+    ASSERT_OK(chain);
+    chain_ = std::move(*chain);
   }
 
   CommitBody body_of(CommitKind kind) const {

@@ -11,6 +11,7 @@
 #include "device/encoder.h"
 #include "tests/support/assert_ok.h"
 #include "tests/support/disk_world.h"
+#include "tests/support/open_chain.h"
 #include "tests/support/seed.h"
 
 namespace s3crate::device {
@@ -23,12 +24,7 @@ class SegmentSealerTest : public testing::Test {
   SegmentSealerTest() {
     volume_ = std::move(*volume::Volume::open(system_env(), world_.memory(), world_.keys(), {}));
     const volume::Commit head = *volume_->load_head();
-    volume::DeltaLevels levels;
-    CHECK(volume_->load_view(head, &levels));
-    chain_ = std::make_unique<volume::Chain>(system_env(), *volume_, head, [](const Error&) {});
-    CHECK(chain_->open_term({.epoch = 0, .instance = {}, .home = {}, .host = "host", .journal = {}},
-                            [](const volume::Commit&) -> Result<> { return {}; }));
-    chain_->continue_from(std::move(levels));
+    chain_ = std::move(*test::open_chain(system_env(), *volume_, head));
   }
 
   // Of which some shrink to next to nothing, and some do not.
