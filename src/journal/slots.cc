@@ -7,7 +7,10 @@ namespace s3crate::journal {
 
 SlotTable::SlotTable(std::uint32_t slot_bytes, std::uint32_t capacity, std::uint32_t grown)
     : slot_bytes_(slot_bytes), capacity_(capacity) {
-  while (this->grown() < grown) grow();
+  while (this->grown() < grown) {
+    grow();
+    slots_.back()->written = slot_bytes;  // most of them were full once
+  }
 }
 
 bool SlotTable::is_free(const Slot& slot, Seq released) {

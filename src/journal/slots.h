@@ -22,6 +22,7 @@ struct Slot {
   std::uint64_t sequence = 0;
   Seq first;  // of the first record in it
   Seq last;   // needed until this batch is released
+  std::uint32_t written = 0;  // so many bytes, from its beginning on, the filesystem has written before; only the writer's
   std::atomic<std::uint32_t> pins{0};
 };
 

@@ -282,6 +282,48 @@ TEST(Journal, ManyCrashesInARowWithoutRelease) {
   }
 }
 
+// What a filesystem has to note of blocks that are written for the first time costs more than the sync itself.
+TEST(Journal, BlocksOfFreshPlacesAreWrittenForManySmallRecordsAtOnce) {
+  constexpr std::uint64_t kPrepared = 1 << 20;
+  JournalWorld world(1, {.slot_bytes = 4 << 20, .slots = 8});
+  const auto begin = [&] { return world.files->writes.back().offset - kSlotsOffset; };
+  const auto end = [&] { return begin() + world.files->writes.back().length + world.files->writes.back().zeros; };
+  const auto is_bare = [&] { return world.files->writes.back().zeros == 0; };
+  const auto append = [&](const JournalWorld::Batch& batch) { CHECK(world.append(batch) && world.sync()); };
+  const auto small = [&] { append(world.make_batch(4, 6000)); };
+  ASSERT_TRUE(world.life([&] {
+    small();
+    EXPECT_TRUE(is_bare()) << "who syncs once may be writing a stream";
+    int prepared = 0;
+    for (std::uint64_t written = end(); written < world.tunables.slot_bytes || end() < written;) {
+      small();
+      if (is_bare()) {
+        ASSERT_LE(end(), written);
+      } else {
+        ++prepared;
+        written = end();
+        ASSERT_EQ(written % kPrepared, 0u);
+      }
+    }
+    EXPECT_EQ(prepared, 4);
+    while (begin() < world.tunables.slot_bytes) small();
+    JournalWorld::Batch large = world.make_batch(0, 0);
+    while (large.extents.size() < 50) large = world.make_batch(60, 64 << 10);
+    append(large);
+    EXPECT_GT(end() - begin(), kPrepared);
+    EXPECT_TRUE(is_bare());
+    // A place that is used again is written already.
+    for (bool again = false; !again || begin() < world.tunables.slot_bytes / 2;) {
+      world.release(world.appended);
+      world.held.clear();
+      const std::uint64_t before = begin();
+      small();
+      again |= begin() < before;
+      ASSERT_TRUE(!again || is_bare());
+    }
+  }));
+}
+
 TEST(Journal, SyncedSectorsAreNeverWrittenAgain) {
   JournalWorld world(16, {.slots = 60});
   std::set<std::uint64_t> synced;

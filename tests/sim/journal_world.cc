@@ -32,9 +32,13 @@ class WatchedFile final : public io::File {
       return fail(Code::kIo, "told to fail");
     }
     for (const io::WriteOp& op : ops) {
-      std::uint64_t length = 0;
-      for (const ByteView part : op.parts) length += part.size();
-      files_.writes.push_back({op.offset, length, files_.syncs});
+      std::uint64_t all = 0, used = 0;
+      for (const ByteView part : op.parts) {
+        all += part.size();
+        if (!all_zero(part)) used = all;
+      }
+      const std::uint64_t length = (used + journal::kSectorBytes - 1) / journal::kSectorBytes * journal::kSectorBytes;
+      files_.writes.push_back({op.offset, length, all - length, files_.syncs});
     }
     TRY(file_->write(ops, io::Sync::no));
     return sync == io::Sync::yes ? datasync() : Result<>();

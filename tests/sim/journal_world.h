@@ -29,7 +29,8 @@ class WatchedFiles final : public io::FileIo {
  public:
   struct Write {
     std::uint64_t offset = 0;
-    std::uint64_t length = 0;
+    std::uint64_t length = 0;        // up to the last sector that is not zeros
+    std::uint64_t zeros = 0;         // behind those
     std::uint64_t syncs_before = 0;  // successful ones
   };
   WatchedFiles(SimDisk& disk, std::shared_ptr<Incarnation> incarnation)
