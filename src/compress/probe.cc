@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "compress/probe.h"
 
+#include <algorithm>
 #include <array>
 
 namespace s3crate::compress {
 namespace {
 
-// At most 4 KiB are counted, in pieces from all over, so that one text block among 15 random ones
-// shows.
-constexpr std::size_t kPieces = 32;
+// Half of the data is counted, and at most 4 KiB, in pieces from all over, so that one text block among 15 random ones shows.
 constexpr std::size_t kPieceSize = 128;
-constexpr std::size_t kSampleMax = kPieces * kPieceSize;
+constexpr std::size_t kPiecesMax = 32;
 constexpr std::size_t kTooSmallToTell = 1024;
 
 // The chi-squared statistic of random bytes has mean 255 and standard deviation 23, whatever the
 // size of the sample: these are more than four and six of those away. Text is in the tens of
-// thousands; a loss of entropy worth 1/32 of the size is above 1,400. Below the lower bound are
+// thousands; of 4 KiB that lost entropy worth 1/32 of the size it is above 1,400. Below the lower bound are
 // patterns such as 0, 1, 2 ... 255.
 constexpr std::uint64_t kChiSquaredMin = 150;
 constexpr std::uint64_t kChiSquaredMax = 400;
@@ -35,19 +34,19 @@ class Histogram {
   }
 
   [[nodiscard]] bool is_random() const {
-    std::uint64_t squares = 0;
+    std::uint32_t squares = 0;
     for (std::size_t v = 0; v < 256; ++v) {
-      const std::uint64_t n = counts_[0][v] + counts_[1][v] + counts_[2][v] + counts_[3][v];
+      const std::uint32_t n = std::uint32_t{counts_[0][v]} + counts_[1][v] + counts_[2][v] + counts_[3][v];
       squares += n * n;
     }
     // chi squared = 256 * squares / total - total
-    const std::uint64_t scaled = 256 * squares;
+    const std::uint64_t scaled = std::uint64_t{256} * squares;
     return scaled > (total_ + kChiSquaredMin) * total_ &&
            scaled < (total_ + kChiSquaredMax) * total_;
   }
 
  private:
-  std::array<std::array<std::uint32_t, 256>, 4> counts_{};
+  std::array<std::array<std::uint16_t, 256>, 4> counts_{};
   std::uint64_t total_ = 0;
 };
 
@@ -74,12 +73,9 @@ bool sectors_repeat(ByteView raw) {
 bool looks_random(ByteView raw) {
   if (raw.size() < kTooSmallToTell) return false;
   Histogram histogram;
-  if (raw.size() <= kSampleMax) {
-    histogram.add(raw);
-  } else {
-    for (std::size_t i = 0; i < kPieces; ++i) {
-      histogram.add(raw.subspan((raw.size() - kPieceSize) / (kPieces - 1) * i, kPieceSize));
-    }
+  const std::size_t pieces = std::min(kPiecesMax, raw.size() / (2 * kPieceSize));
+  for (std::size_t i = 0; i < pieces; ++i) {
+    histogram.add(raw.subspan((raw.size() - kPieceSize) / (pieces - 1) * i, kPieceSize));
   }
   return histogram.is_random() && !sectors_repeat(raw);
 }
