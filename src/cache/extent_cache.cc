@@ -26,7 +26,7 @@ struct SameExtent {
   }
 };
 
-std::uint64_t size_of(const PlainExtent& extent) { return extent->size(); }
+std::uint64_t size_of(const PlainExtent& extent) { return extent.size(); }
 
 }  // namespace
 

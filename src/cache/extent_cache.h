@@ -22,7 +22,7 @@ namespace s3crate::cache {
 
 using segment::ExtentRef;
 using segment::ObjectKey;
-using PlainExtent = std::shared_ptr<const Bytes>;  // its blocks, decompressed
+using PlainExtent = Blob;  // its blocks, decompressed
 
 // Where plain extents come from when the cache has none.
 class ExtentSource {

@@ -55,7 +55,7 @@ class ObjectReader {
     auto plain = segment::open_extent(object_.key, ref.number, ref.digest, stored, block_size_);
     if (!plain)
       return fail(plain.error().within(fmt::format("{}: extent {}", object_.name, ref.number)));
-    return std::make_shared<const Bytes>(std::move(*plain));
+    return plain;
   }
 
  private:

@@ -22,21 +22,7 @@ struct FreeContext {
 // by more.
 constexpr std::size_t kGrowthMax = 32 * 1024;
 
-Result<> unpack(ByteView packed, MutableByteView raw) {
-  thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  if (context == nullptr) throw std::bad_alloc();
-  const std::size_t size =
-      ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), packed.data(), packed.size());
-  if (ZSTD_isError(size)) {
-    return fail(Code::kCorrupt, "compressed data is damaged: {}", ZSTD_getErrorName(size));
-  }
-  if (size != raw.size()) {
-    return fail(Code::kCorrupt, "compressed data holds {} bytes instead of {}", size, raw.size());
-  }
-  return {};
-}
-
-// Exactly one frame that says it holds raw_size bytes; nothing is allocated for any other.
+// Exactly one frame that says it holds raw_size bytes: zstd looks at no other.
 Result<> check_frame(ByteView packed, std::size_t raw_size) {
   if (raw_size / kGrowthMax > packed.size() ||
       ZSTD_getFrameContentSize(packed.data(), packed.size()) != raw_size ||
@@ -67,24 +53,19 @@ Codec compress(ByteView raw, int level, Bytes& out) {
   return Codec::zstd;
 }
 
-Result<> decompress(Codec codec, ByteView packed, std::size_t raw_size, Bytes& out) {
-  switch (codec) {
-    case Codec::none:
-      if (packed.size() != raw_size) {
-        return fail(Code::kCorrupt, "{} bytes stand where {} belong", packed.size(), raw_size);
-      }
-      append(out, packed);
-      return {};
-    case Codec::zstd: {
-      TRY(check_frame(packed, raw_size));
-      const std::size_t start = out.size();
-      out.resize(start + raw_size);
-      Result<> unpacked = unpack(packed, MutableByteView(out).subspan(start));
-      if (!unpacked) out.resize(start);
-      return unpacked;
-    }
+Result<> decompress(ByteView packed, MutableByteView raw) {
+  TRY(check_frame(packed, raw.size()));
+  thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
+  if (context == nullptr) throw std::bad_alloc();
+  const std::size_t size =
+      ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), packed.data(), packed.size());
+  if (ZSTD_isError(size)) {
+    return fail(Code::kCorrupt, "compressed data is damaged: {}", ZSTD_getErrorName(size));
   }
-  return fail(Code::kCorrupt, "unknown compression {}", static_cast<int>(codec));
+  if (size != raw.size()) {
+    return fail(Code::kCorrupt, "compressed data holds {} bytes instead of {}", size, raw.size());
+  }
+  return {};
 }
 
 }  // namespace s3crate::compress

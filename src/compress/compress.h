@@ -14,7 +14,7 @@ enum class Codec : std::uint8_t { none = 0, zstd = 1 };  // never renumbered: st
 // save less than 1/32 of it, or if a quick look says so. Level 1 to 19.
 [[nodiscard]] Codec compress(ByteView raw, int level, Bytes& out);
 
-// Appends exactly `raw_size` bytes to `out`; kCorrupt (with `out` as it was) if the input is anything else.
-[[nodiscard]] Result<> decompress(Codec codec, ByteView packed, std::size_t raw_size, Bytes& out);
+// Fills `raw` by what zstd has compressed; kCorrupt if that is anything but exactly so many bytes in one frame.
+[[nodiscard]] Result<> decompress(ByteView packed, MutableByteView raw);
 
 }  // namespace s3crate::compress

@@ -8,6 +8,7 @@
 // so that it says nothing of them.
 #include <sodium.h>
 
+#include "base/check.h"
 #include "base/wire.h"
 #include "crypto/chacha.h"
 #include "crypto/crypto.h"
@@ -71,12 +72,17 @@ Result<> OpeningKey::open(ByteView sealed, ByteView additional, Bytes& out) cons
   if (sealed.size() < kSealOverhead) return fail(Code::kCorrupt, "too short to be sealed data");
   const std::size_t start = out.size();
   out.resize(start + sealed.size() - kSealOverhead);
-  const MutableByteView plaintext = MutableByteView(out).subspan(start);
+  Result<> opened = open(sealed, additional, MutableByteView(out).subspan(start));
+  if (!opened) out.resize(start);
+  return opened;
+}
+
+Result<> OpeningKey::open(ByteView sealed, ByteView additional, MutableByteView plaintext) const {
+  CHECK(sealed.size() == plaintext.size() + kSealOverhead);
   const Subkey subkey(key_, sealed.first(kNonceSize));
   if (!internal::chacha20_poly1305_open(subkey.key(), subkey.nonce(), sealed.subspan(kNonceSize),
                                         additional, plaintext)) {
     wipe(plaintext);
-    out.resize(start);
     return fail(Code::kCorrupt, "sealed data is not authentic: damaged, forged or of another key");
   }
   return {};

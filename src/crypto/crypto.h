@@ -60,6 +60,8 @@ class OpeningKey {
   explicit OpeningKey(Secret key) : key_(std::move(key)) {}
   // Appends the plaintext to `out`, which is unchanged on failure. kCorrupt if it is not authentic.
   [[nodiscard]] Result<> open(ByteView sealed, ByteView additional, Bytes& out) const;
+  // The same into `out`, which is kSealOverhead bytes shorter than `sealed`, and zeros on failure.
+  [[nodiscard]] Result<> open(ByteView sealed, ByteView additional, MutableByteView out) const;
 
  private:
   friend class SealingKey;

@@ -22,7 +22,7 @@ Result<PlainExtent> open_pending(const ExtentRef& ref, const PendingExtent& pend
   } else {
     view = ByteView(*pending.memory).subspan(pending.offset, pending.length);
   }
-  return std::make_shared<const Bytes>(TRY(segment::open_extent(key, ref.number, ref.digest, view, block_size)));
+  return segment::open_extent(key, ref.number, ref.digest, view, block_size);
 }
 
 // The extents of one read: those not in the store yet from where they are, all others from the store.
@@ -161,9 +161,9 @@ Result<> Gather::finish(cache::ExtentCache& cache, cache::ExtentSource& store, F
     const Run& run = pieces_[i].run;
     std::size_t start = std::size_t{run.first} * block_size_;
     std::size_t length = run.count * block_size_;
-    if (start + length > (*extents[i])->size())
+    if (start + length > extents[i]->size())
       return fail(Code::kCorrupt, "block {} maps beyond the end of its extent", run.block);
-    std::memcpy(at(run.block), (*extents[i])->data() + start, length);
+    std::memcpy(at(run.block), extents[i]->data() + start, length);
   }
   for (auto patch = patches_.rbegin(); patch != patches_.rend(); ++patch)
     for (const ByteSet::Range& range : patch->present.ranges())

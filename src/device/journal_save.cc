@@ -41,7 +41,7 @@ class Player {
   }
 
   Result<> play_runs(const journal::Journal::Replayed& batch) {
-    std::map<std::uint32_t, Bytes> plain;
+    std::map<std::uint32_t, Blob> plain;
     for (const journal::RecordRun& run : batch.body.runs) {
       auto found = plain.find(run.extent);
       if (found == plain.end()) {
@@ -56,7 +56,7 @@ class Player {
     return {};
   }
 
-  Result<Bytes> open(const journal::Journal::Replayed& batch, const journal::RecordExtent& extent) {
+  Result<Blob> open(const journal::Journal::Replayed& batch, const journal::RecordExtent& extent) {
     const auto key = segments_.find({batch.incarnation, extent.segment});
     if (key == segments_.end()) return fail(Code::kCorrupt, "batch {} of the journal names an unknown segment", batch.seq);
     Bytes stored(extent.length);

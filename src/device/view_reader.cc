@@ -82,8 +82,8 @@ Result<ViewReader::Piece> ViewReader::read(std::uint64_t offset, MutableByteView
       const auto& extent = extents[next++];
       const std::uint64_t start = std::uint64_t{f.run.first} * block_size_;
       if (!extent) why = extent.error();
-      else if (start + length > (*extent)->size()) why = Error(Code::kCorrupt, fmt::format("block {} maps beyond the end of its extent", f.run.block));
-      else std::memcpy(out.data() + (at - offset), (*extent)->data() + start, length);
+      else if (start + length > extent->size()) why = Error(Code::kCorrupt, fmt::format("block {} maps beyond the end of its extent", f.run.block));
+      else std::memcpy(out.data() + (at - offset), extent->data() + start, length);
     }
     if (!why) {
       add_range(piece.data, at, length);

@@ -68,14 +68,15 @@ void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32
   CHECK(start + seal_parts(key, random, number, head, kNothing, MutableByteView(out).subspan(start)) == out.size());
 }
 
-Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
-                          ByteView stored, std::uint32_t block_size) {
+Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
+                         ByteView stored, std::uint32_t block_size) {
   if (stored.size() < kSealedExtentMin || stored.size() > kSealedExtentMax)
     return fail(Code::kCorrupt, "an extent of {} bytes", stored.size());
   if (crypto::digest(stored) != digest)
     return fail(Code::kCorrupt, "an extent is not what its digest says");
   const Le32 additional(number);
-  Bytes plain;
+  const auto memory = Blob::fresh(stored.size() - crypto::kSealOverhead);
+  const MutableByteView plain(memory.get(), stored.size() - crypto::kSealOverhead);
   TRY(key.open(stored, wire_bytes(additional), plain));
   ByteReader reader(plain);
   const auto head = reader.wire<wire::ExtentHead>();
@@ -84,16 +85,15 @@ Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, c
     return fail(Code::kCorrupt, "an extent with a malformed head");
   if (head.codec == wire::kLostCodec)
     return fail(Code::kLost, "lost when a part of it was written, because the rest was damaged");
-  Bytes raw;
   switch (compress::Codec{head.codec}) {
     case compress::Codec::none:
       if (reader.rest().size() != head.raw_length) break;
-      // Moved down where it lies: fresh memory would cost more than that.
-      plain.erase(plain.begin(), plain.begin() + sizeof head);
-      return plain;
-    case compress::Codec::zstd:
-      TRY(compress::decompress(compress::Codec::zstd, reader.rest(), head.raw_length, raw));
-      return raw;
+      return Blob(memory, reader.rest());
+    case compress::Codec::zstd: {
+      const auto raw = Blob::fresh(head.raw_length);
+      TRY(compress::decompress(reader.rest(), {raw.get(), head.raw_length}));
+      return Blob(raw, {raw.get(), head.raw_length});
+    }
   }
   return fail(Code::kCorrupt, "an extent of unknown codec or wrong length");
 }

@@ -3,6 +3,7 @@
 // {codec:u8, flags:u8, blocks:u16, raw length:u32}. s3crate-blk-format(5), "Extents".
 #pragma once
 
+#include "base/blob.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "compress/compress.h"
@@ -25,7 +26,7 @@ void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32
                       std::uint32_t block_size, Bytes& out);
 
 // The blocks of an extent. kCorrupt if the digest or the seal does not match, or the plaintext is malformed; kLost.
-[[nodiscard]] Result<Bytes> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
-                                        ByteView stored, std::uint32_t block_size);
+[[nodiscard]] Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
+                                       ByteView stored, std::uint32_t block_size);
 
 }  // namespace s3crate::segment

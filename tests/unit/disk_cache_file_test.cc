@@ -244,7 +244,7 @@ TEST(DiskReads, TellTheStoresSourceOfWhatMemoryServesAgain) {
   class Source final : public cache::ExtentSource {
    public:
     std::vector<Result<cache::PlainExtent>> load(std::span<const segment::ExtentRef> refs) override {
-      return std::vector<Result<cache::PlainExtent>>(refs.size(), std::make_shared<const Bytes>(4096));
+      return std::vector<Result<cache::PlainExtent>>(refs.size(), cache::PlainExtent(Bytes(4096)));
     }
     void was_used(const segment::ExtentRef&) override { ++used; }
     int used = 0;

@@ -57,7 +57,7 @@ class FakeSource final : public cache::ExtentSource {
         answers.push_back(fail(Code::kTransient, "away"));
       else
         answers.push_back(
-            std::make_shared<const Bytes>(100, static_cast<std::uint8_t>(ref.number)));
+            PlainExtent(Bytes(100, static_cast<std::uint8_t>(ref.number))));
     }
     return answers;
   }
@@ -68,7 +68,7 @@ class ExtentCacheAheadTest : public testing::Test {
   bool fetch(std::uint32_t number, FetchCounts* counts = nullptr) {
     const ExtentRef ref = ref_of(number);
     const auto answer = cache_.fetch({&ref, 1}, source_, counts)[0];
-    return answer && **answer == Bytes(100, static_cast<std::uint8_t>(number));
+    return answer && equal(*answer, Bytes(100, static_cast<std::uint8_t>(number)));
   }
   void wait_for_a_joiner() {
     while (cache_.stats().shared_loads == 0) std::this_thread::yield();

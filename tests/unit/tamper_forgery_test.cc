@@ -61,7 +61,7 @@ class TamperForgeryTest : public TamperTrial {
       return out;
     }
     for (std::uint8_t mask = 1; mask != 0; ++mask) {
-      Bytes other = raw.value();
+      Bytes other(raw->begin(), raw->end());
       for (std::uint8_t& byte : other) byte ^= mask;
       Bytes out = test::sealed_extent(sealing, random_, ref.number, other, TamperWorld::kBlock,
                                       world_.disk_world().options.compression_level);
