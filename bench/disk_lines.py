@@ -17,7 +17,7 @@
 import os
 import time
 
-from harness import MIB, Disk, copy, drop_from_cache, fio, run, settle
+from harness import MIB, copy, drop_from_cache, fio, memory_disk, run, settle
 
 CACHED = 128 * MIB  # half of the default block cache
 JOURNAL = 1 << 30   # of fuse_memory_disk
@@ -26,7 +26,6 @@ JOURNAL = 1 << 30   # of fuse_memory_disk
 class DiskLines:
     def __init__(self, options, scratch, product, lines, data):
         self.options, self.scratch, self.product, self.lines, self.data = options, scratch, product, lines, data
-        self.memory_program = os.path.join(options.build, "tests/support/fuse_memory_disk")
         self.raw, self.journal = os.path.join(scratch, "raw"), os.path.join(scratch, "journal")
         self.stores = {}
 
@@ -38,8 +37,7 @@ class DiskLines:
         return self.stores[name]
 
     def memory(self, size, journal=False):
-        words = [self.memory_program, str(size), os.path.join(self.scratch, "memory.mnt")]
-        return Disk("fuse_memory_disk", words[2], words + (["--journal", self.journal] if journal else []))
+        return memory_disk(self.options, self.scratch, size, *(["--journal", self.journal] if journal else []))
 
     def for_a_while(self, target, span, *words):
         return fio(target, f"--size={span}", "--time_based", f"--runtime={self.options.seconds}", *words)

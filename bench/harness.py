@@ -246,6 +246,12 @@ class Disk:
             return json.load(file)
 
 
+def memory_disk(options, scratch, size, *words):
+    """A file in memory behind our FUSE layer, which does no work."""
+    place = os.path.join(scratch, "memory.mnt")
+    return Disk("fuse_memory_disk", place, [os.path.join(options.build, "tests/support/fuse_memory_disk"), str(size), place, *words])
+
+
 class Product:
     """The program under measurement: its volumes and mounts."""
 

@@ -11,8 +11,8 @@ With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its na
     cold 4K x1 x16 x64  random, so many under way; the pages of the map are   depth / (latency + 1 ms)
                         in memory; GETs for each read
     cold 256K x1        the same of 256 KiB: how much is read ahead in vain
-    4K store x1, x16    4 KiB written and fsynced to the store (--durability  1 / latency; of x16: 10 of x1
-                        store), by so many writers
+    4K store x1, x16    4 KiB written and fsynced to the store (--durability  1 / latency; of x16: 10 of x1, and a
+                        store), by so many writers                            FUSE file whose fsync takes as long
     write 4K            an eighth of SIZE at random, until the store has it;
                         bytes sent for each that was written
     cold read, pieces   1 MiB after the other of what that has left;
@@ -31,7 +31,7 @@ import os
 import sys
 import time
 
-from harness import MIB, SEGMENT, Ceph, StrictS3, copy, cpu_of_ended, fio, run
+from harness import MIB, SEGMENT, Ceph, StrictS3, copy, cpu_of_ended, fio, memory_disk, run
 from peers import PEERS
 
 GIB = 1 << 30
@@ -254,10 +254,10 @@ class S3Lines:
                          f"--size={self.options.size}", "--time_based", f"--runtime={self.options.seconds}"]
                 before = self.server.counters().get("PutObject", 0)
 
-                def writes(disk=disk, words=words):
-                    return fio(disk.device, *words)["write"]["iops"]
+                def rate(device, words=words):
+                    return fio(device, *words)["write"]["iops"]
 
-                rates[writers] = self.lines.measure(self.names[name], "/s", disk, writes,
+                rates[writers] = self.lines.measure(self.names[name], "/s", disk, lambda disk=disk: rate(disk.device),
                                                     "1 / 1.15 RTT" if writers == 1 else "10 times x1")
                 puts = self.server.counters().get("PutObject", 0) - before
                 if puts:
@@ -266,6 +266,8 @@ class S3Lines:
                 self.limit(name, "1/RTT", 1000 / self.ms)
             if writers == 16 and 1 in rates:
                 self.limit(name, "x1", rates[1])
+                with memory_disk(self.options, self.scratch, self.options.size, "--flush-ms", str(round(1000 / rates[1]))) as disk:
+                    self.limit(name, "FUSE", rate(disk.device))
 
     def first_read(self):
         if self.ms == 0 or not self.wanted("first read"):

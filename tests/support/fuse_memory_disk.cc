@@ -2,7 +2,7 @@
 // Mounts a MemoryDisk, in front, until it is unmounted: the FUSE layer without the rest, and the no-work file that
 // benchmarks compare with.
 //
-//   fuse_memory_disk SIZE-IN-BYTES MOUNTPOINT [--journal FILE] [--read-only] [--allow-other]
+//   fuse_memory_disk SIZE-IN-BYTES MOUNTPOINT [--journal FILE] [--flush-ms MS] [--read-only] [--allow-other]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,11 +24,12 @@ std::string counters(s3crate::test::MemoryDisk& disk) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fputs("usage: fuse_memory_disk SIZE-IN-BYTES MOUNTPOINT [--journal FILE] [--read-only] [--allow-other]\n", stderr);
+    std::fputs("usage: fuse_memory_disk SIZE-IN-BYTES MOUNTPOINT [--journal FILE] [--flush-ms MS] [--read-only] [--allow-other]\n", stderr);
     return 2;
   }
   std::string journal;
   bool read_only = false;
+  std::chrono::milliseconds flush_takes{};
   s3crate::fuse::ServerOptions options;
   options.mountpoint = argv[2];
   options.fsname = "memory:///a,b\\c";  // what a mount option must escape
@@ -36,8 +37,9 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--read-only") == 0) read_only = true;
     if (std::strcmp(argv[i], "--allow-other") == 0) options.allow_other = true;
     if (std::strcmp(argv[i], "--journal") == 0 && i + 1 < argc) journal = argv[++i];
+    if (std::strcmp(argv[i], "--flush-ms") == 0 && i + 1 < argc) flush_takes = std::chrono::milliseconds(std::strtoul(argv[++i], nullptr, 10));
   }
-  s3crate::test::MemoryDisk disk(std::strtoull(argv[1], nullptr, 10), journal, read_only);
+  s3crate::test::MemoryDisk disk(std::strtoull(argv[1], nullptr, 10), journal, read_only, flush_takes);
   options.text_files.push_back({"stats", [&disk] { return counters(disk); }});
   auto server = s3crate::fuse::Server::mount(s3crate::system_env(), disk, options);
   if (!server) {

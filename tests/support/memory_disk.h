@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // MemoryDisk: a Disk that is plain memory: what FUSE costs without a disk below it. Blocks never written take no
-// memory. With a journal, write() and flush() also do a pwrite and a fdatasync to a file: the least that any durable disk does.
+// memory. With a journal, write() and flush() also do a pwrite and a fdatasync to a file: the least that any durable disk does. A flush
+// may take a time, as if it waited for a store.
 #pragma once
 
 #include <fcntl.h>
@@ -9,8 +10,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/check.h"
@@ -25,8 +28,9 @@ class MemoryDisk final : public device::Disk {
   static constexpr std::uint64_t kJournalBytes = 1 << 30;
 
   // `size` is a multiple of kBlock. An empty `journal` is none.
-  explicit MemoryDisk(std::uint64_t size, const std::string& journal = "", bool read_only = false)
-      : size_(size), read_only_(read_only), data_block_(size / kBlock) {
+  explicit MemoryDisk(std::uint64_t size, const std::string& journal = "", bool read_only = false,
+                      std::chrono::milliseconds flush_takes = {})
+      : size_(size), read_only_(read_only), flush_takes_(flush_takes), data_block_(size / kBlock) {
     CHECK(size > 0 && size % kBlock == 0);
     void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(memory != MAP_FAILED);
@@ -96,6 +100,7 @@ class MemoryDisk final : public device::Disk {
       MutexLock lock(mu_);
       stats_.flushes.count += 1;
     }
+    if (flush_takes_.count() > 0) std::this_thread::sleep_for(flush_takes_);
     if (journal_fd_ >= 0 && ::fdatasync(journal_fd_) != 0) return fail(Code::kIo, "journal: {}", std::strerror(errno));
     return {};
   }
@@ -141,6 +146,7 @@ class MemoryDisk final : public device::Disk {
 
   const std::uint64_t size_;
   const bool read_only_;
+  const std::chrono::milliseconds flush_takes_;
   int journal_fd_ = -1;
   std::uint8_t* bytes_ = nullptr;
   Mutex mu_;
