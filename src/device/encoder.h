@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 
 #include "base/crew.h"
 #include "compress/compress.h"
@@ -37,13 +38,6 @@ class SegmentSealer {
 
   // Forgets the open segment: the next extent begins a new one.
   void close_segment() { open_.reset(); }
-  struct Open {
-    PendingSegmentPtr segment;
-    std::uint32_t ordinal = 0;
-    crypto::SealingKey key;
-    std::uint32_t next_number = 0;
-    std::uint64_t bytes = 0;
-  };
   // Appends the stored forms of stretches of neighbouring blocks to `out`, one behind the other, and describes them; opens segments
   // as need be.
   struct Sealed {
@@ -59,6 +53,13 @@ class SegmentSealer {
   [[nodiscard]] Result<PendingSegmentPtr> empty_segment();
 
  private:
+  struct Open {
+    PendingSegmentPtr segment;
+    std::uint32_t ordinal = 0;
+    crypto::SealingKey key;
+    std::uint32_t next_number = 0;
+    std::uint64_t bytes = 0;
+  };
   [[nodiscard]] Result<> open_segment();
   [[nodiscard]] Result<> see_to_segment();
   [[nodiscard]] std::uint64_t room() const;
@@ -71,7 +72,7 @@ class SegmentSealer {
   const EncoderOptions& options_;
   EncoderCounters& counters_;
   Crew* const crew_;
-  std::shared_ptr<Open> open_;
+  std::optional<Open> open_;
   std::uint32_t next_ordinal_ = 1;
 };
 

@@ -22,18 +22,21 @@ Result<> JournalSyncer::appended() {
   if (journal_.unsynced_bytes() <= unsynced_max_ / 2) return {};
   {
     MutexLock lock(mu_);
-    wanted_ = true;
-    changed_->notify_all();
+    ask_for_round();
   }
   // The one that is under way may not cover what was appended last.
   for (int round = 0; round < 2 && journal_.unsynced_bytes() > unsynced_max_; ++round) TRY(wait_for_round());
   return {};
 }
 
-Result<> JournalSyncer::wait_for_round() {
-  MutexLock lock(mu_);
+void JournalSyncer::ask_for_round() {
   wanted_ = true;
   changed_->notify_all();
+}
+
+Result<> JournalSyncer::wait_for_round() {
+  MutexLock lock(mu_);
+  ask_for_round();
   for (const std::uint64_t before = rounds_; rounds_ == before;) changed_->wait(mu_);
   return last_;
 }

@@ -23,6 +23,7 @@ class JournalSyncer {
 
  private:
   void run();
+  void ask_for_round() REQUIRES(mu_);
   [[nodiscard]] Result<> wait_for_round();
 
   journal::Journal& journal_;

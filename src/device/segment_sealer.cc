@@ -22,7 +22,7 @@ Result<> SegmentSealer::open_segment() {
   std::ranges::copy(sealed, segment->sealed_secret.begin());
   crypto::SealingKey key = segment::extent_sealing_key(secret, keys_.vid());
   segment->key = std::make_shared<const crypto::OpeningKey>(key.opening_key());
-  open_ = std::make_shared<Open>(Open{std::move(segment), next_ordinal_++, std::move(key), 0, 0});
+  open_.emplace(Open{std::move(segment), next_ordinal_++, std::move(key), 0, 0});
   return {};
 }
 

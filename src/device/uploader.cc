@@ -183,10 +183,7 @@ Result<> Uploader::start_generation(const GenerationPtr& generation) {
   counters_.left_out += active->placed.left_out;
   MutexLock lock(head_.mutex());
   generation->place = {context.epoch, context.ordinal};
-  if (untold_ && !active->placed.is_inline) {
-    put_checkpoint_mark(active->placed.segments[0].index, *untold_);
-    untold_.reset();
-  }
+  if (!active->placed.is_inline) tell_in_locked(active->placed.segments[0].index);
   last_start_ = env_.clock.monotonic_now();
   active_.push_back(std::move(active));
   work_->notify_all();
@@ -200,6 +197,10 @@ void Uploader::tell(volume::CheckpointMark mark) {
 
 void Uploader::tell_in(segment::SegmentIndex& index) {
   MutexLock lock(head_.mutex());
+  tell_in_locked(index);
+}
+
+void Uploader::tell_in_locked(segment::SegmentIndex& index) {
   if (!untold_) return;
   put_checkpoint_mark(index, *untold_);
   untold_.reset();

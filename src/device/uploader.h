@@ -98,6 +98,7 @@ class Uploader {
   [[nodiscard]] Result<EncodedBatch> whole_blocks(BlockIndex from, const BufferPtr& buffer, Seq seq);
   [[nodiscard]] Result<EncodedBatch> lost_block(BlockIndex block, Seq seq);
   [[nodiscard]] bool is_disk_away(std::span<const Error> errors);
+  void tell_in_locked(segment::SegmentIndex& index) REQUIRES(head_.mutex());
   void make_inline(Active& active);
   [[nodiscard]] Result<> commit(Active& active);
   [[nodiscard]] bool must_free_journal();
