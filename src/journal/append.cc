@@ -9,17 +9,8 @@ namespace s3crate::journal {
 namespace {
 
 constexpr std::array<std::uint8_t, 16 * kSectorBytes> kZeros{};
-// A power of two.
-constexpr std::uint32_t kPreparedBytes = 1 << 20;
-
-// How many zeros to put behind a record of `bytes` that ends at `end`. The blocks of a new place are reserved, not written; that some
-// are is for the filesystem to note, durably, in its own journal, so a datasync takes two to three times as long. Who syncs small records has
-// that done for many of them at once. (Of large ones it would be one write more for each byte.)
-std::uint32_t zeros_behind(const Slot& slot, std::uint32_t slot_bytes, std::uint32_t end, std::uint64_t bytes, Seq durable) {
-  const bool was_synced = slot.first.value != 0 && slot.first <= durable;
-  if (!was_synced || bytes >= kPreparedBytes || end <= slot.written) return 0;
-  return std::min(slot_bytes, (end | (kPreparedBytes - 1)) + 1) - end;
-}
+constexpr std::uint32_t kPreparedBytes = 1 << 20;  // a power of two
+constexpr std::uint64_t kSmallRecord = 128 << 10;
 
 }  // namespace
 
@@ -66,6 +57,15 @@ Result<SlotPin> JournalFile::take_slot(Room room) {
   return slots_.take(released_, next_sequence_++, slots_.grown());
 }
 
+// How many zeros to put behind a record of `bytes` that ends at `end`. The blocks of a new place are reserved, not written; that some
+// are is for the filesystem to note, durably, in its own journal, so a datasync takes two to three times as long. Who syncs small records has
+// that done for many of them at once. (Larger ones gain less than it costs to write everything twice.)
+std::uint32_t JournalFile::zeros_behind(const Slot& slot, std::uint32_t end, std::uint64_t bytes, Seq durable) const {
+  const bool was_synced = slot.first.value != 0 && slot.first <= durable;
+  if (!was_synced || !prepares_ || bytes > kSmallRecord || end <= slot.written) return 0;
+  return std::min(superblock_.slot_bytes, (end | (kPreparedBytes - 1)) + 1) - end;
+}
+
 Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room, Seq seq,
                                                        const Content& content, const Tag& previous,
                                                        Seq durable) {
@@ -99,13 +99,15 @@ Result<JournalFile::Written> JournalFile::write_record(Cursor& cursor, Room room
       kSlotsOffset + std::uint64_t{cursor.slot->index} * superblock_.slot_bytes + cursor.offset;
   const auto end = static_cast<std::uint32_t>(cursor.offset + slot_header.size() + bytes);
   std::vector<ByteView> parts{slot_header, sealed.bytes, content.extents_view()};
-  const std::uint32_t prepared = zeros_behind(*cursor.slot.operator->(), superblock_.slot_bytes, end, bytes, durable);
+  const std::uint32_t prepared = zeros_behind(*cursor.slot.operator->(), end, bytes, durable);
   for (std::uint64_t zeros = bytes - used + prepared; zeros > 0; zeros -= parts.back().size())
     parts.push_back(ByteView(kZeros).first(std::min<std::uint64_t>(zeros, kZeros.size())));
   const io::WriteOp op{at, parts};
   if (auto written = file_->write({&op, 1}, io::Sync::no); !written) {
     cursor = {};
     const Code code = written.error().code();
+    // A filesystem that writes everything to new blocks had reserved these for one write.
+    if (code == Code::kNoSpace && prepared > 0) prepares_ = false;
     return fail(code == Code::kNoSpace ? Code::kTransient : code, "journal: {}",
                 written.error().message());
   }

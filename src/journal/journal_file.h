@@ -114,6 +114,8 @@ class JournalFile final : public Journal {
   [[nodiscard]] Result<Written> write_record(Cursor& cursor, Room room, Seq seq,
                                              const Content& content, const Tag& previous,
                                              Seq durable);
+  [[nodiscard]] std::uint32_t zeros_behind(const Slot& slot, std::uint32_t end, std::uint64_t bytes,
+                                           Seq durable) const;
   void acquire_writer() REQUIRES(mu_);
   void release_writer() REQUIRES(mu_);
 
@@ -155,6 +157,7 @@ class JournalFile final : public Journal {
   std::optional<NotedCommits> noted_;  // in it
 
   // Belong to whoever has writer_busy_.
+  bool prepares_ = true;  // writes zeros behind small records
   std::optional<crypto::SealingKey> key_;
   Cursor cursor_;
 

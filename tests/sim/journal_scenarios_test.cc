@@ -308,9 +308,9 @@ TEST(Journal, BlocksOfFreshPlacesAreWrittenForManySmallRecordsAtOnce) {
     EXPECT_EQ(prepared, 4);
     while (begin() < world.tunables.slot_bytes) small();
     JournalWorld::Batch large = world.make_batch(0, 0);
-    while (large.extents.size() < 50) large = world.make_batch(60, 64 << 10);
+    while (large.extents.size() < 10) large = world.make_batch(20, 64 << 10);
     append(large);
-    EXPECT_GT(end() - begin(), kPrepared);
+    EXPECT_GT(end() - begin(), 128u << 10);
     EXPECT_TRUE(is_bare());
     // A place that is used again is written already.
     for (bool again = false; !again || begin() < world.tunables.slot_bytes / 2;) {
@@ -320,6 +320,21 @@ TEST(Journal, BlocksOfFreshPlacesAreWrittenForManySmallRecordsAtOnce) {
       small();
       again |= begin() < before;
       ASSERT_TRUE(!again || is_bare());
+    }
+  }));
+}
+
+// As one that writes everything to new blocks, and is full.
+TEST(Journal, AFilesystemThatCannotTakeTheZerosGetsNoMore) {
+  JournalWorld world(1, {.slot_bytes = 4 << 20, .slots = 8});
+  ASSERT_TRUE(world.life([&] {
+    ASSERT_TRUE(world.append() && world.sync());
+    world.files->write_error = Code::kNoSpace;
+    world.files->writes_to_fail = 1;
+    ASSERT_TRUE(is(world.append(), Code::kTransient));
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_TRUE(world.append() && world.sync());
+      EXPECT_EQ(world.files->writes.back().zeros, 0u);
     }
   }));
 }
@@ -336,7 +351,9 @@ TEST(Journal, SyncedSectorsAreNeverWrittenAgain) {
     });
     for (const WatchedFiles::Write& write : world.files->writes) {
       if (write.offset < kSlotsOffset) continue;
-      for (std::uint64_t at = write.offset; at < write.offset + write.length; at += kSectorBytes) {
+      const std::uint64_t zeros = write.offset + write.length;
+      for (std::uint64_t at = zeros; at < zeros + write.zeros; at += kSectorBytes) EXPECT_FALSE(synced.contains(at)) << at;
+      for (std::uint64_t at = write.offset; at < zeros; at += kSectorBytes) {
         if ((at - kSlotsOffset) % world.tunables.slot_bytes == 0) continue;  // a slot's header
         EXPECT_FALSE(synced.contains(at)) << at;
         if (write.syncs_before < world.files->syncs) synced.insert(at);

@@ -29,7 +29,7 @@ class WatchedFile final : public io::File {
     if (files_.writes_to_fail > 0) {
       --files_.writes_to_fail;
       if (files_.failing_writes_write) TRY(file_->write(ops, io::Sync::no));
-      return fail(Code::kIo, "told to fail");
+      return fail(files_.write_error, "told to fail");
     }
     for (const io::WriteOp& op : ops) {
       std::uint64_t all = 0, used = 0;

@@ -58,6 +58,7 @@ class WatchedFiles final : public io::FileIo {
   int syncs_to_fail = 0;
   int writes_to_fail = 0;
   bool failing_writes_write = false;  // all of it; else nothing
+  Code write_error = Code::kIo;
   std::uint64_t syncs = 0;
   std::vector<Write> writes;
 
