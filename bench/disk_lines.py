@@ -27,7 +27,7 @@ class DiskLines:
     def __init__(self, options, scratch, product, lines, data):
         self.options, self.scratch, self.product, self.lines, self.data = options, scratch, product, lines, data
         self.raw, self.journal = os.path.join(scratch, "raw"), os.path.join(scratch, "journal")
-        self.stores = {}
+        self.stores, self.round = {}, 0
 
     def store(self, name, size):
         if name not in self.stores:
@@ -35,6 +35,10 @@ class DiskLines:
             os.mkdir(os.path.join(self.scratch, name))
             self.product.format(self.stores[name], size)
         return self.stores[name]
+
+    def empty(self):
+        """One a round: a filesystem that is made on it stays."""
+        return self.store(f"empty{self.round}", 16 << 40)
 
     def memory(self, size, journal=False):
         return memory_disk(self.options, self.scratch, size, *(["--journal", self.journal] if journal else []))
@@ -137,7 +141,7 @@ class DiskLines:
         name = "discard 16T"
         if not self.lines.wanted(name):
             return
-        store = self.store("empty", 16 << 40)
+        store = self.empty()
 
         def objects():
             return sum(len(names) for _, _, names in os.walk(store.removeprefix("file://")))
@@ -163,7 +167,7 @@ class DiskLines:
             run("mkfs.btrfs", "-q", "-f", disk.device)
             return time.monotonic() - begin
 
-        with self.product.mount(self.store("empty", 16 << 40)) as disk:
+        with self.product.mount(self.empty()) as disk:
             self.lines.measure(name, "s", disk, seconds, "under 2 s")
 
     def all(self):
@@ -171,7 +175,7 @@ class DiskLines:
         self.raw_copy()
         with self.product.mount(store) as disk:  # what some lines read
             copy(self.data, disk.device, self.options.size)
-        for _ in range(self.options.n):
+        for self.round in range(self.options.n):
             self.writes(store)
             self.small_writes(store)
             self.cached_reads(store)
