@@ -20,25 +20,13 @@ JournalSyncer::~JournalSyncer() {
 
 Result<> JournalSyncer::appended() {
   if (journal_.unsynced_bytes() <= unsynced_max_ / 2) return {};
-  {
-    MutexLock lock(mu_);
-    ask_for_round();
-  }
-  // The one that is under way may not cover what was appended last.
-  for (int round = 0; round < 2 && journal_.unsynced_bytes() > unsynced_max_; ++round) TRY(wait_for_round());
-  return {};
-}
-
-void JournalSyncer::ask_for_round() {
+  MutexLock lock(mu_);
   wanted_ = true;
   changed_->notify_all();
-}
-
-Result<> JournalSyncer::wait_for_round() {
-  MutexLock lock(mu_);
-  ask_for_round();
-  for (const std::uint64_t before = rounds_; rounds_ == before;) changed_->wait(mu_);
-  return last_;
+  // The round that is under way may not cover what was appended last.
+  for (const std::uint64_t covering = rounds_begun_ + 1; journal_.unsynced_bytes() > unsynced_max_; changed_->wait(mu_))
+    if (rounds_ended_ >= covering) return last_;
+  return {};
 }
 
 void JournalSyncer::run() {
@@ -48,11 +36,12 @@ void JournalSyncer::run() {
       while (!wanted_ && !ending_) changed_->wait(mu_);
       if (ending_) return;
       wanted_ = false;
+      ++rounds_begun_;
     }
     const Result<> synced = journal_.unsynced_bytes() > unsynced_max_ / 2 ? journal_.sync() : Result<>();
     if (!synced) trouble_(synced.error());
     MutexLock lock(mu_);
-    ++rounds_;
+    ++rounds_ended_;
     last_ = synced;
     changed_->notify_all();
   }

@@ -17,14 +17,12 @@ class JournalSyncer {
   // Waits for the sync that is under way.
   ~JournalSyncer();
 
-  // While more than the bound is not durable this waits, for two syncs at most, as whoever flushes appends meanwhile. The error of
-  // the one that it waited for.
+  // While more than the bound is not durable this waits, for the sync that is under way and one after it at most, as whoever flushes
+  // appends meanwhile. The error of the one that it waited for.
   [[nodiscard]] Result<> appended();
 
  private:
   void run();
-  void ask_for_round() REQUIRES(mu_);
-  [[nodiscard]] Result<> wait_for_round();
 
   journal::Journal& journal_;
   const std::uint64_t unsynced_max_;
@@ -34,7 +32,8 @@ class JournalSyncer {
   Mutex mu_;
   bool wanted_ GUARDED_BY(mu_) = false;
   bool ending_ GUARDED_BY(mu_) = false;
-  std::uint64_t rounds_ GUARDED_BY(mu_) = 0;
+  std::uint64_t rounds_begun_ GUARDED_BY(mu_) = 0;
+  std::uint64_t rounds_ended_ GUARDED_BY(mu_) = 0;
   Result<> last_ GUARDED_BY(mu_);
   std::unique_ptr<Task> task_;
 };
