@@ -8,6 +8,7 @@ mean little.
 import argparse
 import contextlib
 import json
+import mmap
 import os
 import re
 import resource
@@ -75,6 +76,14 @@ def cpu_of_ended():
 def settle(directory):
     """What was written before is not to be written back during what comes now."""
     run("sync", "--file-system", directory)
+
+
+def warm_memory(size):
+    """Has the hypervisor give this guest so much memory, which then is free again: where it takes back what is free, each page
+    that is used anew costs some 15 us instead of 3, which would be counted as the work of whoever touches it first."""
+    with open("/proc/meminfo", encoding="ascii") as meminfo:
+        available = int(re.search(r"MemAvailable:\s+(\d+)", meminfo.read())[1]) << 10
+    mmap.mmap(-1, min(size, available // 2), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def drop_from_cache(top):
@@ -192,6 +201,7 @@ class Disk:
         self.file = os.path.join(mountpoint, "disk")
         self.log = open(mountpoint + ".log", "w+", encoding="utf-8")
         self.is_ready = ready
+        warm_memory(1 << 30)
         self.started = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
                                         start_new_session=True)  # Ctrl-C is for us

@@ -31,7 +31,7 @@ import os
 import sys
 import time
 
-from harness import MIB, SEGMENT, Ceph, StrictS3, copy, cpu_of_ended, fio, memory_disk, run
+from harness import MIB, SEGMENT, Ceph, StrictS3, copy, cpu_of_ended, fio, memory_disk, run, warm_memory
 from peers import PEERS
 
 GIB = 1 << 30
@@ -58,7 +58,8 @@ class S3Lines:
             return
         self.ms = ms
         for _ in range(self.options.n):
-            # A server for each run: what it holds is memory.
+            # A server for each run: what it holds is memory, as is what of the journal the kernel has not written yet.
+            warm_memory(4 * self.options.size)
             with make_server() as self.server:
                 self.count = 0
                 if ms > 0:
