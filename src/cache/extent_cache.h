@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/buffer_pool.h"
 #include "base/executor.h"
 #include "base/lru_cache.h"
+#include "base/turns.h"
 #include "cache/sealed_cache.h"
 #include "segment/extent.h"
 #include "store/object_store.h"
@@ -104,9 +106,13 @@ class StoreExtentSource final : public ExtentSource {
   static constexpr std::uint64_t kGetMax = 8 << 20;
   static constexpr std::size_t kGetsTogether = 16;
   static constexpr std::size_t kTasksMax = 128;
+  // Extents. What is read ahead is opened in turns, and so many or more that came with one GET take one.
+  static constexpr std::size_t kTurnMin = 16;
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
                     SealedCache* cache = nullptr, BufferPool* buffers = nullptr, Executor* executor = nullptr)
-      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {}
+      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {
+    if (executor != nullptr) turns_.emplace(*executor);
+  }
   // How many of `refs` (sorted by place, one at least), from the first on, come with one GET.
   [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
@@ -129,6 +135,7 @@ class StoreExtentSource final : public ExtentSource {
   SealedCache* const cache_;   // may be null
   BufferPool* const buffers_;  // may be null: fresh memory for each GET
   Executor* const executor_;   // may be null: one GET after the other
+  std::optional<Turns> turns_;  // with an executor
   std::atomic<std::size_t> tasks_{0};  // beside those that called
 };
 

@@ -18,8 +18,8 @@ std::uint64_t end_of(const ExtentRef& ref) { return std::uint64_t{ref.offset} + 
 class ObjectReader {
  public:
   ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size,
-               SealedCache* cache, BufferPool* buffers, bool ahead)
-      : store_(store), object_(object), block_size_(block_size), cache_(cache), buffers_(buffers), ahead_(ahead) {}
+               SealedCache* cache, BufferPool* buffers, bool ahead = false, Turns::Place* turn = nullptr)
+      : store_(store), object_(object), block_size_(block_size), cache_(cache), buffers_(buffers), ahead_(ahead), turn_(turn) {}
 
   // One GET. Its error is that of all.
   Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
@@ -32,6 +32,7 @@ class ObjectReader {
     const std::uint64_t offset = object_.base_offset + refs[0].offset;
     Result<> got = ahead_ ? store_.get_range_ahead(object_.name, offset, stored)
                           : store_.get_range(object_.name, offset, stored);
+    if (got && turn_ != nullptr) turn_->wait();
     for (std::size_t i = 0; i < refs.size(); ++i) {
       const ExtentRef& ref = refs[i];
       if (!got) {
@@ -65,6 +66,7 @@ class ObjectReader {
   SealedCache* const cache_;
   BufferPool* const buffers_;
   const bool ahead_;
+  Turns::Place* const turn_;  // may be null: what comes is opened at once
 };
 
 // A share of what there may be.
@@ -150,7 +152,7 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
       answers[i] = fail(object.error());
       continue;
     }
-    answers[i] = ObjectReader(store_, **object, block_size_, cache_, buffers_, false).open(refs[i], found[i]);
+    answers[i] = ObjectReader(store_, **object, block_size_, cache_, buffers_).open(refs[i], found[i]);
     if (answers[i]) continue;
     cache_->was_wrong(wanted[i]);
     missing.push_back(i);
@@ -165,7 +167,9 @@ void StoreExtentSource::load_range(std::span<const ExtentRef> refs, std::span<Re
     std::ranges::fill(answers, Result<PlainExtent>(fail(object.error())));
     return;
   }
-  ObjectReader reader(store_, **object, block_size_, cache_, buffers_, purpose == Purpose::ahead);
+  std::optional<Turns::Place> turn;
+  if (purpose == Purpose::ahead && turns_ && refs.size() >= kTurnMin) turn.emplace(*turns_);
+  ObjectReader reader(store_, **object, block_size_, cache_, buffers_, purpose == Purpose::ahead, turn ? &*turn : nullptr);
   const Result<> got = reader.get(refs, answers);
   if (purpose == Purpose::ahead) return;
   if (refs.size() > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {

@@ -52,7 +52,7 @@ class ReadAhead {
   static constexpr std::uint64_t kGetMin = 256 << 10;
   static constexpr Duration kGetTime = std::chrono::milliseconds(250);
   static constexpr std::uint64_t kWindowMin = 64 << 10;
-  static constexpr std::uint64_t kCreditMin = 256 << 10;
+  static constexpr std::uint64_t kCreditMin = 2 << 20;
   static constexpr std::uint64_t kCreditWindows = 2;
   // Bytes of loads that run at a time: their bodies are in memory beside the cache.
   static constexpr std::uint64_t kRunningMax = 64 << 20;

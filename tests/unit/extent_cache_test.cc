@@ -305,7 +305,7 @@ class StoreSourceTest : public testing::Test, public cache::ObjectResolver {
   store::MeteredStore metered_{clock_, faults_};
   StoreExtentSource source_{metered_, *this, kBlock};
   std::map<std::pair<std::uint64_t, std::uint32_t>, Bytes> plain_;
-  int resolved_ = 0;
+  std::atomic<int> resolved_{0};
 };
 
 TEST_F(StoreSourceTest, NeighboursOfAMebibyteComeWithOneGet) {
@@ -418,6 +418,60 @@ TEST_F(StoreSourceTest, ColdReadThroughTheCacheIsOneGetAndAWarmOneNone) {
     for (std::size_t i = 0; i < refs.size(); ++i) expect_plain(refs[i], answers[i]);
   }
   EXPECT_EQ(gets(), 1u);
+}
+
+// As on a machine with one processor.
+class OneProcessor final : public Executor {
+ public:
+  std::unique_ptr<Task> spawn(std::string name, std::function<void()> body) override { return thread_executor().spawn(std::move(name), std::move(body)); }
+  std::unique_ptr<CondVar> cond_var() override { return thread_executor().cond_var(); }
+  std::size_t processors() const override { return 1; }
+};
+
+// Notes in which order extents were opened, and takes its time, so that whoever may come between does.
+class SlowShelf final : public cache::SealedCache {
+ public:
+  std::vector<Bytes> find(std::span<const Wanted> wanted) override { return std::vector<Bytes>(wanted.size()); }
+  void was_wrong(const Wanted&) override {}
+  void was_used(const Wanted&) override {}
+  void offer(const crypto::Digest& digest, ByteView) override {
+    {
+      MutexLock lock(mu_);
+      offered_.push_back(digest);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::vector<crypto::Digest> offered() {
+    MutexLock lock(mu_);
+    return offered_;
+  }
+
+ private:
+  Mutex mu_;
+  std::vector<crypto::Digest> offered_ GUARDED_BY(mu_);
+};
+
+TEST_F(StoreSourceTest, WhatIsReadAheadIsOpenedOneGetAfterTheOther) {
+  OneProcessor executor;
+  SlowShelf shelf;
+  StoreExtentSource source{memory_, *this, kBlock, &shelf, nullptr, &executor};
+  const auto one = make_object(1, StoreExtentSource::kTurnMin, 1), other = make_object(2, StoreExtentSource::kTurnMin, 1);
+  {
+    const auto task = thread_executor().spawn("ahead", [&] {
+      const auto answers = source.load_ahead(one);
+      for (std::size_t i = 0; i < one.size(); ++i) expect_plain(one[i], answers[i]);
+    });
+    const auto answers = source.load_ahead(other);
+    for (std::size_t i = 0; i < other.size(); ++i) expect_plain(other[i], answers[i]);
+  }
+  const auto digests = [](std::span<const ExtentRef> first, std::span<const ExtentRef> second) {
+    std::vector<crypto::Digest> all;
+    for (const auto& refs : {first, second})
+      for (const ExtentRef& ref : refs) all.push_back(ref.digest);
+    return all;
+  };
+  const auto offered = shelf.offered();
+  EXPECT_TRUE(offered == digests(one, other) || offered == digests(other, one));
 }
 
 }  // namespace
