@@ -56,6 +56,8 @@ class File {
   // kNoSpace if there is no room. Never changes what is there.
   [[nodiscard]] virtual Result<> allocate(std::uint64_t size) = 0;
   [[nodiscard]] virtual Result<FileIdentity> identity() = 0;
+  // A hint: what is durable of that range is not going to be read soon, so the kernel need not keep it in memory.
+  virtual void drop_cached(std::uint64_t /*offset*/, std::uint64_t /*size*/) {}
   // An advisory lock of this open file, against other processes and other Files alike; kExists if another
   // holds it.
   [[nodiscard]] virtual Result<> lock() = 0;

@@ -124,6 +124,10 @@ Result<> PosixFile::datasync() {
   return {};
 }
 
+void PosixFile::drop_cached(std::uint64_t offset, std::uint64_t size) {
+  static_cast<void>(::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED));
+}
+
 Result<std::uint64_t> PosixFile::size() {
   struct stat st {};
   if (::fstat(fd_, &st) != 0) return fail(errno_error(errno, "look at", path_));

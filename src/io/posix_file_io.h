@@ -27,6 +27,7 @@ class PosixFile : public File {
   [[nodiscard]] Result<std::uint64_t> size() override;
   [[nodiscard]] Result<> allocate(std::uint64_t size) override;
   [[nodiscard]] Result<FileIdentity> identity() override;
+  void drop_cached(std::uint64_t offset, std::uint64_t size) override;
   [[nodiscard]] Result<> lock() override;
 
  protected:

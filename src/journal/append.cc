@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Writing records: see journal_file.h.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "journal/journal_file.h"
@@ -149,8 +150,22 @@ Result<RecordPtr> JournalFile::append(Seq seq, const RecordBody& body, SharedByt
 }
 
 void JournalFile::release(Seq through) {
-  MutexLock lock(mu_);
-  released_ = std::max(released_, through);
+  Seq before;
+  {
+    MutexLock lock(mu_);
+    before = std::exchange(released_, std::max(released_, through));
+  }
+  // What the store has is not read here any more.
+  for (std::uint32_t i = 0;; ++i) {
+    std::uint64_t offset = 0;
+    {
+      MutexLock lock(mu_);
+      if (i == slots_.grown()) return;
+      if (!slots_.ends_within(i, before, through)) continue;
+      offset = slots_.offset_of(i);
+    }
+    file_->drop_cached(offset, superblock_.slot_bytes);
+  }
 }
 
 Seq JournalFile::durable_through() const {

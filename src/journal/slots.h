@@ -63,6 +63,11 @@ class SlotTable {
   [[nodiscard]] std::uint32_t free_count(Seq released) const;
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 
+  // Whether it was needed until a batch in (before, through].
+  [[nodiscard]] bool ends_within(std::uint32_t index, Seq before, Seq through) const {
+    return before < slots_[index]->last && slots_[index]->last <= through;
+  }
+
   // The next free place of the first `count` that the file has, or nothing.
   [[nodiscard]] SlotPin take(Seq released, std::uint64_t sequence, std::uint32_t count);
   void grow() { slots_.push_back(std::make_shared<Slot>(grown())); }

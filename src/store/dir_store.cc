@@ -10,6 +10,8 @@ namespace {
 
 // How often a put starts again when its temporary file or its directory is deleted under its hands.
 constexpr int kPutAttempts = 5;
+// Objects so large do not stay in the page cache.
+constexpr std::uint64_t kDroppedMin = 1 << 20;
 
 std::string_view parent_name(std::string_view name) {
   std::size_t slash = name.rfind('/');
@@ -125,6 +127,10 @@ Result<> DirStore::put_once(const std::string& name, std::span<const ByteView> p
   TRY(make_parents_durable(name));
   io::WriteOp all{0, parts};
   TRY(temp->file->write({&all, 1}, io::Sync::yes));
+  std::uint64_t size = 0;
+  for (const ByteView part : parts) size += part.size();
+  // Whoever reads what was just written finds it above: in the memory of a filesystem on the disk, or in the block cache.
+  if (size >= kDroppedMin) temp->file->drop_cached(0, size);
   Result<> linked = files_.link(temp->path, path_of(name));
   // A name that is taken may be so by a process that was killed before it could sync: whoever is
   // told kExists may conclude that its own object is stored, so it must be durable as well.

@@ -102,6 +102,9 @@ class StepFileIo final : public io::FileIo {
       return file_->allocate(size);
     }
     [[nodiscard]] Result<io::FileIdentity> identity() override { return file_->identity(); }
+    void drop_cached(std::uint64_t offset, std::uint64_t size) override {
+      static_cast<void>(io_.step(fmt::format("drop {}+{} of", offset, size), path_));
+    }
     [[nodiscard]] Result<> lock() override {
       TRY(io_.step("lock", path_));
       return file_->lock();

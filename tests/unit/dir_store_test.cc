@@ -102,6 +102,14 @@ TEST_F(DirStoreTest, EachStepIsDurableBeforeTheNextCounts) {
   EXPECT_LT(synced, std::ranges::find(steps, "link a/b/3"));
 }
 
+TEST_F(DirStoreTest, LargeObjectsDoNotStayInThePageCache) {
+  ASSERT_TRUE(store_.put("a/1", Bytes(1 << 20)));
+  const auto steps = without_random(files_.take_steps());
+  const auto dropped = std::ranges::find(steps, "drop 0+1048576 of .tmp+");
+  EXPECT_NE(dropped, steps.end());
+  EXPECT_LT(std::ranges::find(steps, "sync .tmp+"), dropped);
+}
+
 // The winner may have been killed before it synced the name.
 TEST_F(DirStoreTest, ATakenNameIsDurableBeforeTheLoserHearsOfIt) {
   ASSERT_TRUE(store_.put("a/1", as_bytes("x")));

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "crypto/crypto.h"
+#include "tests/support/step_file_io.h"
 #include "tests/support/temp_dir.h"
 
 namespace s3crate::journal {
@@ -120,6 +121,34 @@ TEST_F(JournalOnDisk, FileGrowsAsItFills) {
   EXPECT_EQ(size(), kSlotsOffset + options_.slot_bytes);
   EXPECT_EQ(journal->stats().used_bytes, options_.slot_bytes);
   EXPECT_EQ(journal->stats().capacity_bytes, 256 * options_.slot_bytes);
+}
+
+// Once for each place, when nothing in it is needed any more.
+TEST_F(JournalOnDisk, WhatIsReleasedDoesNotStayInThePageCache) {
+  test::StepFileIo files(io::posix_file_io(), dir_.path());
+  auto journal = Journal::create(env_, files, options_, vid_, home_);
+  ASSERT_TRUE(journal);
+  ASSERT_TRUE((*journal)->start_incarnation(Seq(1), 1, keys_.public_key));
+  for (std::uint64_t seq = 1; seq <= 6; ++seq) {  // two to a place
+    ASSERT_TRUE((*journal)->append(Seq(seq), body(static_cast<std::uint8_t>(seq), 25'000), {}));
+    ASSERT_TRUE((*journal)->sync());
+  }
+  static_cast<void>(files.take_steps());
+  const auto drop = [&](std::uint64_t slot) {
+    return fmt::format("drop {}+{}", kSlotsOffset + slot * options_.slot_bytes, options_.slot_bytes);
+  };
+  const auto steps = [&] {  // without the file's name, which it was made under
+    auto taken = files.take_steps();
+    for (std::string& step : taken) step.resize(step.find(" of "));
+    return taken;
+  };
+  (*journal)->release(Seq(1));
+  EXPECT_EQ(steps(), std::vector<std::string>{});
+  (*journal)->release(Seq(5));
+  EXPECT_EQ(steps(), (std::vector<std::string>{drop(0), drop(1)}));
+  (*journal)->release(Seq(5));
+  (*journal)->release(Seq(6));
+  EXPECT_EQ(steps(), std::vector<std::string>{drop(2)});
 }
 
 TEST_F(JournalOnDisk, PendingBytesAreCountedWithoutKeys) {
