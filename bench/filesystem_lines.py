@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import LOOP, MIB, Ceph, StrictS3, run
+from harness import LOOP, MIB, Ceph, StrictS3, run, warm_memory
 
 MKFS = {"btrfs": ["mkfs.btrfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]}
 DISK = 16 << 30
@@ -124,6 +124,7 @@ class FilesystemLines:
             run("umount", self.place)
 
     def each(self, kind, device, wanted, note):
+        warm_memory(4 * self.options.size)
         with self.filesystem(kind, device):
             for name, load in self.loads().items():
                 if name not in wanted and name != "fstrim":

@@ -164,7 +164,7 @@ constexpr std::array kOptions = {
                "The most that is read ahead for one reader, within half of the block cache; 0 for nothing", kReadingFiles, true},
     OptionSpec{"read-ahead-trigger", 0, kCount, "N", "2", "", 1, 1000,
                "How many reads in a row make a reader one that is read ahead for", kReadingFiles, true},
-    OptionSpec{"read-ahead-threads", 0, kCount, "N", "16", "", 1, 64, "How many objects are read ahead at a time", kReadingFiles, true},
+    OptionSpec{"read-ahead-threads", 0, kCount, "N", "32", "", 1, 64, "How many objects are read ahead at a time", kReadingFiles, true},
     OptionSpec{"outage-timeout", 0, kTime, "TIME", "10m", "", 1, 365 * kDayMs,
                "How long mount, and later each read, waits for a store that is away before it fails", kReadingFiles, true},
     OptionSpec{"drain-timeout", 0, kTime, "TIME", "60s", "", 0, 365 * kDayMs,

@@ -67,7 +67,7 @@ struct DiskOptions {
   std::uint32_t cache_file_chunk_bytes = 0;     // shrunk by tests
   std::uint64_t read_ahead_bytes = 64 << 20;    // the largest window of a reader; 0: none
   std::uint64_t read_ahead_trigger = 2;         // reads in a row that make a reader one to read ahead for
-  std::uint32_t read_ahead_threads = 16;
+  std::uint32_t read_ahead_threads = 32;
   std::uint64_t delta_runs_max = 400'000;       // in memory; past it writers wait
   std::uint64_t checkpoint_runs = 100'000;      // committed changes that make a checkpoint due
   std::uint32_t checkpoint_commits = 1024;

@@ -38,7 +38,7 @@ namespace s3crate::device {
 struct ReadAheadOptions {
   std::uint64_t window_bytes = 64 << 20;  // the largest window
   std::uint64_t trigger = 2;
-  std::uint32_t threads = 16;
+  std::uint32_t threads = 32;
 };
 
 struct ReadAheadStats {

@@ -215,7 +215,7 @@ TEST(CommandLine, TakesOptionsAnywhereAndFallsBackToDefaults) {
   EXPECT_EQ(a->text("durability"), "store");
   EXPECT_TRUE(a->flag("foreground"));
   EXPECT_FALSE(a->flag("read-only"));
-  EXPECT_EQ(a->count("read-ahead-threads"), 16u);
+  EXPECT_EQ(a->count("read-ahead-threads"), 32u);
   EXPECT_FALSE(a->has("upload-threads"));
   EXPECT_FALSE(a->has("journal-size"));
 }
