@@ -83,7 +83,7 @@ def warm_memory(size):
     that is used anew costs some 15 us instead of 3, which would be counted as the work of whoever touches it first."""
     with open("/proc/meminfo", encoding="ascii") as meminfo:
         available = int(re.search(r"MemAvailable:\s+(\d+)", meminfo.read())[1]) << 10
-    mmap.mmap(-1, min(size, available // 2), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+    mmap.mmap(-1, max(min(size, available // 2), mmap.PAGESIZE), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def drop_from_cache(top):

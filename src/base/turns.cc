@@ -3,27 +3,32 @@
 
 namespace s3crate {
 
-Turns::Turns(Executor& executor) : at_once_(executor.processors()), changed_(executor.cond_var()) {}
+Turns::Turns(Env env) : clock_(env.clock), at_once_(env.executor.processors()), changed_(env.executor.cond_var()) {}
 
 Turns::Place::Place(Turns& turns) : turns_(turns) {
   MutexLock lock(turns_.mu_);
   number_ = ++turns_.last_;
 }
 
-Turns::Place::~Place() {
-  if (!has_turn_) return;
+Duration Turns::Place::waited() const {
   MutexLock lock(turns_.mu_);
-  --turns_.running_;
+  return waited_;
+}
+
+Turns::Turn::Turn(Place& place) : turns_(place.turns_) {
+  const MonotonicTime from = turns_.clock_.monotonic_now();
+  MutexLock lock(turns_.mu_);
+  turns_.waiting_.insert(place.number_);
+  while (turns_.running_ >= turns_.at_once_ || *turns_.waiting_.begin() != place.number_) turns_.changed_->wait(turns_.mu_);
+  turns_.waiting_.erase(turns_.waiting_.begin());
+  ++turns_.running_;
+  place.waited_ += turns_.clock_.monotonic_now() - from;
   turns_.changed_->notify_all();
 }
 
-void Turns::Place::wait() {
+Turns::Turn::~Turn() {
   MutexLock lock(turns_.mu_);
-  const auto place = turns_.waiting_.insert(number_).first;
-  while (turns_.running_ >= turns_.at_once_ || turns_.waiting_.begin() != place) turns_.changed_->wait(turns_.mu_);
-  turns_.waiting_.erase(place);
-  ++turns_.running_;
-  has_turn_ = true;
+  --turns_.running_;
   turns_.changed_->notify_all();
 }
 

@@ -62,7 +62,7 @@ std::vector<Result<PlainExtent>> ExtentCache::fetch(std::span<const ExtentRef> r
   return answers;
 }
 
-bool ExtentCache::load_ahead(std::span<const AheadExtent> extents, ExtentSource& source) {
+bool ExtentCache::load_ahead(std::span<const AheadExtent> extents, ExtentSource& source, Turns::Place& place) {
   std::vector<ExtentRef> refs;
   std::vector<std::uint64_t> sizes;
   refs.reserve(extents.size());
@@ -72,8 +72,8 @@ bool ExtentCache::load_ahead(std::span<const AheadExtent> extents, ExtentSource&
     sizes.push_back(extent.bytes);
   }
   CHECK(std::ranges::is_sorted(refs, by_place));
-  return impl_->extents.load_ahead(refs, sizes, [&source](std::span<const ExtentRef> missing) {
-    return source.load_ahead(missing);
+  return impl_->extents.load_ahead(refs, sizes, [&](std::span<const ExtentRef> missing) {
+    return source.load_ahead(missing, place);
   });
 }
 

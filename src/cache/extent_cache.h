@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,8 +36,9 @@ class ExtentSource {
   virtual void was_used(const ExtentRef&) {}
   // Finds out what load_ahead() has to know of an object, which may take as long as a load(). Whether it did.
   [[nodiscard]] virtual bool prepare(const ObjectKey&) { return true; }
-  // The same of what nobody waits for yet: gives way to load(), and gives up early. After prepare().
-  [[nodiscard]] virtual std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) {
+  // The same of what nobody waits for yet: gives way to load(), and gives up early. After prepare(). What keeps a processor busy for
+  // long waits for its turn.
+  [[nodiscard]] virtual std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs, Turns::Place& /*place*/) {
     return load(refs);
   }
 };
@@ -65,7 +65,7 @@ class ExtentCache {
                                                        FetchCounts* counts = nullptr);
   // Loads what the cache lacks of `extents` (sorted by place, distinct), for others to find; together with what else was
   // loaded ahead and found no reader yet, that takes at most half of the capacity. Errors are dropped. Whether it loaded any.
-  bool load_ahead(std::span<const AheadExtent> extents, ExtentSource& source);
+  bool load_ahead(std::span<const AheadExtent> extents, ExtentSource& source, Turns::Place& place);
   // For each whether it is neither in the cache nor on its way there.
   [[nodiscard]] std::vector<bool> absent(std::span<const ExtentRef> refs) const;
   [[nodiscard]] std::uint64_t ahead_max() const { return capacity_ / 2; }
@@ -106,28 +106,26 @@ class StoreExtentSource final : public ExtentSource {
   static constexpr std::uint64_t kGetMax = 8 << 20;
   static constexpr std::size_t kGetsTogether = 16;
   static constexpr std::size_t kTasksMax = 128;
-  // Extents. What is read ahead is opened in turns, and so many or more that came with one GET take one.
+  // Fewer extents than that are opened without waiting for a turn.
   static constexpr std::size_t kTurnMin = 16;
   StoreExtentSource(store::ObjectStore& store, ObjectResolver& resolver, std::uint32_t block_size,
                     SealedCache* cache = nullptr, BufferPool* buffers = nullptr, Executor* executor = nullptr)
-      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {
-    if (executor != nullptr) turns_.emplace(*executor);
-  }
+      : store_(store), resolver_(resolver), block_size_(block_size), cache_(cache), buffers_(buffers), executor_(executor) {}
   // How many of `refs` (sorted by place, one at least), from the first on, come with one GET.
   [[nodiscard]] static std::size_t in_one_get(std::span<const ExtentRef> refs);
   [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs) override;
   void was_used(const ExtentRef& ref) override;
   [[nodiscard]] bool prepare(const ObjectKey& object) override { return resolver_.resolve(object).has_value(); }
   // Of a range that fails, nothing is tried again.
-  [[nodiscard]] std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) override;
+  [[nodiscard]] std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs, Turns::Place& place) override;
 
  private:
-  enum class Purpose { demand, ahead };
-  [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs, Purpose purpose);
+  // `place`: of what is read ahead, else null.
+  [[nodiscard]] std::vector<Result<PlainExtent>> load(std::span<const ExtentRef> refs, Turns::Place* place);
   [[nodiscard]] std::vector<std::size_t> load_cached(std::span<const ExtentRef> refs,
                                                      std::vector<Result<PlainExtent>>& answers);
-  [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs, Purpose purpose);
-  void load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Purpose purpose);
+  [[nodiscard]] std::vector<Result<PlainExtent>> load_stored(std::span<const ExtentRef> refs, Turns::Place* place);
+  void load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Turns::Place* place);
 
   store::ObjectStore& store_;
   ObjectResolver& resolver_;
@@ -135,7 +133,6 @@ class StoreExtentSource final : public ExtentSource {
   SealedCache* const cache_;   // may be null
   BufferPool* const buffers_;  // may be null: fresh memory for each GET
   Executor* const executor_;   // may be null: one GET after the other
-  std::optional<Turns> turns_;  // with an executor
   std::atomic<std::size_t> tasks_{0};  // beside those that called
 };
 

@@ -18,8 +18,8 @@ std::uint64_t end_of(const ExtentRef& ref) { return std::uint64_t{ref.offset} + 
 class ObjectReader {
  public:
   ObjectReader(store::ObjectStore& store, const OpenedObject& object, std::uint32_t block_size,
-               SealedCache* cache, BufferPool* buffers, bool ahead = false, Turns::Place* turn = nullptr)
-      : store_(store), object_(object), block_size_(block_size), cache_(cache), buffers_(buffers), ahead_(ahead), turn_(turn) {}
+               SealedCache* cache, BufferPool* buffers, Turns::Place* place = nullptr)
+      : store_(store), object_(object), block_size_(block_size), cache_(cache), buffers_(buffers), place_(place) {}
 
   // One GET. Its error is that of all.
   Result<> get(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers) {
@@ -30,9 +30,10 @@ class ObjectReader {
     BufferPool::Lease memory = (buffers_ != nullptr ? *buffers_ : keeps_nothing).lend(size);
     const MutableByteView stored = memory.view();
     const std::uint64_t offset = object_.base_offset + refs[0].offset;
-    Result<> got = ahead_ ? store_.get_range_ahead(object_.name, offset, stored)
-                          : store_.get_range(object_.name, offset, stored);
-    if (got && turn_ != nullptr) turn_->wait();
+    Result<> got = place_ != nullptr ? store_.get_range_ahead(object_.name, offset, stored)
+                                    : store_.get_range(object_.name, offset, stored);
+    std::optional<Turns::Turn> turn;
+    if (got && place_ != nullptr && refs.size() >= StoreExtentSource::kTurnMin) turn.emplace(*place_);
     for (std::size_t i = 0; i < refs.size(); ++i) {
       const ExtentRef& ref = refs[i];
       if (!got) {
@@ -65,8 +66,7 @@ class ObjectReader {
   const std::uint32_t block_size_;
   SealedCache* const cache_;
   BufferPool* const buffers_;
-  const bool ahead_;
-  Turns::Place* const turn_;  // may be null: what comes is opened at once
+  Turns::Place* const place_;  // of what is read ahead, else null
 };
 
 // A share of what there may be.
@@ -105,24 +105,24 @@ std::size_t StoreExtentSource::in_one_get(std::span<const ExtentRef> refs) {
 }
 
 std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs) {
-  return load(refs, Purpose::demand);
+  return load(refs, nullptr);
 }
 
-std::vector<Result<PlainExtent>> StoreExtentSource::load_ahead(std::span<const ExtentRef> refs) {
-  return load(refs, Purpose::ahead);
+std::vector<Result<PlainExtent>> StoreExtentSource::load_ahead(std::span<const ExtentRef> refs, Turns::Place& place) {
+  return load(refs, &place);
 }
 
 std::vector<Result<PlainExtent>> StoreExtentSource::load(std::span<const ExtentRef> refs,
-                                                         Purpose purpose) {
-  if (cache_ == nullptr) return load_stored(refs, purpose);
+                                                         Turns::Place* place) {
+  if (cache_ == nullptr) return load_stored(refs, place);
   std::vector<Result<PlainExtent>> answers(refs.size());
   const std::vector<std::size_t> missing = load_cached(refs, answers);
-  if (missing.size() == refs.size()) return load_stored(refs, purpose);
+  if (missing.size() == refs.size()) return load_stored(refs, place);
   if (missing.empty()) return answers;
   std::vector<ExtentRef> rest;
   rest.reserve(missing.size());
   for (std::size_t at : missing) rest.push_back(refs[at]);
-  std::vector<Result<PlainExtent>> stored = load_stored(rest, purpose);
+  std::vector<Result<PlainExtent>> stored = load_stored(rest, place);
   for (std::size_t i = 0; i < missing.size(); ++i) answers[missing[i]] = std::move(stored[i]);
   return answers;
 }
@@ -161,17 +161,15 @@ std::vector<std::size_t> StoreExtentSource::load_cached(std::span<const ExtentRe
 }
 
 // What one GET brings.
-void StoreExtentSource::load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Purpose purpose) {
+void StoreExtentSource::load_range(std::span<const ExtentRef> refs, std::span<Result<PlainExtent>> answers, Turns::Place* place) {
   const auto object = resolver_.resolve(refs[0].object);
   if (!object) {
     std::ranges::fill(answers, Result<PlainExtent>(fail(object.error())));
     return;
   }
-  std::optional<Turns::Place> turn;
-  if (purpose == Purpose::ahead && turns_ && refs.size() >= kTurnMin) turn.emplace(*turns_);
-  ObjectReader reader(store_, **object, block_size_, cache_, buffers_, purpose == Purpose::ahead, turn ? &*turn : nullptr);
+  ObjectReader reader(store_, **object, block_size_, cache_, buffers_, place);
   const Result<> got = reader.get(refs, answers);
-  if (purpose == Purpose::ahead) return;
+  if (place != nullptr) return;
   if (refs.size() > 1 && (is(got, Code::kCorrupt) || is(got, Code::kNotFound))) {
     for (std::size_t i = 0; i < refs.size(); ++i) (void)reader.get(refs.subspan(i, 1), answers.subspan(i, 1));
   }
@@ -179,7 +177,7 @@ void StoreExtentSource::load_range(std::span<const ExtentRef> refs, std::span<Re
     answers[i] = store::reread(store_, std::move(answers[i]), [&] { return reader.get_one(refs[i]); });
 }
 
-std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs, Purpose purpose) {
+std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const ExtentRef> refs, Turns::Place* place) {
   const auto is_sane = [](const ExtentRef& ref) { return ref.length > 0 && ref.length <= segment::kSealedExtentMax; };
   struct Range {
     std::size_t begin, count;
@@ -200,7 +198,7 @@ std::vector<Result<PlainExtent>> StoreExtentSource::load_stored(std::span<const 
   }
   const auto load = [&](std::size_t i) {
     const auto [begin, count] = ranges[i];
-    load_range(refs.subspan(begin, count), std::span(answers).subspan(begin, count), purpose);
+    load_range(refs.subspan(begin, count), std::span(answers).subspan(begin, count), place);
   };
   if (executor_ == nullptr || ranges.size() < 2) {
     for (std::size_t i = 0; i < ranges.size(); ++i) load(i);

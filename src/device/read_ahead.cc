@@ -56,6 +56,7 @@ class Hold {
 
 ReadAhead::ReadAhead(Env env, Parts parts, const ReadAheadOptions& options)
     : env_(env),
+      turns_(env),
       parts_(parts),
       block_size_(parts.block_size),
       window_max_(std::min(options.window_bytes, parts.cache.ahead_max())),
@@ -331,16 +332,19 @@ void ReadAhead::load(std::list<Load>::iterator load) {
   const TargetPtr target = load->of.target;
   bool any = false;
   MonotonicTime start{};
+  Duration waited{};
   try {
     const Hold hold(target->owner, target->owned);
     // Who joins a load has patience for what it may take, and not for this as well.
     const bool known = hold && target->source.prepare(load->extents[0].ref.object);
+    Turns::Place place(turns_);
     start = env_.clock.monotonic_now();
-    any = known && parts_.cache.load_ahead(load->extents, target->source);
+    any = known && parts_.cache.load_ahead(load->extents, target->source, place);
+    waited = place.waited();
   } catch (const std::bad_alloc&) {
     // There is no memory for what nobody asked for.
   }
-  const Duration took = env_.clock.monotonic_now() - start;
+  const Duration took = env_.clock.monotonic_now() - start - waited;
   const LoadedAhead ahead = parts_.cache.loaded_ahead();
   MutexLock lock(mu_);
   if (any) judge(load->bytes, took);

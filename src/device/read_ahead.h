@@ -12,11 +12,12 @@
 // batch of writes left in a piece lies together in its segment: the longer the piece, the fewer GETs a byte costs.
 //
 // - GETs are made smaller when they take longer than kGetTime on top of the latency, so that on a
-//   slow line nobody waits long for an extent because it came with others.
+//   slow line nobody waits long for an extent because it came with others. How long what came waits
+//   for its turn to be opened does not count.
 // - Waste is bounded: a byte loaded ahead costs a byte of credit, one of those that is used gives
 //   two back, each byte of reads that had to load by themselves gives a 64th. So what is wasted is
 //   at most what is used, a 64th of what was read otherwise, and what was saved up: kCreditMin in
-//   the beginning, kCreditWindows windows at most.
+//   the beginning, and kCreditWindows windows at most.
 // - All that is under way or unused takes at most half of the cache, which the windows of a disk share.
 //
 // It is done for the live disk and for the pasts that are open, as Targets: each has readers of its own, all share workers, credit and
@@ -127,6 +128,7 @@ class ReadAhead {
   void judge(std::uint64_t bytes, Duration took) REQUIRES(mu_);
 
   Env env_;
+  Turns turns_;
   const Parts parts_;
   const std::uint64_t block_size_;
   const std::uint64_t window_max_;  // bytes

@@ -157,14 +157,15 @@ void JournalFile::release(Seq through) {
   }
   // What the store has is not read here any more.
   for (std::uint32_t i = 0;; ++i) {
-    std::uint64_t offset = 0;
+    std::uint64_t offset = 0, size = 0;
     {
       MutexLock lock(mu_);
+      while (i < slots_.grown() && !slots_.ends_within(i, before, through)) ++i;
       if (i == slots_.grown()) return;
-      if (!slots_.ends_within(i, before, through)) continue;
       offset = slots_.offset_of(i);
+      size = superblock_.slot_bytes;
     }
-    file_->drop_cached(offset, superblock_.slot_bytes);
+    file_->drop_cached(offset, size);
   }
 }
 

@@ -105,7 +105,7 @@ class Journal {
   // is not known to be lost.
   [[nodiscard]] virtual Result<> probe() = 0;
 
-  // Batches up to `through` are in the store.
+  // Batches up to `through` are in the store. May take as long as the disk does.
   virtual void release(Seq through) = 0;
   [[nodiscard]] virtual Stats stats() const = 0;
 

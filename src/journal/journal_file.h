@@ -15,6 +15,9 @@
 // replay finds the right copies: scan.h. Records whose batches the store got meanwhile need no
 // copy.
 //
+// The page cache may be all that has what such an fdatasync left (reads see it, and no later sync writes it). release() drops no
+// more of that than a power cut would take, and nothing that is needed then: unsynced records are read from memory.
+//
 // A FAILED WRITE leaves bytes of unknown state behind the last record: the slot is not appended to
 // again.
 //

@@ -63,7 +63,8 @@ class SlotTable {
   [[nodiscard]] std::uint32_t free_count(Seq released) const;
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 
-  // Whether it was needed until a batch in (before, through].
+  // Whether it was needed until a batch in (before, through], as far as is known now: more may be written there, or the place be
+  // taken, at any time.
   [[nodiscard]] bool ends_within(std::uint32_t index, Seq before, Seq through) const {
     return before < slots_[index]->last && slots_[index]->last <= through;
   }

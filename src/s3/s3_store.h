@@ -54,7 +54,7 @@ struct S3Options {
   // Requests at once, by lane: read (GET), upload (PUT), meta (HEAD, LIST, DELETE), ahead (GET of
   // what nobody waits for yet).
   std::array<LaneLimits, kLanes> lanes = {LaneLimits{4, 64, 16}, LaneLimits{2, 32, 8},
-                                          LaneLimits{2, 16, 4}, LaneLimits{2, 64, 16}};
+                                          LaneLimits{2, 16, 4}, LaneLimits{2, 64, 32}};
   Duration connect_timeout = std::chrono::seconds(10);  // over 0
   Duration stall_timeout = std::chrono::seconds(30);    // without a byte; at least 1 s
   // The longest that the store may ask us to stay away with one answer.

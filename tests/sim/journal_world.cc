@@ -58,6 +58,7 @@ class WatchedFile final : public io::File {
   Result<> allocate(std::uint64_t size) override { return file_->allocate(size); }
   Result<io::FileIdentity> identity() override { return file_->identity(); }
   Result<> lock() override { return file_->lock(); }
+  void drop_cached(std::uint64_t offset, std::uint64_t size) override { file_->drop_cached(offset, size); }
 
  private:
   WatchedFiles& files_;

@@ -171,6 +171,18 @@ void SimDisk::fail_sync(Node& file, std::uint64_t end) {
   ++file.failed_syncs;
 }
 
+void SimDisk::drop_cached(Node& file, std::uint64_t offset, std::uint64_t size) {
+  const std::uint64_t end = std::min({offset + size, file.cached.size(), file.durable.size()});
+  for (std::uint64_t at = sector_floor(offset); at < end; at += kSectorSize) {
+    const auto is_written = [at](const Node::Unsynced& write) { return write.offset <= at && at < write.offset + write.sectors.size(); };
+    if (std::ranges::any_of(file.unsynced, is_written)) continue;
+    const Bytes clean = file.durable.part(at, std::min(kSectorSize, end - at));
+    if (equal(clean, file.cached.part(at, clean.size()))) continue;
+    ++changes_;
+    file.cached.write(at, clean);
+  }
+}
+
 void SimDisk::sync_names(Node& directory) {
   changes_ += !directory.unsynced_names.empty();
   directory.durable_entries = directory.entries;

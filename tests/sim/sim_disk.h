@@ -115,6 +115,8 @@ class SimDisk {
   void sync(Node& file, std::uint64_t end);
   void fail_sync(Node& file, std::uint64_t end);
   void sync_names(Node& directory);
+  // What is clean is read from the disk again: also what a failed sync called clean.
+  void drop_cached(Node& file, std::uint64_t offset, std::uint64_t size);
 
   [[nodiscard]] std::uint64_t used_bytes() const;
   [[nodiscard]] std::uint64_t device() const { return device_; }

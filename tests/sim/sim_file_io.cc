@@ -89,6 +89,12 @@ class SimFile final : public io::File {
     return step('a', 0);
   }
 
+  // No step: nothing in a process depends on it.
+  void drop_cached(std::uint64_t offset, std::uint64_t size) override {
+    const Watch watch(Watch::Of::harness);
+    if (incarnation_->alive()) disk_.drop_cached(*node_, offset, size);
+  }
+
   Result<io::FileIdentity> identity() override {
     const Watch watch(Watch::Of::harness);
     TRY(step('i', 0));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StepFileIo: a FileIo that writes down every step that changes something, and can die before any
+// StepFileIo: a FileIo that writes down every step that changes something, and each hint, and can die before any
 // of them: as in a killed process, nothing is done from then on, not even cleaning up.
 #pragma once
 
@@ -103,7 +103,7 @@ class StepFileIo final : public io::FileIo {
     }
     [[nodiscard]] Result<io::FileIdentity> identity() override { return file_->identity(); }
     void drop_cached(std::uint64_t offset, std::uint64_t size) override {
-      static_cast<void>(io_.step(fmt::format("drop {}+{} of", offset, size), path_));
+      if (io_.step(fmt::format("drop {}+{} of", offset, size), path_)) file_->drop_cached(offset, size);
     }
     [[nodiscard]] Result<> lock() override {
       TRY(io_.step("lock", path_));

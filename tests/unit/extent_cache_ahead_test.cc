@@ -40,7 +40,7 @@ class FakeSource final : public cache::ExtentSource {
     demanded += static_cast<int>(refs.size());
     return answer(refs, false);
   }
-  std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs) override {
+  std::vector<Result<PlainExtent>> load_ahead(std::span<const ExtentRef> refs, Turns::Place&) override {
     ahead += static_cast<int>(refs.size());
     if (before) before();
     return answer(refs, failing);
@@ -65,11 +65,16 @@ class FakeSource final : public cache::ExtentSource {
 
 class ExtentCacheAheadTest : public testing::Test {
  protected:
+  bool load_ahead(ExtentCache& cache, const std::vector<AheadExtent>& extents) {
+    Turns::Place place(turns_);
+    return cache.load_ahead(extents, source_, place);
+  }
   bool fetch(std::uint32_t number, FetchCounts* counts = nullptr) {
     const ExtentRef ref = ref_of(number);
     const auto answer = cache_.fetch({&ref, 1}, source_, counts)[0];
     return answer && equal(*answer, Bytes(100, static_cast<std::uint8_t>(number)));
   }
+  Turns turns_{system_env()};
   void wait_for_a_joiner() {
     while (cache_.stats().shared_loads == 0) std::this_thread::yield();
   }
@@ -79,7 +84,7 @@ class ExtentCacheAheadTest : public testing::Test {
 };
 
 TEST_F(ExtentCacheAheadTest, WhatIsLoadedAheadIsFoundAndCountsAsUsedOnce) {
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 4), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 4)));
   EXPECT_EQ(cache_.loaded_ahead().unused, 400u);
   FetchCounts counts;
   for (int round = 0; round < 2; ++round) EXPECT_TRUE(fetch(2, &counts));
@@ -94,17 +99,17 @@ TEST_F(ExtentCacheAheadTest, WhatIsLoadedAheadIsFoundAndCountsAsUsedOnce) {
 TEST_F(ExtentCacheAheadTest, WhatIsThereIsNotLoadedAgain) {
   EXPECT_TRUE(fetch(1));
   EXPECT_EQ(cache_.absent(std::vector{ref_of(0), ref_of(1)}), (std::vector{true, false}));
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 3), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 3)));
   EXPECT_EQ(source_.ahead, 2);
-  EXPECT_FALSE(cache_.load_ahead(ahead_of(0, 3), source_));
+  EXPECT_FALSE(load_ahead(cache_, ahead_of(0, 3)));
   EXPECT_EQ(source_.ahead, 2);
 }
 
 TEST_F(ExtentCacheAheadTest, TakesAtMostHalfAndTheOldestUnusedGoesFirst) {
   for (std::uint32_t i = 100; i < 110; ++i) EXPECT_TRUE(fetch(i));
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 8), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 8)));
   EXPECT_TRUE(fetch(0));
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(8, 8), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(8, 8)));
   const LoadedAhead ahead = cache_.loaded_ahead();
   EXPECT_EQ(ahead.unused, 1000u);
   EXPECT_EQ(ahead.used, 100u);
@@ -116,14 +121,14 @@ TEST_F(ExtentCacheAheadTest, TakesAtMostHalfAndTheOldestUnusedGoesFirst) {
 }
 
 TEST_F(ExtentCacheAheadTest, MoreThanThereIsRoomForIsLeftOut) {
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 30), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 30)));
   EXPECT_EQ(source_.ahead, 10);
   ExtentCache none(thread_executor(), 150);
-  EXPECT_FALSE(none.load_ahead(ahead_of(0, 1), source_));
+  EXPECT_FALSE(load_ahead(none, ahead_of(0, 1)));
 }
 
 TEST_F(ExtentCacheAheadTest, UnusedAndUsedAgeAlike) {
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 5), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 5)));
   for (std::uint32_t i = 100; i < 120; ++i) EXPECT_TRUE(fetch(i));
   EXPECT_EQ(cache_.loaded_ahead().wasted, 500u);
   EXPECT_EQ(cache_.loaded_ahead().unused, 0u);
@@ -140,7 +145,7 @@ TEST_F(ExtentCacheAheadTest, WhatIsUnderWayHasItsRoom) {
     for (std::uint32_t i = 200; i < 220; ++i) EXPECT_TRUE(fetch(i));
     EXPECT_LE(cache_.stats().bytes, 1200u);
   };
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(0, 8), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(0, 8)));
   EXPECT_TRUE(looked);
   EXPECT_EQ(cache_.loaded_ahead().under_way, 0u);
   EXPECT_EQ(cache_.stats().bytes, 2000u);
@@ -153,9 +158,9 @@ TEST_F(ExtentCacheAheadTest, AReaderJoinsWhatIsUnderWay) {
   source_.before = [&] {
     reader = thread_executor().spawn("reader", [&] { read = fetch(3, &counts); });
     wait_for_a_joiner();
-    EXPECT_FALSE(cache_.load_ahead(ahead_of(3, 1), source_));
+    EXPECT_FALSE(load_ahead(cache_, ahead_of(3, 1)));
   };
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(2, 2), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(2, 2)));
   reader.reset();
   EXPECT_TRUE(read);
   EXPECT_EQ(counts.awaited, 1u);
@@ -174,7 +179,7 @@ TEST_F(ExtentCacheAheadTest, AReaderWhoJoinedAFailureLoadsByHimself) {
     reader = thread_executor().spawn("reader", [&] { read = fetch(3, &counts); });
     wait_for_a_joiner();
   };
-  EXPECT_TRUE(cache_.load_ahead(ahead_of(2, 2), source_));
+  EXPECT_TRUE(load_ahead(cache_, ahead_of(2, 2)));
   reader.reset();
   EXPECT_TRUE(read);
   EXPECT_EQ(counts.awaited, 1u);
@@ -192,7 +197,7 @@ TEST_F(ExtentCacheAheadTest, ALoadThatThrowsLeavesNobodyWaiting) {
     wait_for_a_joiner();
     throw std::bad_alloc();
   };
-  EXPECT_THROW(cache_.load_ahead(ahead_of(2, 2), source_), std::bad_alloc);
+  EXPECT_THROW(load_ahead(cache_, ahead_of(2, 2)), std::bad_alloc);
   reader.reset();
   EXPECT_TRUE(read);
   EXPECT_EQ(cache_.loaded_ahead().under_way, 0u);

@@ -454,14 +454,19 @@ class SlowShelf final : public cache::SealedCache {
 TEST_F(StoreSourceTest, WhatIsReadAheadIsOpenedOneGetAfterTheOther) {
   OneProcessor executor;
   SlowShelf shelf;
-  StoreExtentSource source{memory_, *this, kBlock, &shelf, nullptr, &executor};
+  StoreExtentSource source{memory_, *this, kBlock, &shelf};
+  Turns turns(Env{clock_, random_, executor});
+  const auto load_ahead = [&](std::span<const ExtentRef> refs) {
+    Turns::Place place(turns);
+    return source.load_ahead(refs, place);
+  };
   const auto one = make_object(1, StoreExtentSource::kTurnMin, 1), other = make_object(2, StoreExtentSource::kTurnMin, 1);
   {
     const auto task = thread_executor().spawn("ahead", [&] {
-      const auto answers = source.load_ahead(one);
+      const auto answers = load_ahead(one);
       for (std::size_t i = 0; i < one.size(); ++i) expect_plain(one[i], answers[i]);
     });
-    const auto answers = source.load_ahead(other);
+    const auto answers = load_ahead(other);
     for (std::size_t i = 0; i < other.size(); ++i) expect_plain(other[i], answers[i]);
   }
   const auto digests = [](std::span<const ExtentRef> first, std::span<const ExtentRef> second) {

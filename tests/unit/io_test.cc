@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // posix_file_io and uring_file_io: the contract, and what only a real kernel can do to them.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 
 #include "io/file_io.h"
@@ -151,6 +155,40 @@ TEST_P(KernelTest, AFailedSyncIsReported) {
   EXPECT_TRUE(is((*file)->write_at(0, as_bytes("x"), Sync::yes), Code::kIo));
   EXPECT_TRUE(is(write_two(**file, 0, as_bytes("x"), as_bytes("y")), Code::kIo));
   EXPECT_TRUE(write_two(**file, 0, as_bytes("x"), as_bytes("y"), Sync::no));
+}
+
+// Pages of a file that are in memory.
+std::size_t cached_pages(const std::string& path, std::size_t pages) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void* const at = ::mmap(nullptr, pages * page, PROT_READ, MAP_SHARED, fd, 0);
+  ::close(fd);
+  EXPECT_NE(at, MAP_FAILED);
+  std::vector<unsigned char> is_there(pages);
+  EXPECT_EQ(::mincore(at, pages * page, is_there.data()), 0);
+  ::munmap(at, pages * page);
+  return static_cast<std::size_t>(std::ranges::count_if(is_there, [](unsigned char one) { return (one & 1) != 0; }));
+}
+
+TEST_P(KernelTest, WhatIsDroppedIsReadFromTheDiskAgain) {
+  struct statfs of {};
+  ASSERT_EQ(::statfs(dir_.path().c_str(), &of), 0);
+  if (of.f_type == 0x01021994) GTEST_SKIP() << "tmpfs has no disk below";
+  constexpr std::size_t kPages = 2048, kDropped = kPages / 2;  // pages may lie together in folios of 2 MiB
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  auto file = create(dir_ / "file");
+  const Bytes bytes(kPages * page, 7);
+  ASSERT_TRUE(file->write_at(0, bytes));
+  file->drop_cached(0, bytes.size());  // not durable yet: the kernel may keep it, and nothing may be lost
+  Bytes read(bytes.size());
+  ASSERT_TRUE(file->read_at(0, read));
+  EXPECT_EQ(read, bytes);
+  ASSERT_TRUE(file->datasync());
+  EXPECT_EQ(cached_pages(dir_ / "file", kPages), kPages);
+  file->drop_cached((kPages - kDropped) * page, kDropped * page);
+  EXPECT_EQ(cached_pages(dir_ / "file", kPages), kPages - kDropped);
+  ASSERT_TRUE(file->read_at(0, read));
+  EXPECT_EQ(read, bytes);
 }
 
 TEST_P(KernelTest, AForkedChildWritesToo) {

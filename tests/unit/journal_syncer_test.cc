@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <limits>
+#include <thread>
 
 namespace s3crate::device {
 namespace {
@@ -13,13 +15,18 @@ namespace {
 class FakeJournal final : public journal::Journal {
  public:
   std::atomic<std::uint64_t> unsynced{0}, appended_meanwhile{0};
-  std::atomic<int> syncs{0};
-  std::atomic<bool> failing{false}, held{false};
+  std::atomic<int> syncs{0}, allowed{std::numeric_limits<int>::max()};
+  std::atomic<bool> failing{false};
+
+  void allow(int count) {
+    allowed = count;
+    allowed.notify_all();
+  }
 
   [[nodiscard]] Result<> sync() override {
-    ++syncs;
+    const int number = ++syncs;
     syncs.notify_all();
-    held.wait(true);
+    for (int seen = allowed; seen < number; seen = allowed) allowed.wait(seen);
     if (failing) return fail(Code::kIo, "no room");
     unsynced = appended_meanwhile.load();
     return {};
@@ -75,16 +82,25 @@ TEST_F(JournalSyncerTest, OneThatIsBehindHasNotFailed) {
 }
 
 TEST_F(JournalSyncerTest, TheOneUnderWayDoesNotCoverWhatCameAfterIt) {
-  journal_.held = true;
+  constexpr auto kMoment = std::chrono::milliseconds(20);  // for what must not happen
+  journal_.allow(0);
   journal_.unsynced = kBound;
   EXPECT_TRUE(syncer_.appended());
   journal_.syncs.wait(0);
   journal_.unsynced = journal_.appended_meanwhile = 2 * kBound;
-  const auto release = thread_executor().spawn("release", [this] {
-    journal_.held = false;
-    journal_.held.notify_all();
+  std::atomic<bool> returned{false};
+  const auto waiter = thread_executor().spawn("waiter", [&] {
+    EXPECT_TRUE(syncer_.appended());
+    returned = true;
+    returned.notify_all();
   });
-  EXPECT_TRUE(syncer_.appended());
+  std::this_thread::sleep_for(kMoment);
+  journal_.allow(1);
+  journal_.syncs.wait(1);
+  std::this_thread::sleep_for(kMoment);
+  EXPECT_FALSE(returned);
+  journal_.allow(2);
+  returned.wait(false);
   EXPECT_EQ(journal_.syncs, 2);
 }
 
