@@ -88,7 +88,7 @@ start_serving
 sleep "$load_s"
 kill -0 $writer || fail "the writer met an error: $(tail -n 3 "$T/daemon.log")"
 kill $writer
-wait $writer 2>"$T/wait.err" || true
+wait $writer || fail "the writer: status $?"
 touch "$T/enough"
 wait $reader || fail "a read failed, or gave other data: $(tail -n 3 "$T/daemon.log")"
 [ "$(lines "$T/reads")" -gt 20 ] || fail "$(lines "$T/reads") reads only: that shows nothing"
