@@ -102,6 +102,15 @@ def fill_random(path, size):
             size -= file.write(os.urandom(min(size, 4 * MIB)))
 
 
+def fill_shrinking(path, size, tree):
+    """A file of sources, which shrink to some fifth, over and over; nothing notices that they are the same."""
+    with open(path, "wb") as file:
+        while file.tell() < size:
+            tar = subprocess.run(["tar", "-C", tree, "--exclude=./build*", "--exclude=./.git", "-c", "."], stdout=subprocess.PIPE, check=True)
+            file.write(tar.stdout)
+        file.truncate(size)
+
+
 def copy(source, target, size, direct=True):
     """Seconds until `target` has `size` bytes of it, written directly if it can, and fsynced."""
     begin = time.monotonic()
@@ -272,7 +281,7 @@ class Product:
         run(self.program, "key", "new", self.key)
 
     def format(self, url, size):
-        run(self.program, "format", url, "--size", str(size), "--key-file", self.key)
+        run(self.program, "format", url, "--size", str(size), "--key-file", self.key, *self.options.format)
 
     def mount(self, url, *words, on_loop=True):
         return Disk("s3crate-blk", os.path.join(self.scratch, "product.mnt"),

@@ -131,6 +131,7 @@ class S3Lines:
             after = self.server.counters()
             if after:
                 self.fact("write", "PUTs_a_GiB", (after["PutObject"] - before.get("PutObject", 0)) / (size / GIB))
+                self.fact("write", "bytes_sent_a_byte", (after["bytes.in"] - before.get("bytes.in", 0)) / size)
         self.limit("write", "bare PUT", self.bare("put"))
 
     def write_4k(self):

@@ -17,6 +17,7 @@ Result<volume::CreateOptions> create_options(const Arguments& arguments) {
   options.disk_bytes = arguments.size("size");
   options.block_size = static_cast<std::uint32_t>(arguments.size("block-size"));
   options.segment_bytes = static_cast<std::uint32_t>(arguments.size("segment-size"));
+  options.extent_bytes = static_cast<std::uint32_t>(arguments.size("extent-size"));
   options.single_writer = arguments.flag("single-writer");
   options.host = host_name();
   TRY(volume::validate(options));
@@ -41,7 +42,8 @@ CommandResult run_format(Context& context) {
   context.out.print(fmt::format("{} holds a new volume of {}, fingerprint {}\nWho loses all of its keys loses the volume.\n"
                                 "next: s3crate-blk mount {} MOUNTPOINT", url.text(), format_bytes(options.disk_bytes), fingerprint, url.text()));
   context.out.print_json({{"url", url.text()}, {"vid", to_hex(*vid)}, {"fingerprint", fingerprint}, {"disk_bytes", options.disk_bytes},
-                          {"block_size", options.block_size}, {"segment_bytes", options.segment_bytes}});
+                          {"block_size", options.block_size}, {"segment_bytes", options.segment_bytes},
+                          {"extent_bytes", options.extent_bytes}});
   return kDone;
 }
 

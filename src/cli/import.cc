@@ -57,7 +57,7 @@ CommandResult run_import(Context& context) {
   const auto image = TRY(ImageFile::open(file));
   if (image->size() == 0) return fail(Code::kBadArgument, "{} is empty, and would make all of the disk zeros: is it the right file?", file);
   TRY(plan_writer(arguments, plan));
-  if (arguments.has("upload-threads")) plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  plan_uploads(arguments, plan);
   auto stack = TRY(Stack::make(context.env, plan.url, arguments, Outage::kEnd));
   const auto volume = TRY(open_volume(context.env, *stack, plan.url, arguments, kPageCache));
   const StopSignals stop(context.env.executor, [&] { stack->cancel(); });

@@ -49,6 +49,7 @@ CommandResult run_info(Context& context) {
   line("size", format_bytes(head.body.disk_bytes));
   line("block size", format_bytes(object.block_size()));
   line("segment size", format_bytes(object.segment_bytes));
+  line("extent size", format_bytes(object.extent_bytes));
   line("format", fmt::format("{}{}", object.format, object.single_writer ? ", single writer" : ""));
   line("created", format_time(object.created));
   line("generations", fmt::format("{}, the newest of {}", head.header.generation, format_time(head.body.time)));
@@ -62,7 +63,7 @@ CommandResult run_info(Context& context) {
 
   nlohmann::json json = {{"url", url.text()}, {"vid", vid}, {"fingerprint", volume::fingerprint(volume->vid())}, {"uuid", to_hex(object.uuid)},
                          {"disk_bytes", head.body.disk_bytes}, {"block_size", object.block_size()}, {"segment_bytes", object.segment_bytes},
-                         {"format", object.format}, {"single_writer", object.single_writer}, {"created", format_time(object.created)},
+                         {"extent_bytes", object.extent_bytes}, {"format", object.format}, {"single_writer", object.single_writer}, {"created", format_time(object.created)},
                          {"generation", head.header.generation.value}, {"generation_time", format_time(head.body.time)},
                          {"epoch", head.body.epoch}, {"stored_bytes", usage.bytes}, {"objects", usage.objects}, {"origins", origins}};
   add_state(term, json);

@@ -148,7 +148,7 @@ Result<> plan_disk(const Arguments& arguments, MountPlan& plan) {
   disk.read_ahead_trigger = arguments.count("read-ahead-trigger");
   disk.read_ahead_threads = static_cast<std::uint32_t>(arguments.count("read-ahead-threads"));
   disk.upload_delay = arguments.time("upload-delay");
-  if (arguments.has("upload-threads")) disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  plan_uploads(arguments, plan);
   return {};
 }
 
@@ -191,6 +191,11 @@ Result<> plan_writer(const Arguments& arguments, MountPlan& plan) {
   disk.host = host_name();
   disk.url = plan.url.text();
   return {};
+}
+
+void plan_uploads(const Arguments& arguments, MountPlan& plan) {
+  if (arguments.has("upload-threads")) plan.disk.upload_threads = static_cast<std::uint32_t>(arguments.count("upload-threads"));
+  plan.disk.compression_level = static_cast<int>(arguments.count("compression"));
 }
 
 Result<MountPlan> plan_mount(const Arguments& arguments, const std::string& mountpoint) {

@@ -32,6 +32,9 @@ struct MountPlan {
 // and the place for its journal.
 [[nodiscard]] Result<> plan_writer(const Arguments& arguments, MountPlan& plan);
 
+// How what it writes is packed and sent, of commands that send much.
+void plan_uploads(const Arguments& arguments, MountPlan& plan);
+
 // /var/lib/s3crate-blk for root, else in the user's state directory.
 [[nodiscard]] Result<std::string> state_directory(const Arguments& arguments);
 

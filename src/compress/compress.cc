@@ -35,8 +35,8 @@ Result<> check_frame(ByteView packed, std::size_t raw_size) {
 }  // namespace
 
 Codec compress(ByteView raw, int level, Bytes& out) {
-  CHECK(level >= 1 && level <= 19);
-  if (raw.empty() || looks_random(raw)) return Codec::none;
+  CHECK(level >= 0 && level <= 19);
+  if (level == 0 || raw.empty() || looks_random(raw)) return Codec::none;
   thread_local std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
   if (context == nullptr) throw std::bad_alloc();
   CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level)));

@@ -74,7 +74,7 @@ struct DiskOptions {
   std::uint64_t checkpoint_bytes = 64 << 20;    // that changes take in commits
   std::uint32_t segment_bytes = 0;              // 0: the volume's
   std::uint32_t page_bytes = 64 << 10;          // shrunk by tests
-  int compression_level = 1;
+  int compression_level = 1;                    // 0: none
   std::function<void(const std::string&)> log;  // sentences for the log; may be called from any task
   // Asked before each commit of data, by the task that commits, and again a second later as long as it fails: whoever gives it sees to
   // it that this has an end. And told of each, in order, by the same task.

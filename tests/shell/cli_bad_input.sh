@@ -63,6 +63,9 @@ bad 2 'multiple|block' format "$url" --size 5000 --key-file key
 bad 2 'power of two' format "$url" --size 1G --block-size 5000 --key-file key
 bad 2 'power of two' format "$url" --size 1G --block-size 128K --key-file key
 bad 2 'too large' format "$url" --size 99999P --key-file key
+bad 2 'multiple of the block size' format "$url" --size 1G --extent-size 6K --key-file key
+bad 2 'multiple of the block size' format "$url" --size 1G --block-size 64K --extent-size 32K --key-file key
+bad 2 'between 4K and 64K' format "$url" --size 1G --extent-size 128K --key-file key
 [ ! -e store ] || fail "a refused format left something behind"
 
 say "no volume, and one already there"

@@ -117,6 +117,12 @@ TEST(CompressTest, TextShrinksAndRandomDataIsLeftAlone) {
   EXPECT_TRUE(out.empty());
 }
 
+TEST(CompressTest, LevelZeroCompressesNothing) {
+  Bytes out;
+  EXPECT_EQ(compress(prose(1, kExtent), 0, out), Codec::none);
+  EXPECT_TRUE(out.empty());
+}
+
 TEST(CompressTest, SavingLessThanAThirtySecondIsNotWorthIt) {
   Bytes raw = random_bytes(1, kExtent);
   overwrite(raw, 0, Bytes(kExtent / 32 - 100));
