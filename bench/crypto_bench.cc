@@ -112,6 +112,18 @@ void digest(benchmark::State& state) {
 }
 BENCHMARK(digest)->Arg(4096)->Arg(65536);
 
+void digests_of_two(benchmark::State& state) {
+  const Bytes raw = make(Content::noise, size_of(state));
+  const std::array<ByteView, 2> both = {raw, raw};
+  std::array<crypto::Digest, 2> out;
+  for (auto _ : state) {
+    crypto::digests(both, out);
+    benchmark::DoNotOptimize(out);
+  }
+  state.SetBytesProcessed(2 * static_cast<std::int64_t>(state.iterations()) * state.range(0));
+}
+BENCHMARK(digests_of_two)->Arg(4096)->Arg(65536);
+
 void blake2b(benchmark::State& state) {
   const Bytes raw = make(Content::noise, size_of(state));
   for (auto _ : state) benchmark::DoNotOptimize(crypto::blake2b(raw));

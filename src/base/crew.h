@@ -20,6 +20,8 @@ class Crew {
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
+  // With the caller.
+  [[nodiscard]] std::size_t size() const { return helpers_.size() + 1; }
   // Calls each(0) ... each(count - 1), in any order, and returns when all are done. An exception of one comes to the caller then.
   void run(std::size_t count, const std::function<void(std::size_t)>& each);
 

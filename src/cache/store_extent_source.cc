@@ -2,6 +2,7 @@
 // Extents from the cache of sealed ones, else from the store: neighbours in one ranged GET. Each is verified by its own digest and
 // seal, wherever it came from, and what came from the store is offered to the cache once it was found sound.
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/check.h"
@@ -34,15 +35,10 @@ class ObjectReader {
                                     : store_.get_range(object_.name, offset, stored);
     std::optional<Turns::Turn> turn;
     if (got && place_ != nullptr && refs.size() >= StoreExtentSource::kTurnMin) turn.emplace(*place_);
-    for (std::size_t i = 0; i < refs.size(); ++i) {
-      const ExtentRef& ref = refs[i];
-      if (!got) {
-        answers[i] = fail(got.error());
-        continue;
-      }
-      const ByteView sealed = ByteView(stored).subspan(ref.offset - refs[0].offset, ref.length);
-      answers[i] = open(ref, sealed);
-      if (answers[i] && cache_ != nullptr) cache_->offer(ref.digest, sealed);
+    if (!got) std::ranges::fill(answers, Result<PlainExtent>(fail(got.error())));
+    for (std::size_t i = 0; got && i < refs.size(); i += crypto::kDigestsAtOnce) {
+      const std::size_t n = std::min(crypto::kDigestsAtOnce, refs.size() - i);
+      open(refs.subspan(i, n), ByteView(stored), refs[0].offset, answers.subspan(i, n));
     }
     return got;
   }
@@ -53,14 +49,27 @@ class ObjectReader {
     return answer;
   }
 
+  // Of one GET's bytes, which begin at `base`.
+  void open(std::span<const ExtentRef> refs, ByteView stored, std::uint64_t base, std::span<Result<PlainExtent>> answers) {
+    std::array<segment::StoredExtent, crypto::kDigestsAtOnce> sealed;
+    for (std::size_t i = 0; i < refs.size(); ++i)
+      sealed[i] = {refs[i].number, refs[i].digest, stored.subspan(refs[i].offset - base, refs[i].length)};
+    segment::open_extents(object_.key, std::span(sealed).first(refs.size()), block_size_, answers);
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      if (!answers[i]) answers[i] = fail(answers[i].error().within(where(refs[i])));
+      else if (cache_ != nullptr) cache_->offer(refs[i].digest, sealed[i].stored);
+    }
+  }
+
   Result<PlainExtent> open(const ExtentRef& ref, ByteView stored) {
     auto plain = segment::open_extent(object_.key, ref.number, ref.digest, stored, block_size_);
-    if (!plain)
-      return fail(plain.error().within(fmt::format("{}: extent {}", object_.name, ref.number)));
+    if (!plain) return fail(plain.error().within(where(ref)));
     return plain;
   }
 
  private:
+  [[nodiscard]] std::string where(const ExtentRef& ref) const { return fmt::format("{}: extent {}", object_.name, ref.number); }
+
   store::ObjectStore& store_;
   const OpenedObject& object_;
   const std::uint32_t block_size_;

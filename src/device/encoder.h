@@ -63,7 +63,7 @@ class SegmentSealer {
   [[nodiscard]] Result<> open_segment();
   [[nodiscard]] Result<> see_to_segment();
   [[nodiscard]] std::uint64_t room() const;
-  [[nodiscard]] Sealed describe(ByteView stored, std::size_t offset, std::uint64_t blocks) const;
+  [[nodiscard]] Sealed describe(ByteView stored, const crypto::Digest& digest, std::size_t offset, std::uint64_t blocks) const;
   void seal_some(std::span<const ByteView> raws, std::size_t bytes_max, Bytes& out, std::vector<Sealed>& sealed);
   void take(Sealed& sealed);
   Env env_;

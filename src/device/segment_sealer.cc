@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/crc32c.h"
@@ -38,12 +39,12 @@ Result<> SegmentSealer::see_to_segment() {
 }
 
 // But for its number.
-SegmentSealer::Sealed SegmentSealer::describe(ByteView stored, std::size_t offset, std::uint64_t blocks) const {
+SegmentSealer::Sealed SegmentSealer::describe(ByteView stored, const crypto::Digest& digest, std::size_t offset, std::uint64_t blocks) const {
   Sealed sealed{open_->segment, {}, open_->ordinal};
   sealed.extent.offset = static_cast<std::uint32_t>(offset);
   sealed.extent.length = static_cast<std::uint32_t>(stored.size());
   sealed.extent.blocks = static_cast<std::uint16_t>(blocks);
-  sealed.extent.digest = crypto::digest(stored);
+  sealed.extent.digest = digest;
   sealed.extent.crc = crc32c(stored);
   return sealed;
 }
@@ -65,12 +66,24 @@ void SegmentSealer::seal_some(std::span<const ByteView> raws, std::size_t bytes_
   for (std::size_t i = 0, at = start; i < raws.size(); at += segment::sealed_extent_max(raws[i++].size())) places[i] = at;
   const auto seal_one = [&](std::size_t i) {
     const MutableByteView to = MutableByteView(out).subspan(places[i], segment::sealed_extent_max(raws[i].size()));
-    const std::size_t size = segment::seal_extent(open_->key, env_.random, open_->next_number + static_cast<std::uint32_t>(i), raws[i],
-                                                  options_.block_size, options_.compression_level, to);
-    sealed[first + i] = describe(to.first(size), places[i], raws[i].size() / options_.block_size);
+    return ByteView(to.first(segment::seal_extent(open_->key, env_.random, open_->next_number + static_cast<std::uint32_t>(i), raws[i],
+                                                  options_.block_size, options_.compression_level, to)));
   };
-  if (crew_ != nullptr && bytes_max >= kSharedMin) crew_->run(raws.size(), seal_one);
-  else for (std::size_t i = 0; i < raws.size(); ++i) seal_one(i);
+  // As many at a time as their digests are made at once, if that leaves work for the whole crew.
+  const bool shared = crew_ != nullptr && bytes_max >= kSharedMin;
+  const std::size_t at_once = shared && raws.size() < 4 * crew_->size() ? 1 : crypto::kDigestsAtOnce;
+  const auto seal_few = [&](std::size_t turn) {
+    const std::size_t from = turn * at_once, count = std::min(at_once, raws.size() - from);
+    std::array<ByteView, crypto::kDigestsAtOnce> stored;
+    for (std::size_t k = 0; k < count; ++k) stored[k] = seal_one(from + k);
+    std::array<crypto::Digest, crypto::kDigestsAtOnce> found;
+    crypto::digests(std::span(stored).first(count), std::span(found).first(count));
+    for (std::size_t k = 0; k < count; ++k)
+      sealed[first + from + k] = describe(stored[k], found[k], places[from + k], raws[from + k].size() / options_.block_size);
+  };
+  const std::size_t turns = (raws.size() + at_once - 1) / at_once;
+  if (shared) crew_->run(turns, seal_few);
+  else for (std::size_t i = 0; i < turns; ++i) seal_few(i);
   std::size_t end = start;
   for (std::size_t i = 0; i < raws.size(); ++i) {
     PendingExtent& extent = sealed[first + i].extent;
@@ -106,7 +119,7 @@ Result<SegmentSealer::Sealed> SegmentSealer::seal_lost(Bytes& out) {
   TRY(see_to_segment());
   const std::size_t start = out.size();
   segment::seal_lost_extent(open_->key, env_.random, open_->next_number, 1, options_.block_size, out);
-  Sealed sealed = describe(ByteView(out).subspan(start), start, 1);
+  Sealed sealed = describe(ByteView(out).subspan(start), crypto::digest(ByteView(out).subspan(start)), start, 1);
   take(sealed);
   return sealed;
 }

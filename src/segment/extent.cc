@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "segment/extent.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "segment/codec.h"
 #include "segment/wire_format.h"
@@ -68,11 +70,13 @@ void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32
   CHECK(start + seal_parts(key, random, number, head, kNothing, MutableByteView(out).subspan(start)) == out.size());
 }
 
-Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
-                         ByteView stored, std::uint32_t block_size) {
+namespace {
+
+Result<Blob> open_matching(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest, const Digest& found, ByteView stored,
+                           std::uint32_t block_size) {
   if (stored.size() < kSealedExtentMin || stored.size() > kSealedExtentMax)
     return fail(Code::kCorrupt, "an extent of {} bytes", stored.size());
-  if (crypto::digest(stored) != digest)
+  if (found != digest)
     return fail(Code::kCorrupt, "an extent is not what its digest says");
   const Le32 additional(number);
   const auto memory = Blob::fresh(stored.size() - crypto::kSealOverhead);
@@ -96,6 +100,24 @@ Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, co
     }
   }
   return fail(Code::kCorrupt, "an extent of unknown codec or wrong length");
+}
+
+}  // namespace
+
+Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
+                         ByteView stored, std::uint32_t block_size) {
+  return open_matching(key, number, digest, crypto::digest(stored), stored, block_size);
+}
+
+void open_extents(const crypto::OpeningKey& key, std::span<const StoredExtent> extents, std::uint32_t block_size,
+                  std::span<Result<Blob>> answers) {
+  CHECK(extents.size() <= crypto::kDigestsAtOnce && extents.size() == answers.size());
+  std::array<ByteView, crypto::kDigestsAtOnce> stored;
+  std::ranges::transform(extents, stored.begin(), &StoredExtent::stored);
+  std::array<Digest, crypto::kDigestsAtOnce> found;
+  crypto::digests(std::span(stored).first(extents.size()), std::span(found).first(extents.size()));
+  for (std::size_t i = 0; i < extents.size(); ++i)
+    answers[i] = open_matching(key, extents[i].number, extents[i].digest, found[i], stored[i], block_size);
 }
 
 }  // namespace s3crate::segment

@@ -29,4 +29,13 @@ void seal_lost_extent(const crypto::SealingKey& key, Random& random, std::uint32
 [[nodiscard]] Result<Blob> open_extent(const crypto::OpeningKey& key, std::uint32_t number, const Digest& digest,
                                        ByteView stored, std::uint32_t block_size);
 
+// The same of up to crypto::kDigestsAtOnce under one key, into as many answers.
+struct StoredExtent {
+  std::uint32_t number;
+  Digest digest;
+  ByteView stored;
+};
+void open_extents(const crypto::OpeningKey& key, std::span<const StoredExtent> extents, std::uint32_t block_size,
+                  std::span<Result<Blob>> answers);
+
 }  // namespace s3crate::segment

@@ -83,6 +83,23 @@ TEST_F(HashTest, DigestIsTheFirstHalfOfSha256) {
             "248d6a61d20638b8e5c026930c3e6039");
 }
 
+// Lengths around the blocks of 64 bytes, and where the length no longer fits behind the rest; each beside each, and extents.
+TEST_F(HashTest, DigestsOfSeveralAreThoseOfEach) {
+  std::vector<std::size_t> sizes = {0, 1, 55, 56, 63, 64, 65, 119, 120, 127, 128, 129, 4096, 65536, 65584};
+  std::vector<Bytes> data;
+  for (std::size_t a : sizes)
+    for (std::size_t b : sizes) {
+      data.push_back(random_bytes(random_, a));
+      data.push_back(random_bytes(random_, b));
+    }
+  data.push_back(random_bytes(random_, 1000));  // an odd one
+  const std::vector<ByteView> views(data.begin(), data.end());
+  std::vector<Digest> found(views.size());
+  digests(views, found);
+  for (std::size_t i = 0; i < views.size(); ++i) ASSERT_EQ(found[i], digest(views[i])) << i << ": " << views[i].size() << " bytes";
+  digests({}, {});
+}
+
 // FIPS 180-4, RFC 1321 and RFC 4231.
 TEST_F(HashTest, WhatS3AsksForMatchesKnownValues) {
   const std::vector<ByteView> abc = {as_bytes("a"), as_bytes(""), as_bytes("bc")};
