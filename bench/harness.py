@@ -14,6 +14,7 @@ import re
 import resource
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -131,10 +132,14 @@ def fio(target, *words):
 class StrictS3:
     """The strict S3 server of the tests: objects in memory, every request judged, answers after a latency."""
 
-    def __init__(self, build, *words):
+    def __init__(self, build, *words, ca_file=None):
         self.program = [os.path.join(build, "tests/s3/strict_s3"), "anonymous_read=1", "etag=opaque", "page_keys=1000",
                         "idle_s=600", *words]
         self.environment = {}
+        self.trust = None
+        if ca_file:
+            self.program += ["tls=good", f"ca_file={ca_file}"]
+            self.environment["AWS_CA_BUNDLE"] = ca_file
 
     def __enter__(self):
         self.process = subprocess.Popen(self.program, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -146,6 +151,8 @@ class StrictS3:
         os.environ.update(self.environment)
         self.endpoint = self.environment["AWS_ENDPOINT_URL"]
         self.bucket = self.environment["S3_BUCKET"]
+        if "AWS_CA_BUNDLE" in self.environment:
+            self.trust = ssl.create_default_context(cafile=self.environment["AWS_CA_BUNDLE"])
         return self
 
     def __exit__(self, *_):
@@ -153,7 +160,7 @@ class StrictS3:
         self.process.wait()
 
     def control(self, query):
-        return urllib.request.urlopen(f"{self.endpoint}/~control?{query}").read().decode()
+        return urllib.request.urlopen(f"{self.endpoint}/~control?{query}", context=self.trust).read().decode()
 
     def set_latency(self, ms):
         self.control(f"latency_us={ms * 1000}")

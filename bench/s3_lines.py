@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines of a disk whose store is S3: the strict server of the tests, which answers each request some milliseconds later.
 
-With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its name; and "on Ceph", if that is installed:
+With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its name; and "on Ceph", if that is installed. With --tls over
+https, without peers, and "TLS" in its name:
 
     write               SIZE in 1 MiB writes, until the store has all of it   bare PUT
     cold read           1 MiB after the other, of the disk's file             bare GET
@@ -21,7 +22,7 @@ With --latency 0,30,100 each of them three times, "at 30 ms" and so on in its na
                         there, in round trips
     trim 512M           fstrim of 512 MB of deleted data (ext4): PUTs and DELETEs until the store has it
 
-"bare" is libcurl (bench/bare_s3), objects of 8 MiB, signed and hashed like ours, on 8 and on 16 kept connections: the
+"bare" is libcurl (bench/bare_s3), objects of 8 MiB, signed and summed like ours, on 8 and on 16 kept connections: the
 better of the two. Peers that are installed (bench/peers.py) stand beside some lines with what they did: more than 1 is
 better than they are. What machine and store allow together is `of CPU`: the share of the rate at which all processors would
 be busy with the CPU seconds that daemon, server and load took.
@@ -48,7 +49,10 @@ class S3Lines:
 
     def all(self):
         for ms in self.options.latency:
-            self.runs(ms, f"at {ms} ms", lambda: StrictS3(self.options.build))
+            if self.options.tls:
+                self.runs(ms, f"at {ms} ms, TLS", lambda: StrictS3(self.options.build, ca_file=os.path.join(self.scratch, "ca.pem")), peers=False)
+            else:
+                self.runs(ms, f"at {ms} ms", lambda: StrictS3(self.options.build))
         if Ceph.installed():
             self.runs(0, "on Ceph", lambda: Ceph(self.scratch), peers=False)
 

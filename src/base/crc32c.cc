@@ -7,9 +7,9 @@
 
 namespace s3crate {
 
-std::uint32_t crc32c(ByteView bytes) {
+std::uint32_t crc32c(ByteView bytes, std::uint32_t before) {
   constexpr std::size_t kAtOnce = 1 << 30;  // ISA-L counts with an int
-  std::uint32_t crc = ~0u;
+  std::uint32_t crc = ~before;
   while (!bytes.empty()) {
     const ByteView piece = bytes.first(std::min(bytes.size(), kAtOnce));
     // It only reads.

@@ -7,6 +7,7 @@
 
 namespace s3crate {
 
-[[nodiscard]] std::uint32_t crc32c(ByteView bytes);
+// Of bytes behind others, with the CRC of those.
+[[nodiscard]] std::uint32_t crc32c(ByteView bytes, std::uint32_t before = 0);
 
 }  // namespace s3crate

@@ -89,7 +89,7 @@ class Inspection {
     if (proof.first) proof.second = store.put(name, as_bytes(kProofText));
     add(judge_proof(proof));
     const bool answered = proof.first || is(proof.first, Code::kExists);
-    add(judge_checksums(answered ? stack_.s3()->verifies_checksums() : std::nullopt));
+    add(judge_checksums(answered ? stack_.s3()->put_check() : s3::PutCheck::unknown));
   }
 
   void read() {

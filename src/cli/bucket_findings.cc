@@ -104,14 +104,23 @@ Finding judge_proof(const Proof& proof) {
   return out;
 }
 
-Finding judge_checksums(std::optional<bool> verified) {
-  Finding out{.check = "checksums", .text = "verified: what does not match its checksum is refused"};
-  if (!verified) {
-    out.level = Level::unknown;
-    out.text = "nothing could be put";
-  } else if (!*verified) {
-    out.level = Level::warning;
-    out.text = "not verified: each object is compared by its ETag once it is stored, or read back";
+Finding judge_checksums(s3::PutCheck check) {
+  Finding out{.check = "checksums", .text = {}};
+  switch (check) {
+    case s3::PutCheck::unknown:
+      out.level = Level::unknown;
+      out.text = "nothing could be put";
+      break;
+    case s3::PutCheck::crc32c:
+      out.text = "verified: what does not match its CRC-32C is refused";
+      break;
+    case s3::PutCheck::sha256:
+      out.text = "verified: what does not match its SHA-256 is refused";
+      break;
+    case s3::PutCheck::nothing:
+      out.level = Level::warning;
+      out.text = "not verified: each object is compared by its ETag once it is stored, or read back";
+      break;
   }
   return out;
 }

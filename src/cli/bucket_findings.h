@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "s3/s3_store.h"
 
 namespace s3crate::cli {
 
@@ -39,8 +40,8 @@ struct Proof {
 };
 [[nodiscard]] Finding judge_proof(const Proof& proof);
 
-// Whether the store verifies the checksum of what it gets; nullopt: it took nothing.
-[[nodiscard]] Finding judge_checksums(std::optional<bool> verified);
+// What the store verifies of what it gets; unknown: it took nothing.
+[[nodiscard]] Finding judge_checksums(s3::PutCheck check);
 
 struct Reads {
   std::string verb_and_place;

@@ -43,6 +43,7 @@ Result<> Stack::make_s3(Env env, const Url& url, const Arguments& arguments, Dur
   options.prefix = url.prefix;
   options.ca_file = settings.ca_file;
   options.proof_name = segment::kChecksumProofName;
+  options.crc32c_proof_name = segment::kCrc32cProofName;
   options.conditional_puts = !is_set(arguments, "single-writer");
   options.storage_class = given(arguments, "storage-class");
   options.sse = given(arguments, "sse");

@@ -49,6 +49,8 @@ constexpr Row kRows[] = {
     {0, "InvalidDigest", Code::kCorrupt, "what arrived at the store is not what was sent"},
     {0, "XAmzContentSHA256Mismatch", Code::kCorrupt,
      "what arrived at the store is not what was sent"},
+    {0, "XAmzContentChecksumMismatch", Code::kCorrupt,
+     "what arrived at the store is not what was sent"},
     {0, "IncompleteBody", Code::kTransient, "not all of it arrived at the store"},
     {400, "RequestTimeout", Code::kTransient, "the store waited too long for the request"},
     // What was asked for.
@@ -183,6 +185,13 @@ Error error_of(const Asked& asked, const Refusal& refusal) {
   words.push_back(fmt::arg("permission", permission(asked)));
   return Error(row.ours, fmt::vformat(row.sentence, words))
       .within(asked_text(asked.verb, asked.place));
+}
+
+// Garage says InvalidDigest of a CRC-32C, and MinIO XAmzContentChecksumMismatch.
+bool says_wrong_checksum(const Refusal& refusal) {
+  const std::string& code = refusal.code;
+  return refusal.status / 100 == 4 && (code == "BadDigest" || code == "InvalidDigest" || code == "XAmzContentSHA256Mismatch" ||
+                                       code == "XAmzContentChecksumMismatch");
 }
 
 // The results of X509_verify_cert() that deserve their own words.

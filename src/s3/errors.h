@@ -25,6 +25,8 @@ struct Asked {
 [[nodiscard]] std::string asked_text(store::Verb verb, std::string_view place);
 // Never of an answer that was the one wanted.
 [[nodiscard]] Error error_of(const Asked& asked, const Refusal& refusal);
+// Whether it says that a body and its checksum do not match.
+[[nodiscard]] bool says_wrong_checksum(const Refusal& refusal);
 // Why a server's certificate is refused, by what X509_verify_cert() found and curl says.
 [[nodiscard]] std::string refused_certificate(long verify_result, const std::string& text);
 // Whether it was S3 that answered: if not, its error says so. Anything but S3's own words and statuses is of a web

@@ -34,6 +34,11 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
   return number;
 }
 
+// 501 is an honest answer.
+bool is_turned_away(int status) { return status == 429 || (status >= 500 && status != 501); }
+
+}  // namespace
+
 std::string base64(ByteView data) {
   static constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -48,19 +53,11 @@ std::string base64(ByteView data) {
   return out;
 }
 
-// 501 is an honest answer.
-bool is_turned_away(int status) { return status == 429 || (status >= 500 && status != 501); }
-
-}  // namespace
-
 Result<std::unique_ptr<S3Store>> S3Store::make(Env env, S3Options options,
                                                CredentialSource& credentials) {
   Endpoint endpoint = TRY(Endpoint::make(options.endpoint));
   if (!is_prefix(options.prefix)) {
     return fail(Code::kBadArgument, "\"{}\" is no prefix for names of objects", options.prefix);
-  }
-  if (options.put_check == PutCheck::md5 && !endpoint.tls()) {
-    return fail(Code::kBadArgument, "bodies go unsigned only over https");
   }
   return std::unique_ptr<S3Store>(
       new S3Store(env, std::move(options), std::move(endpoint), credentials));
@@ -70,7 +67,7 @@ S3Store::S3Store(Env env, S3Options options, Endpoint endpoint, CredentialSource
     : clock_(env.clock),
       options_(std::move(options)),
       conditional_puts_(options_.conditional_puts),
-      checksums_(options_.proof_name.empty() ? Checksums::verified : Checksums::unknown),
+      put_check_(options_.proof_name.empty() ? PutCheck::sha256 : PutCheck::unknown),
       endpoint_(std::move(endpoint)),
       credentials_(credentials),
       limiter_(env, options_.lanes),
@@ -142,7 +139,7 @@ Result<HttpRequest> S3Store::sign(const Call& call, Signed& how) {
                       .body_max = call.body_max};
   request.headers.push_back({"Host", endpoint_.host()});
   // Whatever is not covered by a signature gets at least a checksum.
-  if (call.verb == Verb::put && (!how.at_all || options_.put_check == PutCheck::md5)) {
+  if (call.verb == Verb::put && !how.at_all) {
     request.headers.push_back({"Content-MD5", base64(crypto::md5(call.summed))});
   }
   std::string path = endpoint_.path(call.name.empty() ? std::string() : key(call.name));
@@ -201,6 +198,7 @@ Error S3Store::refusal(const Call& call, const HttpAnswer& answer, bool is_signe
   Refusal refusal = parse_refusal(answer.status, answer.body);
   refusal.is_page = answer.is_page();
   if (!why.empty()) refusal.message = why;
+  if (call.refusal != nullptr) *call.refusal = refusal;
   std::string_view region = answer.header("x-amz-bucket-region");
   if (refusal.region.empty() && region != endpoint_.region()) refusal.region = region;
   Error error = error_of({.verb = call.verb,

@@ -10,8 +10,10 @@
 // its time was wrong.
 //
 // A put is done when the store has verified the checksum that came with it. Whether it does is proved
-// before the first put, by one that it has to refuse because its checksum is wrong. Of a store that took it,
-// the ETag of each put must be the MD5 of what was sent; or it is read back.
+// before the first put, by one that it has to refuse because its checksum is wrong: over https a CRC-32C in place of
+// the SHA-256 in the signature, which costs many times as much; if that proves nothing, a SHA-256. The answer to each put with
+// a CRC-32C has to repeat it: whoever answers without may not have looked at it. Without a proof, or an echo, the ETag must be the MD5
+// of what was sent; or it is read back.
 //
 // Once S3 has answered here, answers that are not S3's, and servers that cannot prove who they are,
 // are an outage (kTransient): something stands in between. Before that they are a mistake (kDenied).
@@ -29,8 +31,10 @@ namespace s3crate::s3 {
 
 // What the store verifies of a body that it gets.
 enum class PutCheck {
-  sha256,  // x-amz-content-sha256, signed
-  md5,     // Content-MD5, the body itself unsigned; https only
+  unknown,  // to be asked with the next put
+  crc32c,   // x-amz-checksum-crc32c; the body itself is not signed, so only over https
+  sha256,   // x-amz-content-sha256, signed
+  nothing,
 };
 
 struct S3Options {
@@ -40,9 +44,9 @@ struct S3Options {
   std::string user_agent = "s3crate-blk";
 
   bool conditional_puts = true;
-  PutCheck put_check = PutCheck::sha256;
-  // The name of the object that must be refused; a store that takes it keeps it. Empty: it is not asked, and trusted.
-  std::string proof_name;
+  // The names of the objects that must be refused for their SHA-256 and their CRC-32C; a store that takes one keeps it. Without
+  // the first it is not asked, and trusted; without the second SHA-256 it is.
+  std::string proof_name, crc32c_proof_name;
   // Sent as they are with each put if not empty: x-amz-storage-class, x-amz-server-side-encryption,
   // x-amz-server-side-encryption-aws-kms-key-id.
   std::string storage_class;
@@ -88,8 +92,8 @@ class S3Store final : public store::ObjectStore {
   [[nodiscard]] Result<Bytes> ask_bucket(const std::string& subresource,
                                          std::string_view permission);
 
-  // Whether the store verifies checksums, if it is known.
-  [[nodiscard]] std::optional<bool> verifies_checksums() const;
+  // What the store verifies, as it has been seen to.
+  [[nodiscard]] PutCheck put_check() const { return put_check_; }
 
   // Ends what is under way or waits, as kCancelled. Calls that begin later are not touched.
   void cancel();
@@ -129,17 +133,24 @@ class S3Store final : public store::ObjectStore {
                                    const std::string& below, std::string& after, std::string& token,
                                    std::size_t max_keys, store::ListPage& page);
   [[nodiscard]] WallTime now();
-  [[nodiscard]] Call put_call(const std::string& name, std::span<const ByteView> parts,
+  [[nodiscard]] Call put_call(PutCheck check, const std::string& name, std::span<const ByteView> parts,
                               std::span<const ByteView> summed) const;
-  [[nodiscard]] Result<> prove_checksums();
+  [[nodiscard]] Result<bool> refuses_wrong(PutCheck check, const std::string& name);
+  [[nodiscard]] Result<PutCheck> prove_checksums();
+  [[nodiscard]] Result<PutCheck> prove_sha256();
+  [[nodiscard]] Result<HttpAnswer> put_stored(const Call& call);
+  [[nodiscard]] Result<> put_with_sha256(PutCheck check, const std::string& name, std::span<const ByteView> parts);
+  [[nodiscard]] Result<> put_with_crc32c(const std::string& name, std::span<const ByteView> parts);
   [[nodiscard]] Result<> check_stored(const Call& call, std::string_view etag);
 
   Clock& clock_;
   const S3Options options_;
   std::atomic<bool> conditional_puts_;
   std::atomic<bool> met_s3_ = false;
-  enum class Checksums { unknown, verified, ignored };
-  std::atomic<Checksums> checksums_;
+  std::atomic<PutCheck> put_check_;
+  std::atomic<bool> crc32c_taken_ = false;     // a right one was, and repeated
+  std::atomic<bool> crc32c_useless_ = false;   // before that one was not
+  std::atomic<bool> crc32c_troubled_ = false;  // the proof was in trouble
   const Endpoint endpoint_;
   CredentialSource& credentials_;
   LaneLimiter limiter_;

@@ -16,11 +16,12 @@ inline constexpr std::string_view kCommitsPrefix = "commits/";
 inline constexpr std::string_view kSegmentsPrefix = "segments/";
 inline constexpr std::string_view kMapPrefix = "map/";
 // No parts of a volume, and in nobody's way: what a look at the bucket puts there, to see whether it can be put twice; and
-// what is put with a wrong checksum, and stays there only if the store does not look at it.
+// what is put with a wrong SHA-256 and a wrong CRC-32C, and stays there only if the store does not look at it.
 inline constexpr std::string_view kProofName = "check/conditional";
 inline constexpr std::string_view kChecksumProofName = "check/checksum";
+inline constexpr std::string_view kCrc32cProofName = "check/crc32c";
 [[nodiscard]] constexpr bool is_proof_name(std::string_view name) {
-  return name == kProofName || name == kChecksumProofName;
+  return name == kProofName || name == kChecksumProofName || name == kCrc32cProofName;
 }
 
 // 16 hexadecimal digits of the bitwise complement, so that the newest comes first in a LIST.

@@ -222,13 +222,8 @@ TEST_P(S3Conformance, AWrongChecksumIsRefusedAndNothingKept) {
   server_.options.proof_name = "proof";
   auto store = server_.make();
   ASSERT_TRUE(store->put("o", as_bytes("x")));
-  EXPECT_EQ(store->verifies_checksums(), true);
+  EXPECT_EQ(store->put_check(), s3::PutCheck::sha256);
   EXPECT_TRUE(is(store->head("proof"), Code::kNotFound));
-  if (GetParam() != Form::kTls) return;
-  server_.options.put_check = s3::PutCheck::md5;
-  auto unsigned_store = server_.make();
-  ASSERT_TRUE(unsigned_store->put("p", as_bytes("x")));
-  EXPECT_EQ(unsigned_store->verifies_checksums(), true);
 }
 
 TEST_P(S3Conformance, PutsWithoutConditionsLookFirst) {
@@ -416,12 +411,162 @@ TEST(StrictTlsTest, CertificatesThatAreNotTheServersAreRefusedWithTheReason) {
   }
 }
 
-TEST(StrictTlsTest, OverTlsABodyMayGoWithItsMd5Only) {
-  Server server(Form::kTls);
-  server.options.put_check = s3::PutCheck::md5;
+// ---- A CRC-32C in place of the SHA-256, over TLS -------------------------------------------------
+
+struct TlsServer : Server {
+  TlsServer() : Server(Form::kTls) {
+    options.proof_name = "sha256-proof";
+    options.crc32c_proof_name = "crc32c-proof";
+  }
+  std::uint64_t puts() { return fake->counter("PutObject"); }
+};
+
+TEST(StrictTlsTest, AStoreThatVerifiesACrc32cNeedsNoSha256) {
+  TlsServer server;
   auto store = server.make();
-  EXPECT_TRUE(store->put("o", as_bytes("x")));
-  EXPECT_EQ(as_chars(*store->get("o", 1)), "x");
+  const std::vector<ByteView> parts = {as_bytes("12345"), as_bytes(""), as_bytes("6789")};
+  ASSERT_TRUE(store->put("o", parts));
+  ASSERT_TRUE(store->put("p", as_bytes("x")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c);
+  EXPECT_EQ(server.puts(), 3u);
+  EXPECT_EQ(as_chars(*store->get("o", 9)), "123456789");
+  EXPECT_TRUE(is(store->put("o", as_bytes("y")), Code::kExists));
+  EXPECT_TRUE(is(store->head("crc32c-proof"), Code::kNotFound)) << "a wrong one was refused";
+}
+
+TEST(StrictTlsTest, ACrc32cIsFoundInAllTheWaysThatStoresHave) {
+  for (const char* how : {"with_algorithm", "minio"}) {
+    TlsServer server;
+    server.fake->set("crc32c", how);
+    auto store = server.make();
+    ASSERT_TRUE(store->put("o", as_bytes("x"))) << how;
+    EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c) << how;
+  }
+}
+
+TEST(StrictTlsTest, AStoreThatDoesNotVerifyACrc32cGetsASha256) {
+  for (const char* how : {"ignored", "501"}) {
+    TlsServer server;
+    server.fake->set("crc32c", how);
+    auto store = server.make();
+    ASSERT_TRUE(store->put("o", as_bytes("x"))) << how;
+    EXPECT_EQ(store->put_check(), s3::PutCheck::sha256) << how;
+    EXPECT_EQ(server.puts(), 3u) << how;
+    // The proof that is there says for ever that the store took it.
+    auto again = server.make();
+    ASSERT_TRUE(again->put("p", as_bytes("x"))) << how;
+    EXPECT_EQ(again->put_check(), s3::PutCheck::sha256) << how;
+  }
+  TlsServer server;
+  server.fake->set("crc32c", "500");
+  auto store = server.make();
+  for (const char* name : {"o", "p"}) ASSERT_TRUE(store->put(name, as_bytes("x")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::sha256) << "in trouble twice";
+}
+
+TEST(StrictTlsTest, AStoreThatRefusesTheFirstRightCrc32cGetsASha256) {
+  TlsServer server;
+  server.fake->set("crc32c", "swapped");
+  auto store = server.make();
+  ASSERT_TRUE(store->put("o", as_bytes("abc")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::sha256);
+  EXPECT_EQ(as_chars(*store->get("o", 3)), "abc");
+}
+
+TEST(StrictTlsTest, OneThatHasTakenOneBeforeGetsASha256ForWhatItRefuses) {
+  for (const char* how : {"swapped", "501"}) {
+    TlsServer server;
+    auto store = server.make();
+    ASSERT_TRUE(store->put("o", as_bytes("abc")));
+    server.fake->set("crc32c", how);
+    ASSERT_TRUE(store->put("p", as_bytes("abc"))) << how;
+    EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c) << how << ": another front end";
+  }
+}
+
+TEST(StrictTlsTest, TroubleOfAMomentDoesNotSettleIt) {
+  TlsServer server;
+  server.fake->set("crc32c", "500");
+  auto store = server.make();
+  ASSERT_TRUE(store->put("o", as_bytes("abc"))) << "with a SHA-256";
+  server.fake->set("crc32c", "verified");
+  ASSERT_TRUE(store->put("p", as_bytes("abc")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c);
+}
+
+TEST(StrictTlsTest, WhoDoesNotRepeatACrc32cMayNotHaveLookedAtIt) {
+  TlsServer server;
+  server.fake->set("crc32c", "silent");
+  auto store = server.make();
+  ASSERT_TRUE(store->put("o", as_bytes("abc"))) << "its ETag is its MD5";
+  EXPECT_EQ(server.puts(), 2u);
+  ASSERT_TRUE(store->put("p", as_bytes("abc")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::sha256);
+  // One of several front ends.
+  TlsServer cluster;
+  auto other = cluster.make();
+  ASSERT_TRUE(other->put("o", as_bytes("abc")));
+  cluster.fake->set("crc32c", "ignored");
+  cluster.fake->set("etag", "opaque");
+  ASSERT_TRUE(other->put("p", as_bytes("abc")));
+  EXPECT_EQ(cluster.fake->counter("GetObject"), 1u) << "read back";
+  EXPECT_EQ(other->put_check(), s3::PutCheck::crc32c);
+}
+
+TEST(StrictTlsTest, RefusalsThatAreNotAboutTheChecksumAreThoseOfTheFirstPut) {
+  TlsServer server;
+  auto store = server.make();
+  ASSERT_TRUE(server.make()->put("o", as_bytes("abc")));
+  EXPECT_TRUE(is(store->put("o", as_bytes("abc")), Code::kExists));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c);
+  server.fake->set("max_object", 100.0);
+  EXPECT_TRUE(is(store->put("p", Bytes(200)), Code::kUnsupported));
+  server.fake->set("forbid", "PutObject");
+  EXPECT_TRUE(is(store->put("q", as_bytes("abc")), Code::kDenied));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c);
+}
+
+TEST(StrictTlsTest, ManyFirstPutsAtOnceAllFindTheirWay) {
+  for (const char* how : {"verified", "swapped", "silent", "ignored"}) {
+    TlsServer server;
+    server.fake->set("crc32c", how);
+    server.fake->set("conflict", 1.0);
+    auto store = server.make();
+    std::vector<std::thread> threads;
+    std::atomic<int> stored = 0;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&, i] {
+        for (int k = 0; k < 4; ++k) {
+          Result<> done;
+          do done = store->put(fmt::format("{}-{}", i, k), as_bytes("abc"));
+          while (is(done, Code::kTransient));  // proofs that meet
+          stored += done ? 1 : 0;
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(stored, 32) << how;
+    ASSERT_TRUE(store->put("last", as_bytes("abc")));
+    EXPECT_EQ(store->put_check(), std::string_view(how) == "verified" ? s3::PutCheck::crc32c : s3::PutCheck::sha256) << how;
+  }
+}
+
+TEST(StrictTlsTest, OfAStoreThatVerifiesNeitherTheETagIsTheProof) {
+  TlsServer server;
+  server.fake->set("checksums", "ignored");
+  auto store = server.make();
+  ASSERT_TRUE(store->put("o", as_bytes("abc")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::nothing);
+}
+
+TEST(StrictTlsTest, AStoreThatIsAwayProvesNothing) {
+  TlsServer server;
+  server.fake->set("error_500", 1.0);
+  auto store = server.make();
+  EXPECT_TRUE(is(store->put("o", as_bytes("abc")), Code::kTransient));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::unknown);
+  server.fake->set("error_500", 0.0);
+  ASSERT_TRUE(store->put("o", as_bytes("abc")));
+  EXPECT_EQ(store->put_check(), s3::PutCheck::crc32c);
 }
 
 }  // namespace

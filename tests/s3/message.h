@@ -31,7 +31,8 @@ struct Request {
   std::string address;  // the server's own
 
   std::shared_ptr<Blob> body;  // null if none came
-  std::string body_sha256;     // hex
+  std::string body_sha256;     // hex; empty if the payload is unsigned and none is announced
+  std::uint32_t body_crc32c = 0;  // if x-amz-checksum-crc32c came
   std::string body_md5;        // hex; empty if neither asked for nor given in Content-MD5
 
   [[nodiscard]] const std::string* header(const std::string& name) const {

@@ -175,7 +175,7 @@ Response Service::put_object(const Route& route, const Request& request, const S
                           "A header you provided implies functionality that is not implemented");
   auto object = std::make_shared<Object>();
   object->content = request.body ? request.body : std::make_shared<Blob>(0);
-  object->etag = settings.etag == "md5" ? request.body_md5 : request.body_sha256.substr(0, 32);
+  object->etag = settings.etag == "md5" ? request.body_md5 : fmt::format("{:032x}", ticket);
   object->modified = now;
   for (const char* name : {"content-type", "x-amz-storage-class", "x-amz-server-side-encryption",
                            "x-amz-server-side-encryption-aws-kms-key-id"}) {
@@ -193,6 +193,7 @@ Response Service::put_object(const Route& route, const Request& request, const S
                           "against this resource.");
   Response out;
   out.headers["ETag"] = fmt::format("\"{}\"", object->etag);
+  if (repeats_crc32c(request, settings)) out.headers[kCrc32cHeader] = *request.header(kCrc32cHeader);
   return out;
 }
 
@@ -294,7 +295,7 @@ Response Service::serve(const Route& route, const Request& request, const Settin
                         std::time_t now, SteadyTime as_of, std::uint64_t ticket) {
   if (route.refusal) return *route.refusal;
   if (settings.checksums == "verified") {
-    if (auto bad = verify_body(request)) return *bad;
+    if (auto bad = verify_body(request, settings)) return *bad;
   }
   if (route.operation == "PutObject") return put_object(route, request, settings, now, ticket);
   if (route.operation == "GetObject" || route.operation == "HeadObject")

@@ -50,6 +50,12 @@ std::vector<SettingInfo> make_table() {
        "of bodies, and those in the signature",
        &Settings::checksums,
        {"verified", "ignored"}},
+      {"crc32c",
+       "what x-amz-checksum-crc32c does. swapped: the least significant byte must come first, as in an early Ceph; "
+       "silent: the answer does not repeat it; with_algorithm: ignored without x-amz-sdk-checksum-algorithm; minio: "
+       "verified, in other words; 500: what is wrong brings it into trouble",
+       &Settings::crc32c,
+       {"verified", "ignored", "501", "swapped", "silent", "with_algorithm", "minio", "500"}},
       {"conflict",
        "1: 409 for a conditional PUT while an earlier one of that key is under way",
        &Settings::conflict,

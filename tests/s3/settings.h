@@ -45,6 +45,7 @@ struct Settings {
 
   std::string conditions = "enforced";
   std::string checksums = "verified";
+  std::string crc32c = "verified";
   std::int64_t conflict = 0;
   std::int64_t page_keys = 3;
   std::string etag = "md5";

@@ -14,8 +14,10 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "tests/s3/strict_s3.h"
 #include "tests/s3/text.h"
+#include "tests/s3/verify.h"
 
 namespace s3crate::test::strict {
 namespace {
@@ -64,7 +66,9 @@ void StrictS3::begin(Pending& pending, MHD_Connection* connection) {
   request.address = options_.address;
   if (request.path == kControl) return;
   pending.route = Service::route(request, *pending.settings, now());
-  pending.sha256 = std::make_unique<Digest>(Digest::Kind::kSha256);
+  const std::string* signed_as = request.header("x-amz-content-sha256");
+  if (signed_as == nullptr || *signed_as != "UNSIGNED-PAYLOAD" || request.header("x-amz-checksum-sha256") != nullptr)
+    pending.sha256 = std::make_unique<Digest>(Digest::Kind::kSha256);
   if (pending.settings->etag == "md5" || request.header("content-md5") != nullptr)
     pending.md5 = std::make_unique<Digest>(Digest::Kind::kMd5);
   if (pending.route.refusal || pending.route.operation != "PutObject") return;
@@ -78,7 +82,9 @@ void StrictS3::receive(Pending& pending, ByteView piece) {
   if (body == nullptr || pending.received + piece.size() > body->size) return;
   std::memcpy(body->data.get() + pending.received, piece.data(), piece.size());
   pending.received += piece.size();
-  pending.sha256->update(piece);
+  if (pending.sha256) pending.sha256->update(piece);
+  if (pending.request.header(kCrc32cHeader) != nullptr)
+    pending.request.body_crc32c = crc32c(piece, pending.request.body_crc32c);
   if (pending.md5) pending.md5->update(piece);
 }
 
@@ -101,7 +107,7 @@ bool StrictS3::finish(Pending& pending, MHD_Connection* connection) {
   Request& request = pending.request;
   if (request.path == kControl)
     return send(pending, connection, control(request.query), Fault::kNone);
-  request.body_sha256 = to_hex(pending.sha256->finish());
+  if (pending.sha256) request.body_sha256 = to_hex(pending.sha256->finish());
   if (pending.md5) request.body_md5 = to_hex(pending.md5->finish());
 
   const Settings& settings = *pending.settings;

@@ -192,12 +192,17 @@ TEST(StrictS3Test, BodiesMustBeWhatTheirHeadersSay) {
   EXPECT_EQ(put({"x-amz-checksum-sha256: 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}),
             "BadDigest");
   EXPECT_EQ(put({"x-amz-checksum-crc32: AAAAAA=="}), "NotImplemented");
+  EXPECT_EQ(put({"x-amz-checksum-crc32c: AAAAAA=="}), "BadDigest");
+  EXPECT_EQ(put({"x-amz-checksum-crc32c: abc"}), "InvalidRequest");
+  EXPECT_EQ(put({"x-amz-sdk-checksum-algorithm: CRC32C"}), "InvalidRequest");
+  EXPECT_EQ(put({"x-amz-checksum-crc32c: TLtxmg=="}), "BadDigest") << "the bytes are in the other order";
   EXPECT_EQ(put({"Transfer-Encoding: chunked"}), "NotImplemented");
   server.set("max_object", 4);
   EXPECT_EQ(put({}), "EntityTooLarge");
   server.set("max_object", 5);
   EXPECT_TRUE(server.keys().empty()) << "what was refused left nothing";
   EXPECT_EQ(put({}), "");
+  EXPECT_EQ(put({"x-amz-checksum-crc32c: mnG7TA=="}), "");
   EXPECT_EQ(server.keys().size(), 1u);
 
   std::string request = curl_put(server, "o", "hello").request;

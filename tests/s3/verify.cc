@@ -180,6 +180,28 @@ std::optional<Response> check_signature(const Request& request, const Authorizat
                   xml_escape(to_sign), xml_escape(canonical)));
 }
 
+bool overlooks_crc32c(const Request& request, const Settings& settings) {
+  return settings.checksums == "ignored" || settings.crc32c == "ignored" ||
+         (settings.crc32c == "with_algorithm" && request.header("x-amz-sdk-checksum-algorithm") == nullptr);
+}
+
+std::optional<Response> verify_crc32c(const Request& request, const Settings& settings) {
+  if (overlooks_crc32c(request, settings)) return std::nullopt;
+  if (settings.crc32c == "501") return error_response(501, "NotImplemented", "CRC32C is not implemented");
+  const std::string* value = request.header(kCrc32cHeader);
+  if (value == nullptr)
+    return error_response(400, "InvalidRequest", "x-amz-sdk-checksum-algorithm came without a checksum");
+  const auto bytes = base64_decode(*value);
+  if (!bytes || bytes->size() != 4)
+    return error_response(400, "InvalidRequest", "Value for x-amz-checksum-crc32c header is invalid.");
+  std::uint32_t crc = 0;
+  for (std::size_t i = 0; i < 4; ++i)
+    crc |= std::uint32_t{(*bytes)[i]} << (settings.crc32c == "swapped" ? 8 * i : 24 - 8 * i);
+  if (crc == request.body_crc32c) return std::nullopt;
+  if (settings.crc32c == "500") return error_response(500, "InternalError", "We encountered an internal error. Please try again.");
+  return error_response(400, settings.crc32c == "minio" ? "XAmzContentChecksumMismatch" : "BadDigest", "The CRC32C you specified did not match the calculated checksum.");
+}
+
 }  // namespace
 
 std::optional<Response> parse_query(const std::string& raw, Query& out) {
@@ -215,7 +237,7 @@ std::optional<Response> verify_signature(const Request& request, const Settings&
   return check_signature(request, auth, settings);
 }
 
-std::optional<Response> verify_body(const Request& request) {
+std::optional<Response> verify_body(const Request& request, const Settings& settings) {
   const std::string* sha256 = request.header("x-amz-content-sha256");
   if (sha256 != nullptr && *sha256 != "UNSIGNED-PAYLOAD" && *sha256 != request.body_sha256)
     return error_response(
@@ -231,13 +253,21 @@ std::optional<Response> verify_body(const Request& request) {
   }
   for (const auto& [name, value] : request.headers) {
     if (!name.starts_with("x-amz-checksum-") && name != "x-amz-sdk-checksum-algorithm") continue;
+    if (name == kCrc32cHeader || (name == "x-amz-sdk-checksum-algorithm" && value == "CRC32C")) {
+      if (auto bad = verify_crc32c(request, settings)) return bad;
+      continue;
+    }
     auto bytes = base64_decode(value);
     if (name != "x-amz-checksum-sha256")
-      return error_response(501, "NotImplemented", "Of checksums, only SHA-256 is implemented");
+      return error_response(501, "NotImplemented", "Of checksums, only SHA-256 and CRC32C are implemented");
     if (!bytes || to_hex(*bytes) != request.body_sha256)
       return error_response(400, "BadDigest", "The SHA256 you specified did not match.");
   }
   return std::nullopt;
+}
+
+bool repeats_crc32c(const Request& request, const Settings& settings) {
+  return request.header(kCrc32cHeader) != nullptr && !overlooks_crc32c(request, settings) && settings.crc32c != "silent";
 }
 
 }  // namespace s3crate::test::strict

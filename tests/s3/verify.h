@@ -19,8 +19,12 @@ namespace s3crate::test::strict {
 [[nodiscard]] std::optional<Response> verify_signature(const Request& request,
                                                        const Settings& settings, std::time_t now);
 
-// Nothing if the body is the one that x-amz-content-sha256, Content-MD5 and
-// x-amz-checksum-sha256 announce.
-[[nodiscard]] std::optional<Response> verify_body(const Request& request);
+// Nothing if the body is the one that x-amz-content-sha256, Content-MD5,
+// x-amz-checksum-sha256 and x-amz-checksum-crc32c announce.
+[[nodiscard]] std::optional<Response> verify_body(const Request& request, const Settings& settings);
+
+inline constexpr const char* kCrc32cHeader = "x-amz-checksum-crc32c";
+// Whether the answer to a PUT says that this has been looked at.
+[[nodiscard]] bool repeats_crc32c(const Request& request, const Settings& settings);
 
 }  // namespace s3crate::test::strict

@@ -50,6 +50,10 @@ expect_status 0 "$S3CRATE" format "$url" --size 64M --key-file "$T/key" --ca-fil
 mount_volume --ca-file "$ca"
 dd if="$T/data" of="$m/disk" conv=notrunc,fsync status=none
 umount_volume
+[ "$(counter error.BadDigest)" = 2 ] || fail "$(counter error.BadDigest) proofs that a CRC-32C is verified, by format and mount"
+[ "$(counter error.XAmzContentSHA256Mismatch)" = 0 ] || fail "a SHA-256 was tried, too"
+expect_status 0 "$S3CRATE" bucket check "$url" --ca-file "$ca"
+expect_message 'checksums .*CRC-32C'
 rm -rf "$state"
 export AWS_CA_BUNDLE=$ca
 mount_volume

@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 TEST(Crc32cTest, KnownAnswers) {
   EXPECT_EQ(crc32c(as_bytes("123456789")), 0xE3069283u);
   EXPECT_EQ(crc32c({}), 0u);
+  EXPECT_EQ(crc32c(as_bytes("6789"), crc32c(as_bytes("12345"))), 0xE3069283u);
   EXPECT_EQ(crc32c(Bytes(32, 0x00)), 0x8A9136AAu);  // RFC 3720, B.4
   EXPECT_EQ(crc32c(Bytes(32, 0xFF)), 0x62A8AB43u);
 }

@@ -54,9 +54,10 @@ TEST(BucketFindings, WhoCannotWriteIsToldWhatToDo) {
 }
 
 TEST(BucketFindings, AStoreThatVerifiesNothingCostsMore) {
-  EXPECT_EQ(judge_checksums(true).level, Level::ok);
-  EXPECT_EQ(judge_checksums(false).level, Level::warning);
-  EXPECT_EQ(judge_checksums(std::nullopt).level, Level::unknown);
+  EXPECT_EQ(judge_checksums(s3::PutCheck::crc32c).level, Level::ok);
+  EXPECT_EQ(judge_checksums(s3::PutCheck::sha256).level, Level::ok);
+  EXPECT_EQ(judge_checksums(s3::PutCheck::nothing).level, Level::warning);
+  EXPECT_EQ(judge_checksums(s3::PutCheck::unknown).level, Level::unknown);
 }
 
 TEST(BucketFindings, ReadsThatFailAreAProblemAndSlowOnesAWarning) {

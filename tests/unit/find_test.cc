@@ -102,6 +102,7 @@ TEST_F(FindTest, FormatTakesNoNoticeOfTheProofs) {
   const auto name = std::string(segment::kProofName);
   put(name);
   put(std::string(segment::kChecksumProofName));
+  put(std::string(segment::kCrc32cProofName));
   test::DiskWorld world(4 << 20, &store_);  // CHECKs that a volume can be made
   EXPECT_THAT(find().places, ElementsAre(""));
   store::MemoryStore taken;
