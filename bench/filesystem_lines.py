@@ -15,10 +15,9 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 
-from harness import LOOP, MIB, Ceph, StrictS3, run, warm_memory
+from harness import LOOP, MIB, Ceph, StrictS3, run, tar_of, warm_memory
 
 MKFS = {"btrfs": ["mkfs.btrfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]}
 DISK = 16 << 30
@@ -77,9 +76,8 @@ class FilesystemLines:
         self.repository = os.path.join(scratch, "repository")
 
     def prepare(self):
-        top = self.options.tree
         with open(self.tar, "wb") as out:
-            subprocess.run(["tar", "-C", top, "--exclude=./build*", "--exclude=./.git", "-c", "."], stdout=out, check=True)
+            out.write(tar_of(self.options.tree))
         git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
         run("git", "init", "-q", self.repository)
         for i in range(5):

@@ -103,12 +103,17 @@ def fill_random(path, size):
             size -= file.write(os.urandom(min(size, 4 * MIB)))
 
 
+def tar_of(tree):
+    """Of a source tree, without what was built in it and its history."""
+    return subprocess.run(["tar", "-C", tree, "--exclude=./build*", "--exclude=./.git", "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+
+
 def fill_shrinking(path, size, tree):
     """A file of sources, which shrink to some fifth, over and over; nothing notices that they are the same."""
+    sources = tar_of(tree)
     with open(path, "wb") as file:
         while file.tell() < size:
-            tar = subprocess.run(["tar", "-C", tree, "--exclude=./build*", "--exclude=./.git", "-c", "."], stdout=subprocess.PIPE, check=True)
-            file.write(tar.stdout)
+            file.write(sources)
         file.truncate(size)
 
 
